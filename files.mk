@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+# Which files there are; tests/lint/files says when this list is out of date.
+libmeshd_a_SOURCES = \
+	common/admin/admin.c \
+	common/admin/client.c \
+	common/admin/dump.c \
+	common/admin/json.c \
+	common/admin/page.c \
+	common/admin/status.c \
+	common/base/addr.c \
+	common/base/arena.c \
+	common/base/buf.c \
+	common/base/epoch.c \
+	common/base/err.c \
+	common/base/fail.c \
+	common/base/log.c \
+	common/base/map.c \
+	common/base/pmap.c \
+	common/base/str.c \
+	common/hbone/baggage.c \
+	common/hbone/hpool.c \
+	common/hbone/hserve.c \
+	common/http/h1request.c \
+	common/http/h1server.c \
+	common/http/h2.c \
+	common/identity/certdump.c \
+	common/identity/identity.c \
+	common/identity/localca.c \
+	common/identity/secret.c \
+	common/io/listen.c \
+	common/io/loop.c \
+	common/io/pump.c \
+	common/io/sock.c \
+	common/io/watch.c \
+	common/io/worker.c \
+	common/model/mesh.c \
+	common/model/mesh_edit.c \
+	common/model/object.c \
+	common/model/pack.c \
+	common/net/cgroup.c \
+	common/net/nft.c \
+	common/net/notify.c \
+	common/net/origdst.c \
+	common/net/ownaddr.c \
+	common/net/privs.c \
+	common/net/proxyproto.c \
+	common/net/redirect.c \
+	common/net/route.c \
+	common/net/sockopt.c \
+	common/policy/authz.c \
+	common/policy/authz_explain.c \
+	common/policy/cidrset.c \
+	common/policy/rulebook.c \
+	common/policy/scope.c \
+	common/policy/strset.c \
+	common/source/analyze.c \
+	common/source/conf.c \
+	common/source/conf_authz.c \
+	common/source/conf_mesh.c \
+	common/source/conf_peer.c \
+	common/source/conf_service.c \
+	common/source/conf_workload.c \
+	common/source/confdir.c \
+	common/source/confscan.c \
+	common/source/crd_core.c \
+	common/source/crd_istio.c \
+	common/source/crd_mesh.c \
+	common/source/explain.c \
+	common/source/field.c \
+	common/source/link.c \
+	common/source/link_select.c \
+	common/source/link_service.c \
+	common/source/link_vip.c \
+	common/source/report.c \
+	common/source/value.c \
+	common/source/yaml.c \
+	common/telemetry/flow.c \
+	common/telemetry/prom.c \
+	common/telemetry/series.c \
+	common/telemetry/why.c \
+	common/tls/spiffe.c \
+	common/tls/tls.c \
+	common/tls/tlsctx.c \
+	common/tls/verify.c \
+	common/traffic/dest.c \
+	modes/conn.c \
+	modes/inbound.c \
+	modes/outbound.c \
+	modes/proxy.c \
+	src/commands.c \
+	src/options.c \
+	src/redirect_cmd.c \
+	src/run.c \
+	src/serve.c
+
+HEADERS_ALL = \
+	common/admin/admin.h \
+	common/admin/admin_int.h \
+	common/admin/json.h \
+	common/base/addr.h \
+	common/base/arena.h \
+	common/base/buf.h \
+	common/base/epoch.h \
+	common/base/err.h \
+	common/base/fail.def \
+	common/base/fail.h \
+	common/base/limits.h \
+	common/base/list.h \
+	common/base/log.h \
+	common/base/map.h \
+	common/base/pmap.h \
+	common/base/str.h \
+	common/hbone/baggage.h \
+	common/hbone/hpool.h \
+	common/hbone/hserve.h \
+	common/http/h1server.h \
+	common/http/h1server_int.h \
+	common/http/h2.h \
+	common/identity/certdump.h \
+	common/identity/identity.h \
+	common/identity/localca.h \
+	common/identity/secret.h \
+	common/io/listen.h \
+	common/io/loop.h \
+	common/io/pump.h \
+	common/io/sock.h \
+	common/io/stage.h \
+	common/io/watch.h \
+	common/io/worker.h \
+	common/model/mesh.h \
+	common/model/mesh_int.h \
+	common/model/object.h \
+	common/model/pack.h \
+	common/net/cgroup.h \
+	common/net/nft.h \
+	common/net/notify.h \
+	common/net/origdst.h \
+	common/net/ownaddr.h \
+	common/net/privs.h \
+	common/net/proxyproto.h \
+	common/net/redirect.h \
+	common/net/route.h \
+	common/net/sockopt.h \
+	common/policy/authz.h \
+	common/policy/cidrset.h \
+	common/policy/rulebook.h \
+	common/policy/scope.h \
+	common/policy/strset.h \
+	common/source/analyze.h \
+	common/source/conf.h \
+	common/source/confdir.h \
+	common/source/confscan.h \
+	common/source/crd.h \
+	common/source/field.h \
+	common/source/link.h \
+	common/source/link_service.h \
+	common/source/report.h \
+	common/source/value.h \
+	common/source/yaml.h \
+	common/telemetry/flow.h \
+	common/telemetry/series.h \
+	common/telemetry/why.h \
+	common/tls/spiffe.h \
+	common/tls/tls.h \
+	common/tls/tlsctx.h \
+	common/tls/tlsctx_int.h \
+	common/traffic/dest.h \
+	modes/conn.h \
+	modes/proxy.h \
+	src/commands.h \
+	src/options.h \
+	src/redirect_cmd.h \
+	src/run.h \
+	src/version.h \
+	tests/unit/pki.h \
+	tests/unit/shell.h \
+	tests/unit/suite.h
+
+UNIT_TESTS = \
+	tests/unit/test_addr \
+	tests/unit/test_admin \
+	tests/unit/test_baggage \
+	tests/unit/test_buf \
+	tests/unit/test_epoch \
+	tests/unit/test_flow \
+	tests/unit/test_h1server \
+	tests/unit/test_identity \
+	tests/unit/test_localca \
+	tests/unit/test_map \
+	tests/unit/test_mesh \
+	tests/unit/test_notify \
+	tests/unit/test_object \
+	tests/unit/test_origdst \
+	tests/unit/test_pmap \
+	tests/unit/test_privs \
+	tests/unit/test_prom \
+	tests/unit/test_proxyproto \
+	tests/unit/test_redirect \
+	tests/unit/test_run \
+	tests/unit/test_spiffe \
+	tests/unit/test_str \
+	tests/unit/test_tlsctx
+
+FUZZERS = \
+	tests/fuzz/fuzz_baggage \
+	tests/fuzz/fuzz_h1server \
+	tests/fuzz/fuzz_hserve
+
+tests_unit_test_addr_SOURCES = tests/unit/test_addr.c
+
+tests_unit_test_admin_SOURCES = tests/unit/test_admin.c
+
+tests_unit_test_baggage_SOURCES = tests/unit/test_baggage.c
+
+tests_unit_test_buf_SOURCES = tests/unit/test_buf.c
+
+tests_unit_test_epoch_SOURCES = tests/unit/test_epoch.c
+
+tests_unit_test_flow_SOURCES = tests/unit/test_flow.c
+
+tests_unit_test_h1server_SOURCES = tests/unit/test_h1server.c
+
+tests_unit_test_identity_SOURCES = tests/unit/test_identity.c
+
+tests_unit_test_localca_SOURCES = tests/unit/test_localca.c
+
+tests_unit_test_map_SOURCES = tests/unit/test_map.c
+
+tests_unit_test_mesh_SOURCES = tests/unit/test_mesh.c
+
+tests_unit_test_notify_SOURCES = tests/unit/test_notify.c
+
+tests_unit_test_object_SOURCES = tests/unit/test_object.c
+
+tests_unit_test_origdst_SOURCES = tests/unit/test_origdst.c
+
+tests_unit_test_pmap_SOURCES = tests/unit/test_pmap.c
+
+tests_unit_test_privs_SOURCES = tests/unit/test_privs.c
+
+tests_unit_test_prom_SOURCES = tests/unit/test_prom.c
+
+tests_unit_test_proxyproto_SOURCES = tests/unit/test_proxyproto.c
+
+tests_unit_test_redirect_SOURCES = tests/unit/test_redirect.c
+
+tests_unit_test_run_SOURCES = tests/unit/test_run.c
+
+tests_unit_test_spiffe_SOURCES = tests/unit/test_spiffe.c
+
+tests_unit_test_str_SOURCES = tests/unit/test_str.c
+
+tests_unit_test_tlsctx_SOURCES = tests/unit/test_tlsctx.c
+
+tests_fuzz_fuzz_baggage_SOURCES = tests/fuzz/fuzz_baggage.c
+tests_fuzz_fuzz_baggage_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+
+tests_fuzz_fuzz_h1server_SOURCES = tests/fuzz/fuzz_h1server.c
+tests_fuzz_fuzz_h1server_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+
+tests_fuzz_fuzz_hserve_SOURCES = tests/fuzz/fuzz_hserve.c
+tests_fuzz_fuzz_hserve_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+
+EXTRA_FILES = \
+	.ci/run \
+	examples/shop/README.md \
+	examples/shop/mesh.yaml \
+	examples/shop/policy.yaml \
+	examples/shop/services.yaml \
+	examples/shop/workloads.yaml \
+	packaging/build-deb \
+	packaging/build-rpm \
+	packaging/count-checks \
+	packaging/debian/changelog \
+	packaging/debian/control \
+	packaging/debian/copyright \
+	packaging/debian/meshd.dirs \
+	packaging/debian/meshd.postrm \
+	packaging/debian/meshd.prerm \
+	packaging/debian/rules \
+	packaging/debian/source/format \
+	packaging/demo \
+	packaging/packages.deb \
+	packaging/packages.rpm \
+	packaging/quickstart \
+	packaging/rpm/meshd.spec \
+	packaging/systemd/meshd.default \
+	packaging/systemd/meshd.service \
+	packaging/systemd/meshd.sysusers \
+	packaging/systemd/meshd.tmpfiles \
+	tests/bench/bench.py \
+	tests/bench/load.c \
+	tests/interop/README.md \
+	tests/interop/run \
+	tests/interop/test_envoy.py \
+	tests/interop/test_ztunnel.py \
+	tests/lint/banned \
+	tests/lint/files \
+	tests/lint/layers \
+	tests/lint/sizes \
+	tests/scenario/harness.py \
+	tests/scenario/pki.py \
+	tests/scenario/redirect.sh \
+	tests/scenario/run \
+	tests/scenario/test_app.py \
+	tests/scenario/test_badpeer.py \
+	tests/scenario/test_certs.py \
+	tests/scenario/test_cli.py \
+	tests/scenario/test_life.py \
+	tests/scenario/test_matrix.py \
+	tests/scenario/test_observe.py \
+	tests/scenario/test_policy.py \
+	tests/scenario/test_reload.py \
+	tests/scenario/test_service.py \
+	tests/scenario/test_stream.py \
+	tests/scenario/wire.py \
+	common/admin/README.md \
+	common/net/README.md \
+	common/telemetry/README.md \
+	common/LAYERS \
+	README.md \
+	ARCHITECTURE.md \
+	SECURITY.md \
+	LICENSE
