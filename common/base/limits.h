@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every cap that a peer can meet, and every timeout, in one place. Sizes in bytes, times in milliseconds. */
+#ifndef BASE_LIMITS_H
+#define BASE_LIMITS_H
+
+/* Stream layers */
+#define LIMIT_READ_BYTES         (256 * 1024 - 9)  /* one read of a socket: with a DATA frame's header, whole TLS records */
+#define LIMIT_QUEUE_LOW          (16 * 1024)    /* a writer with more than this queued stops its reader */
+#define LIMIT_TURN_ACCEPTS       64             /* connections that one listener accepts in one turn */
+#define LIMIT_LISTEN_BACKLOG     4096
+#define LIMIT_PROCESS_BUFFER     (1024u << 20)  /* buffered data of all connections: beyond it windows stay closed */
+
+/* HTTP/2 */
+#define LIMIT_STREAM_WINDOW      (256 * 1024)   /* receive window of a new stream */
+#define LIMIT_STREAM_WINDOW_MAX  (4 << 20)      /* what it grows to while its reader keeps up */
+#define LIMIT_CONN_WINDOW        (16 << 20)
+#define LIMIT_CONN_BUFFER        (16 << 20)     /* buffered data of all streams of one connection */
+#define LIMIT_FRAME_BYTES        (1 << 20)
+#define LIMIT_HEADER_BYTES       (16 * 1024)    /* one header list */
+#define LIMIT_HEADER_COUNT       64
+#define LIMIT_STREAMS            1000           /* MAX_CONCURRENT_STREAMS that we advertise */
+#define LIMIT_EARLY_BYTES        (64 * 1024)    /* sent before the CONNECT reply, and kept for another try */
+#define LIMIT_POOL_STREAMS       100            /* streams per pooled connection until the peer says otherwise */
+
+/* Times */
+#define LIMIT_CONNECT_MS         10000
+#define LIMIT_HANDSHAKE_MS       15000
+#define LIMIT_CONNECT_REPLY_MS   15000
+#define LIMIT_PING_MS            10000          /* idle time before a keepalive PING */
+#define LIMIT_PING_TIMEOUT_MS    20000
+#define LIMIT_LINGER_MS          10000          /* how long a closed stage may still send what it accepted */
+#define LIMIT_POOL_IDLE_MS       300000
+#define LIMIT_DRAIN_MS           5000
+#define LIMIT_EJECT_MS           5000           /* an endpoint whose connect failed is avoided this long */
+
+/* Tries */
+#define LIMIT_CONNECT_TRIES      3              /* endpoints tried before any byte moved */
+
+/* Configuration */
+#define LIMIT_FILE_BYTES         (64u << 20)    /* one configuration file */
+#define LIMIT_YAML_DEPTH         64
+#define LIMIT_ADMIN_HEAD_BYTES   8192
+#define LIMIT_ADMIN_CONNS        64
+#define LIMIT_WHY_ENTRIES        1024           /* refused connections that `meshd why` remembers */
+
+#endif

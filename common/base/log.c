@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define QUEUE_BYTES (4u << 20)    /* lines that wait for a slow reader; beyond it they are dropped and counted */
+#define HEAD_BYTES  96
+
+static const char *const level_names[] = { "off", "error", "warn", "info", "debug", "trace" };
+static const char *const scope_names[LOG_SCOPES] = {
+	"main", "access", "io", "tls", "hbone", "identity", "policy", "source", "admin", "net",
+};
+
+static atomic_int levels[LOG_SCOPES] = {
+	LOG_INFO, LOG_INFO, LOG_INFO, LOG_INFO, LOG_INFO, LOG_INFO, LOG_INFO, LOG_INFO, LOG_INFO, LOG_INFO,
+};
+static atomic_ullong dropped;
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	pthread_t thread;
+	struct buf queue;
+	unsigned long long told;   /* drops already reported */
+	int fd;
+	bool json, running, stop;
+} writer = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .fd = 1 };
+
+/* A full disk or a closed pipe loses lines, never traffic. */
+static void write_all(int fd, struct str s)
+{
+	while (s.n) {
+		ssize_t n = write(fd, s.p, s.n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			for (size_t i = 0; i < s.n; i++)
+				if (s.p[i] == '\n')
+					atomic_fetch_add(&dropped, 1);
+			return;
+		}
+		s.p += n;
+		s.n -= (size_t)n;
+	}
+}
+
+static void put_time(struct buf *out)
+{
+	static _Thread_local time_t cached = -1;
+	static _Thread_local char text[32];
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	if (ts.tv_sec != cached) {
+		struct tm tm;
+
+		gmtime_r(&ts.tv_sec, &tm);
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+		cached = ts.tv_sec;
+	}
+	buf_printf(out, "%s.%06ldZ", text, ts.tv_nsec / 1000);
+}
+
+static void report_drops(struct buf *out)
+{
+	unsigned long long n = atomic_load(&dropped);
+
+	if (n == writer.told || writer.json)
+		return;
+	put_time(out);
+	buf_printf(out, "\twarn\tmain\t%llu log lines were dropped: the reader of the log is too slow or its disk is full\n", n - writer.told);
+	writer.told = n;
+}
+
+static void *writer_main(void *arg)
+{
+	pthread_mutex_lock(&writer.lock);
+	while (!writer.stop || buf_len(&writer.queue)) {
+		struct buf batch;
+
+		if (!buf_len(&writer.queue)) {
+			pthread_cond_wait(&writer.wake, &writer.lock);
+			continue;
+		}
+		batch = writer.queue;
+		writer.queue = (struct buf){ 0 };
+		pthread_mutex_unlock(&writer.lock);
+		write_all(writer.fd, buf_str(&batch));
+		buf_done(&batch);
+		pthread_mutex_lock(&writer.lock);
+		report_drops(&writer.queue);
+	}
+	pthread_mutex_unlock(&writer.lock);
+	return NULL;
+}
+
+void log_set_json(bool json)
+{
+	writer.json = json;
+}
+
+void log_start(int fd)
+{
+	writer.fd = fd;
+	writer.stop = false;
+	writer.running = pthread_create(&writer.thread, NULL, writer_main, NULL) == 0;
+}
+
+void log_stop(void)
+{
+	if (!writer.running)
+		return;
+	pthread_mutex_lock(&writer.lock);
+	writer.stop = true;
+	pthread_cond_signal(&writer.wake);
+	pthread_mutex_unlock(&writer.lock);
+	pthread_join(writer.thread, NULL);
+	writer.running = false;
+}
+
+static void emit(struct buf *line)
+{
+	if (!writer.running) {
+		write_all(writer.fd, buf_str(line));
+		buf_done(line);
+		return;
+	}
+	pthread_mutex_lock(&writer.lock);
+	if (buf_len(&writer.queue) + buf_len(line) > QUEUE_BYTES || buf_append(&writer.queue, buf_data(line), buf_len(line)) < 0)
+		atomic_fetch_add(&dropped, 1);
+	pthread_cond_signal(&writer.wake);
+	pthread_mutex_unlock(&writer.lock);
+	buf_done(line);
+}
+
+bool log_on(enum log_scope scope, enum log_level level)
+{
+	return (int)level <= atomic_load_explicit(&levels[scope], memory_order_relaxed);
+}
+
+uint64_t log_dropped(void)
+{
+	return atomic_load(&dropped);
+}
+
+static void put_head(struct buf *out, enum log_scope scope, enum log_level level, struct str msg)
+{
+	buf_reserve(out, HEAD_BYTES + msg.n);
+	if (writer.json) {
+		buf_printf(out, "{\"level\":\"%s\",\"time\":\"", level_names[level]);
+		put_time(out);
+		buf_printf(out, "\",\"scope\":\"%s\",\"message\":", scope_names[scope]);
+		buf_json_str(out, msg);
+	} else {
+		put_time(out);
+		buf_printf(out, "\t%s\t%s\t%.*s\t", level_names[level], scope_names[scope], STR_FMT(msg));
+	}
+}
+
+void log_fields(enum log_scope scope, enum log_level level, const char *msg, const struct log_field *f, int n)
+{
+	struct buf out = { 0 };
+
+	if (!log_on(scope, level))
+		return;
+	put_head(&out, scope, level, str_c(msg));
+	for (int i = 0; i < n; i++) {
+		if (writer.json) {
+			buf_append(&out, ",", 1);
+			buf_json_str(&out, str_c(f[i].key));
+			buf_append(&out, ":", 1);
+		} else {
+			buf_printf(&out, "%s%s=", i ? " " : "", f[i].key);
+		}
+		if (!f[i].value.p)
+			buf_printf(&out, "%llu", (unsigned long long)f[i].number);
+		else if (f[i].bare && !writer.json)
+			buf_append(&out, f[i].value.p, f[i].value.n);
+		else
+			buf_json_str(&out, f[i].value);
+	}
+	buf_puts(&out, writer.json ? "}\n" : "\n");
+	emit(&out);
+}
+
+void log_msg(enum log_scope scope, enum log_level level, const char *fmt, ...)
+{
+	char text[2048];
+	va_list ap;
+
+	if (!log_on(scope, level))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	/* A message may quote what a peer sent: one line stays one line. */
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < 0x20)
+			*c = ' ';
+	log_fields(scope, level, text, NULL, 0);
+}
+
+static int level_parse(struct str s)
+{
+	for (int i = 0; i < (int)ARRAY_LEN(level_names); i++)
+		if (str_is(s, level_names[i]))
+			return i;
+	return str_is(s, "warning") ? LOG_WARN : -EINVAL;
+}
+
+static int set_one(struct str spec, struct err *err)
+{
+	struct str level_text, scope = str_cut(spec, '=', &level_text);
+	int level = level_parse(level_text.p ? level_text : spec);
+
+	if (level < 0)
+		return err_set(err, -EINVAL, "log level: want off, error, warn, info, debug or trace, got '%.*s'", STR_FMT(level_text.p ? level_text : spec));
+	for (int i = 0, found = 0; i < LOG_SCOPES; i++) {
+		if (!level_text.p || str_is(scope, scope_names[i])) {
+			atomic_store(&levels[i], level);
+			found = 1;
+		}
+		if (i == LOG_SCOPES - 1 && !found)
+			return err_set(err, -EINVAL, "log level: no scope '%.*s'; want access, io, tls, hbone, identity, policy, source, admin, net or main", STR_FMT(scope));
+	}
+	return 0;
+}
+
+int log_set_levels(struct str spec, struct err *err)
+{
+	/* The bare level first, so that "access=debug,info" means what it says. */
+	for (int bare = 1; bare >= 0; bare--) {
+		for (struct str rest = spec; rest.p;) {
+			struct str one = str_cut(rest, ',', &rest);
+			bool is_bare = !memchr(one.p, '=', one.n);
+			int r = is_bare == bare ? set_one(one, err) : 0;
+
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+void log_reset_levels(void)
+{
+	for (int i = 0; i < LOG_SCOPES; i++)
+		atomic_store(&levels[i], LOG_INFO);
+}
+
+void log_levels_format(struct buf *out)
+{
+	int base = atomic_load(&levels[LOG_MAIN]);
+
+	for (int i = 0; i < LOG_SCOPES; i++)
+		if (atomic_load(&levels[i]) != base)
+			buf_printf(out, "%s=%s,", scope_names[i], level_names[atomic_load(&levels[i])]);
+	buf_puts(out, level_names[base]);
+}
