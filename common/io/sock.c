@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/sock.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+
+#define READ_START (16 * 1024)
+
+struct sock {
+	struct stage stage;
+	ev_io io;
+	struct timer timer;           /* connect, then linger */
+	struct deferred notify;       /* reports a failed connect; then the grave */
+	struct buf out;
+	int fd;
+	int error;
+	unsigned read_bytes;          /* grows while the other side keeps up */
+	bool connecting, want_read, eof, shut, shut_sent, done, dead;
+};
+
+static struct sock *sock_of(const struct stage *s)
+{
+	return container_of(s, struct sock, stage);
+}
+
+static void update_io(struct sock *k)
+{
+	int events = k->dead ? 0 : (k->want_read && !k->eof && !k->connecting ? EV_READ : 0) |
+		     (k->connecting || buf_len(&k->out) ? EV_WRITE : 0);
+
+	if (ev_is_active(&k->io) && (k->io.events & (EV_READ | EV_WRITE)) == events)
+		return;
+	ev_io_stop(k->stage.loop->ev, &k->io);
+	if (!events)
+		return;
+	ev_io_set(&k->io, k->fd, events);
+	ev_io_start(k->stage.loop->ev, &k->io);
+}
+
+static void sock_free(struct deferred *d)
+{
+	struct sock *k = container_of(d, struct sock, notify);
+
+	free(k);
+}
+
+/* Closes the descriptor; the memory goes at the end of the turn. */
+static void sock_end(struct sock *k, bool reset)
+{
+	if (k->fd >= 0) {
+		ev_io_stop(k->stage.loop->ev, &k->io);
+		if (reset) {
+			struct linger abort_now = { .l_onoff = 1 };
+
+			setsockopt(k->fd, SOL_SOCKET, SO_LINGER, &abort_now, sizeof(abort_now));
+		}
+		close(k->fd);
+		k->fd = -1;
+	}
+	timer_stop(&k->timer);
+	buf_done(&k->out);
+	k->dead = true;
+	if (k->done) {
+		k->notify.run = sock_free;
+		loop_bury(k->stage.loop, &k->notify);
+	}
+}
+
+static void sock_fail(struct sock *k, enum fail why, int error)
+{
+	if (k->dead)
+		return;
+	k->error = error;
+	k->stage.fail = why;
+	sock_end(k, true);
+	stage_emit(&k->stage, STAGE_CLOSED, NULL, 0);
+}
+
+static void report_failed(struct deferred *d)
+{
+	struct sock *k = container_of(d, struct sock, notify);
+
+	stage_emit(&k->stage, STAGE_CLOSED, NULL, 0);
+}
+
+/* A write never calls back: the failure is told at the end of the turn. */
+static void sock_fail_later(struct sock *k, enum fail why, int error)
+{
+	k->error = error;
+	k->stage.fail = why;
+	sock_end(k, true);
+	k->notify.run = report_failed;
+	loop_defer(k->stage.loop, &k->notify);
+}
+
+static void maybe_shut(struct sock *k)
+{
+	if (!k->shut || k->shut_sent || buf_len(&k->out) || k->connecting || k->dead)
+		return;
+	k->shut_sent = true;
+	shutdown(k->fd, SHUT_WR);
+}
+
+/* After done(FAIL_NONE): everything is sent. Unread input would turn close() into a reset, so read it away first. */
+static void finish_linger(struct sock *k)
+{
+	char drop[4096];
+	ssize_t n;
+
+	do
+		n = recv(k->fd, drop, sizeof(drop), 0);
+	while (n > 0);
+	sock_end(k, false);
+}
+
+static void flush_out(struct sock *k)
+{
+	while (buf_len(&k->out)) {
+		ssize_t n = send(k->fd, buf_data(&k->out), buf_len(&k->out), MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			break;
+		if (n < 0) {
+			sock_fail(k, FAIL_SERVER_RESET, errno);
+			return;
+		}
+		buf_consume(&k->out, (size_t)n);
+	}
+	maybe_shut(k);
+	if (k->done && !buf_len(&k->out)) {
+		finish_linger(k);
+		return;
+	}
+	update_io(k);
+	stage_set_queued(&k->stage, buf_len(&k->out));
+}
+
+static void read_in(struct sock *k)
+{
+	struct loop *l = k->stage.loop;
+	uint8_t *mem = loop_borrow(l);
+	ssize_t n;
+
+	do
+		n = recv(k->fd, mem, k->read_bytes, 0);
+	while (n < 0 && errno == EINTR);
+	if (n > 0) {
+		struct iovec iov = { mem, (size_t)n };
+
+		if ((size_t)n == k->read_bytes)
+			k->read_bytes = k->read_bytes * 4 < LIMIT_READ_BYTES ? k->read_bytes * 4 : LIMIT_READ_BYTES;
+		stage_emit(&k->stage, STAGE_DATA, &iov, 1);
+	} else if (n == 0) {
+		k->eof = true;
+		update_io(k);
+		stage_emit(&k->stage, STAGE_EOF, NULL, 0);
+	} else if (errno != EAGAIN) {
+		sock_fail(k, FAIL_SERVER_RESET, errno);
+	}
+	loop_return(l);
+}
+
+static void connected(struct sock *k)
+{
+	socklen_t len = sizeof(k->error);
+
+	getsockopt(k->fd, SOL_SOCKET, SO_ERROR, &k->error, &len);
+	if (k->error) {
+		sock_fail(k, k->error == ETIMEDOUT ? FAIL_CONNECT_TIMEOUT : FAIL_CONNECT, k->error);
+		return;
+	}
+	k->connecting = false;
+	timer_stop(&k->timer);
+	stage_emit(&k->stage, STAGE_OPEN, NULL, 0);
+	if (!k->dead)
+		flush_out(k);
+}
+
+static void on_io(struct ev_loop *ev, ev_io *w, int revents)
+{
+	struct sock *k = container_of(w, struct sock, io);
+
+	if (k->connecting) {
+		connected(k);
+		return;
+	}
+	if (revents & EV_WRITE)
+		flush_out(k);
+	if ((revents & EV_READ) && !k->dead && k->want_read && !k->eof)
+		read_in(k);
+}
+
+static void sock_write(struct stage *s, const struct iovec *iov, int n)
+{
+	struct sock *k = sock_of(s);
+	size_t sent = 0, total = iov_len(iov, n);
+
+	if (k->dead || k->shut || k->done)
+		return;
+	if (!buf_len(&k->out) && !k->connecting) {
+		struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
+		ssize_t r;
+
+		do
+			r = sendmsg(k->fd, &msg, MSG_NOSIGNAL);
+		while (r < 0 && errno == EINTR);
+		if (r < 0 && errno != EAGAIN) {
+			sock_fail_later(k, FAIL_SERVER_RESET, errno);
+			return;
+		}
+		sent = r < 0 ? 0 : (size_t)r;
+	}
+	if (sent == total)
+		return;
+	if (buf_append_iov(&k->out, iov, n, sent) < 0) {
+		sock_fail_later(k, FAIL_MEMORY, ENOMEM);
+		return;
+	}
+	update_io(k);
+	stage_set_queued(s, buf_len(&k->out));
+}
+
+static void sock_want(struct stage *s, bool read)
+{
+	struct sock *k = sock_of(s);
+
+	k->want_read = read;
+	if (!k->dead)
+		update_io(k);
+}
+
+static void sock_shut(struct stage *s)
+{
+	struct sock *k = sock_of(s);
+
+	k->shut = true;
+	maybe_shut(k);
+}
+
+static void sock_done(struct stage *s, enum fail why)
+{
+	struct sock *k = sock_of(s);
+
+	if (k->done)
+		return;
+	k->done = true;
+	if (k->dead || why != FAIL_NONE || k->connecting) {
+		sock_end(k, true);
+		return;
+	}
+	k->shut = true;
+	k->want_read = false;
+	if (!buf_len(&k->out)) {
+		maybe_shut(k);
+		finish_linger(k);
+		return;
+	}
+	update_io(k);
+	timer_start(&k->timer, LIMIT_LINGER_MS);
+}
+
+static void on_timer(struct timer *t)
+{
+	struct sock *k = container_of(t, struct sock, timer);
+
+	if (k->done)
+		sock_end(k, true);
+	else
+		sock_fail(k, FAIL_CONNECT_TIMEOUT, ETIMEDOUT);
+}
+
+static const struct stage_ops sock_stage = {
+	.name = "sock", .write = sock_write, .want = sock_want, .shut = sock_shut, .done = sock_done,
+};
+
+static struct sock *sock_new(struct loop *l, int fd)
+{
+	struct sock *k = calloc(1, sizeof(*k));
+
+	if (!k)
+		return NULL;
+	k->stage = (struct stage){ .ops = &sock_stage, .loop = l };
+	k->fd = fd;
+	k->read_bytes = READ_START;
+	ev_io_init(&k->io, on_io, fd, 0);
+	timer_init(&k->timer, l, on_timer);
+	return k;
+}
+
+struct stage *sock_accept(struct loop *l, int fd)
+{
+	struct sock *k = sock_new(l, fd);
+	int one = 1;
+
+	if (!k) {
+		close(fd);
+		return NULL;
+	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return &k->stage;
+}
+
+static enum fail connect_fail(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == EADDRNOTAVAIL ? FAIL_OVERLOAD : FAIL_CONNECT;
+}
+
+static int sock_dial(struct sock *k, const struct addr *to, const struct addr *source, const struct sock_ops *ops)
+{
+	struct sockaddr_storage sa;
+	int family = ip_is_v4(&to->ip) ? AF_INET : AF_INET6, one = 1, r;
+
+	k->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (k->fd < 0)
+		return errno;
+	setsockopt(k->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	r = ops && ops->prepare ? ops->prepare(k->fd, family, ops, source) : 0;
+	if (r < 0)
+		return -r;
+	r = connect(k->fd, (struct sockaddr *)&sa, addr_to_sockaddr(to, family, &sa));
+	return r == 0 || errno == EINPROGRESS ? 0 : errno;
+}
+
+struct stage *sock_connect(struct loop *l, const struct addr *to, const struct addr *source,
+			   const struct sock_ops *ops, unsigned timeout_ms)
+{
+	struct sock *k = sock_new(l, -1);
+
+	if (!k)
+		return NULL;
+	k->error = sock_dial(k, to, source, ops);
+	k->connecting = true;
+	if (k->error) {
+		sock_fail_later(k, connect_fail(k->error), k->error);
+		return &k->stage;
+	}
+	update_io(k);
+	timer_start(&k->timer, timeout_ms ? timeout_ms : LIMIT_CONNECT_MS);
+	return &k->stage;
+}
+
+int sock_errno(const struct stage *s)
+{
+	return sock_of(s)->error;
+}
+
+int sock_fd(const struct stage *s)
+{
+	return sock_of(s)->fd;
+}
+
+int sock_listen(const struct addr *at, bool transparent, unsigned mark)
+{
+	struct sockaddr_storage sa;
+	int family = ip_is_v4(&at->ip) ? AF_INET : AF_INET6, one = 1, zero = 0, fd, error;
+
+	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
+	if (family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, ip_is_any(&at->ip) ? &zero : &one, sizeof(one));
+	if (mark)
+		setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
+	if (transparent) {
+		setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &one, sizeof(one));
+		if (family == AF_INET6)
+			setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &one, sizeof(one));
+	}
+	if (bind(fd, (struct sockaddr *)&sa, addr_to_sockaddr(at, family, &sa)) < 0 || listen(fd, LIMIT_LISTEN_BACKLOG) < 0) {
+		error = errno;
+		close(fd);
+		return -error;
+	}
+	return fd;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bottom stage: a TCP socket. Opens a socket through an ops table, so that io knows nothing of marks, network
+ * namespaces or transparent binding. */
+#ifndef IO_SOCK_H
+#define IO_SOCK_H
+
+#include "base/addr.h"
+#include "io/stage.h"
+
+/* How to make an outgoing socket ready: called between socket() and connect(). 0 or -errno. */
+struct sock_ops {
+	int (*prepare)(int fd, int family, const struct sock_ops *ops, const struct addr *source);
+};
+
+/* Takes over a connected, non-blocking fd. Reading is off until stage_want. NULL when memory is out (fd is closed). */
+struct stage *sock_accept(struct loop *l, int fd);
+
+/* Connects to `to`; OPEN or CLOSED (FAIL_CONNECT, FAIL_CONNECT_TIMEOUT, FAIL_OVERLOAD) follows, never inside this call.
+ * source (port ignored) asks for that local address; NULL: the kernel's choice. timeout_ms 0: LIMIT_CONNECT_MS. */
+struct stage *sock_connect(struct loop *l, const struct addr *to, const struct addr *source,
+			   const struct sock_ops *ops, unsigned timeout_ms);
+int sock_errno(const struct stage *s);   /* of the failed connect or reset; 0 when there was none */
+int sock_fd(const struct stage *s);
+
+/* A listening TCP socket: non-blocking, close-on-exec, SO_REUSEADDR, SO_REUSEPORT, dual-stack on [::]. fd or -errno. */
+int sock_listen(const struct addr *at, bool transparent, unsigned mark);
+
+#endif
