@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/sockopt.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef IPV6_FREEBIND
+#define IPV6_FREEBIND 78
+#endif
+
+static int set_int(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+/* -EAFNOSUPPORT and the like come back as they are. */
+static int family_of(int fd)
+{
+	int family;
+	socklen_t n = sizeof(family);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &n) < 0 ? -errno : family;
+}
+
+int sockopt_mark(int fd, unsigned mark)
+{
+	return set_int(fd, SOL_SOCKET, SO_MARK, (int)mark);
+}
+
+int sockopt_transparent(int fd)
+{
+	int family = family_of(fd);
+
+	if (family < 0)
+		return family;
+	return family == AF_INET6 ? set_int(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1)
+				  : set_int(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
+}
+
+int sockopt_spoof(int fd, const struct addr *source)
+{
+	struct addr from = { source->ip, 0 };
+	struct sockaddr_storage sa;
+	int family = family_of(fd);
+	int r = family < 0 ? family : sockopt_transparent(fd);
+	socklen_t n;
+
+	if (r == 0)
+		r = family == AF_INET6 ? set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1)
+				       : set_int(fd, IPPROTO_IP, IP_FREEBIND, 1);
+	/* Without this each (source, destination) pair would use up a port of the whole source address. */
+	if (r == 0)
+		r = set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+	if (r < 0)
+		return r;
+	if (family == AF_INET && !ip_is_v4(&from.ip))
+		return -EAFNOSUPPORT;
+	n = addr_to_sockaddr(&from, family, &sa);
+	return bind(fd, (struct sockaddr *)&sa, n) < 0 ? -errno : 0;
+}
+
+int sockopt_nodelay(int fd)
+{
+	return set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+int sockopt_keepalive(int fd, const struct keepalive *k)
+{
+	int r = 0;
+
+	if (k->idle_s > 0) {
+		r = set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)k->idle_s);
+		if (r == 0 && k->interval_s > 0)
+			r = set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)k->interval_s);
+		if (r == 0 && k->count > 0)
+			r = set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, (int)k->count);
+		if (r == 0)
+			r = set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	}
+	if (r == 0 && k->user_timeout_ms > 0)
+		r = set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)k->user_timeout_ms);
+	return r;
+}
+
+static bool tried(int (*try)(int fd))
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool ok;
+
+	if (fd < 0)
+		fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	ok = try(fd) == 0;
+	close(fd);
+	return ok;
+}
+
+static int try_mark(int fd)
+{
+	return sockopt_mark(fd, NET_MARK);
+}
+
+bool net_can_mark(void)
+{
+	return tried(try_mark);
+}
+
+bool net_can_spoof(void)
+{
+	return tried(sockopt_transparent);
+}
+
+static void spoof_failed(const struct addr *source, int r)
+{
+	static atomic_flag told = ATOMIC_FLAG_INIT;
+	char text[ADDR_TEXT];
+
+	if (atomic_flag_test_and_set(&told))
+		return;
+	log_warn(LOG_NET, "cannot keep the source address %s: %s; the application sees our own address instead "
+		 "(said once)", ip_format(&source->ip, text), strerror(-r));
+}
+
+static int outsock_prepare(int fd, int family, const struct sock_ops *ops, const struct addr *source)
+{
+	const struct outsock *o = container_of(ops, const struct outsock, ops);
+	int r = o->mark ? sockopt_mark(fd, o->mark) : 0;
+
+	(void)family;
+	if (r == 0)
+		r = sockopt_nodelay(fd);
+	if (r == 0)
+		r = sockopt_keepalive(fd, &o->keepalive);
+	if (r < 0 || !source)
+		return r;
+	r = sockopt_spoof(fd, source);
+	if (r < 0)
+		spoof_failed(source, r);
+	return 0;
+}
+
+void outsock_init(struct outsock *o, unsigned mark, const struct keepalive *k)
+{
+	static const struct keepalive preset = KEEPALIVE_DEFAULT;
+
+	*o = (struct outsock){ .ops.prepare = outsock_prepare, .mark = mark, .keepalive = k ? *k : preset };
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Socket options: the mark that exempts our own connections from capture, transparent source addresses, keepalive.
+ * All setters return 0 or -errno. */
+#ifndef NET_SOCKOPT_H
+#define NET_SOCKOPT_H
+
+#include <stdbool.h>
+
+#include "base/addr.h"
+#include "io/sock.h"
+
+#define NET_MARK      0x539u    /* istio's: every socket of ours carries it where permitted */
+#define NET_MARK_MASK 0xfffu
+
+struct keepalive {
+	unsigned idle_s;            /* 0: no keepalive */
+	unsigned interval_s;
+	unsigned count;
+	unsigned user_timeout_ms;   /* TCP_USER_TIMEOUT; 0: the kernel's */
+};
+
+#define KEEPALIVE_DEFAULT { .idle_s = 180, .interval_s = 180, .count = 9 }
+
+/* May this process mark sockets, and bind addresses that are not its own? Tried on a socket of its own. */
+bool net_can_mark(void);
+bool net_can_spoof(void);
+
+int sockopt_mark(int fd, unsigned mark);
+int sockopt_transparent(int fd);
+/* Binds fd to a source address that need not be local; the port is chosen by connect(). */
+int sockopt_spoof(int fd, const struct addr *source);
+int sockopt_nodelay(int fd);
+int sockopt_keepalive(int fd, const struct keepalive *k);
+
+/* How meshd opens its connections: ops for sock_connect. A source address that the kernel refuses is reported once and
+ * then done without, as ztunnel does. */
+struct outsock {
+	struct sock_ops ops;
+	unsigned mark;              /* 0: none */
+	struct keepalive keepalive;
+};
+
+void outsock_init(struct outsock *o, unsigned mark, const struct keepalive *k);
+
+#endif
