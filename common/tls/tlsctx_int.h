@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the TLS stage needs of a context, and how a handshake's verification is reported to it. */
+#ifndef TLS_TLSCTX_INT_H
+#define TLS_TLSCTX_INT_H
+
+#include <openssl/ssl.h>
+
+#include "base/fail.h"
+#include "tls/tlsctx.h"
+
+#define TLS_ID_BYTES 256    /* a SPIFFE ID with its NUL; longer ones are refused */
+
+struct tlsctx {
+	_Atomic unsigned refs;
+	SSL_CTX *server, *client;            /* owned */
+	STACK_OF(X509_CRL) *crls;            /* owned; NULL: none */
+	char id[TLS_ID_BYTES];
+	struct str *trust_domains;           /* owned, the texts too */
+	int n_trust_domains;
+	int64_t not_before, not_after;
+};
+
+/* One handshake. Zero it, set expect, then SSL_set_app_data(ssl, v) before the first SSL_do_handshake. It and the context
+ * must live until the handshake ended; only peer_id is of use after that. A peer that is refused gets a fitting alert by itself. */
+struct tls_verify {
+	const struct str *expect;            /* borrowed; client side: the peer must have one of these */
+	int n_expect;                        /* 0: any that the context trusts */
+	enum fail fail;                      /* FAIL_NONE, FAIL_TLS, FAIL_WRONG_IDENTITY, FAIL_CERT_REVOKED */
+	char peer_id[TLS_ID_BYTES];          /* once the chain was good, also if the identity is not the wanted one */
+	char error[768];                     /* a sentence: what was wanted, what came */
+};
+
+/* Borrowed. May be used from any thread: nothing in it changes after tlsctx_new. */
+SSL_CTX *tlsctx_ssl(const struct tlsctx *c, bool server);
+
+/* After SSL_do_handshake failed with SSL_ERROR_SSL: takes the thread's OpenSSL error queue and, unless verification already
+ * said why, fills fail and error from it. */
+void tlsctx_explain(struct tls_verify *v);
+
+/* After the handshake: the peer's chain is not expired, and not revoked under the CRL of `now`. */
+bool tlsctx_peer_still_valid(const struct tlsctx *now, SSL *ssl);
+
+/* verify.c, for tlsctx.c. */
+int verify_peer(X509_STORE_CTX *store, void *tlsctx);         /* SSL_CTX_set_cert_verify_callback */
+int verify_spiffe_id(X509 *leaf, char ret[TLS_ID_BYTES], struct err *err);   /* exactly one URI SAN, a SPIFFE ID */
+
+#endif
