@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/h1server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "http/h1server_int.h"
+#include "io/sock.h"
+
+#define BACKLOG   64
+#define RETRY_MS  100
+
+/* --- connection --- */
+
+static void server_free(struct deferred *d)
+{
+	free(container_of(d, struct h1server, grave));
+}
+
+static void server_gone(struct h1server *s)
+{
+	if (s->closed && s->n_conns == 0) {
+		s->grave.run = server_free;
+		loop_bury(s->loop, &s->grave);
+	}
+}
+
+static void reserve_refill(struct h1server *s)
+{
+	for (int i = 0; i < H1_RESERVE && !s->closed; i++)
+		if (s->reserve[i] < 0)
+			s->reserve[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void conn_free(struct deferred *d)
+{
+	struct h1server_request *c = container_of(d, struct h1server_request, grave);
+	struct h1server *s = c->server;
+
+	buf_done(&c->in);
+	buf_done(&c->out);
+	buf_done(&c->head);
+	free(c);
+	s->n_conns--;
+	reserve_refill(s);
+	server_gone(s);
+}
+
+static void conn_end(struct h1server_request *c, enum fail why)
+{
+	if (c->dead)
+		return;
+	c->dead = true;
+	list_del(&c->link);
+	timer_stop(&c->timer);
+	stage_done(c->sock, why);
+	c->grave.run = conn_free;
+	loop_bury(c->server->loop, &c->grave);
+}
+
+/* Hands over as much as the socket takes without holding it twice. */
+static void conn_send(struct h1server_request *c)
+{
+	while (!c->dead && buf_len(&c->out) && c->sock->queued <= LIMIT_QUEUE_LOW) {
+		size_t n = buf_len(&c->out) < LIMIT_READ_BYTES ? buf_len(&c->out) : LIMIT_READ_BYTES;
+		struct iovec iov = { buf_data(&c->out), n };
+
+		stage_write(c->sock, &iov, 1);
+		buf_consume(&c->out, n);
+		timer_start(&c->timer, H1SERVER_STALL_MS);
+	}
+}
+
+static bool busy(const struct h1server_request *c)
+{
+	return c->replied && (buf_len(&c->out) || c->sock->queued > LIMIT_QUEUE_LOW);
+}
+
+static void conn_parse(struct h1server_request *c)
+{
+	int status;
+
+	if (!c->started) {
+		c->started = true;
+		timer_start(&c->timer, H1SERVER_HEAD_MS);
+	}
+	status = h1request_parse(c);
+	if (status)
+		h1request_refuse(c, status);
+	else if (c->complete)
+		h1request_answer(c);
+	conn_send(c);
+}
+
+/* Goes on after a reply, or after bytes came. */
+static void conn_next(struct h1server_request *c)
+{
+	while (!c->dead) {
+		if (busy(c)) {
+			stage_want(c->sock, false);
+			return;
+		}
+		if (c->replied) {
+			if (!c->keep_alive) {
+				conn_end(c, FAIL_NONE);
+				return;
+			}
+			h1request_reset(c);
+			timer_start(&c->timer, H1SERVER_IDLE_MS);
+			list_del(&c->link);
+			list_add_tail(&c->server->conns, &c->link);
+		}
+		if (!buf_len(&c->in))
+			break;
+		conn_parse(c);
+		if (!c->replied && !buf_len(&c->in))
+			break;
+	}
+	if (c->dead)
+		return;
+	if (c->eof)
+		conn_end(c, FAIL_NONE);
+	else
+		stage_want(c->sock, true);
+}
+
+static void on_event(struct stage *s, enum stage_event ev, const struct iovec *iov, int n)
+{
+	struct h1server_request *c = s->arg;
+
+	switch (ev) {
+	case STAGE_OPEN:
+		return;
+	case STAGE_DATA:
+		if (buf_append_iov(&c->in, iov, n, 0) < 0)
+			conn_end(c, FAIL_MEMORY);
+		else
+			conn_next(c);
+		return;
+	case STAGE_EOF:
+		c->eof = true;
+		conn_next(c);
+		return;
+	case STAGE_DRAINED:
+		conn_send(c);
+		conn_next(c);
+		return;
+	case STAGE_CLOSED:
+		conn_end(c, FAIL_CLIENT_RESET);
+		return;
+	}
+}
+
+static void on_timer(struct timer *t)
+{
+	struct h1server_request *c = container_of(t, struct h1server_request, timer);
+
+	if (c->started && !c->replied) {
+		h1request_refuse(c, 408);
+		conn_send(c);
+		conn_end(c, FAIL_NONE);
+	} else {
+		conn_end(c, c->replied ? FAIL_CLIENT_RESET : FAIL_NONE);
+	}
+}
+
+static void conn_new(struct h1server *s, int fd)
+{
+	struct h1server_request *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		close(fd);
+		return;
+	}
+	c->sock = sock_accept(s->loop, fd);
+	if (!c->sock) {
+		free(c);
+		return;
+	}
+	if (s->n_conns >= LIMIT_ADMIN_CONNS && !list_empty(&s->conns))
+		conn_end(container_of(s->conns.next, struct h1server_request, link), FAIL_OVERLOAD);
+	c->server = s;
+	s->n_conns++;
+	list_add_tail(&s->conns, &c->link);
+	h1request_init(c);
+	timer_init(&c->timer, s->loop, on_timer);
+	timer_start(&c->timer, H1SERVER_HEAD_MS);
+	c->sock->on_event = on_event;
+	c->sock->arg = c;
+	stage_want(c->sock, true);
+}
+
+/* --- listening --- */
+
+static bool out_of_fds(int error)
+{
+	return error == EMFILE || error == ENFILE;
+}
+
+static void on_retry(struct timer *t)
+{
+	struct h1server *s = container_of(t, struct h1server, retry);
+
+	reserve_refill(s);
+	ev_io_start(s->loop->ev, &s->io);
+}
+
+/* Gives a descriptor of the reserve to the next connection. With none left, accepting waits a moment. */
+static int accept_reserved(struct h1server *s)
+{
+	for (int i = 0; i < H1_RESERVE; i++) {
+		if (s->reserve[i] < 0)
+			continue;
+		close(s->reserve[i]);
+		s->reserve[i] = -1;
+		return accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	}
+	ev_io_stop(s->loop->ev, &s->io);
+	timer_start(&s->retry, RETRY_MS);
+	return -1;
+}
+
+static void on_ready(struct ev_loop *ev, ev_io *w, int revents)
+{
+	struct h1server *s = container_of(w, struct h1server, io);
+	int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0 && out_of_fds(errno))
+		fd = accept_reserved(s);
+	if (fd >= 0)
+		conn_new(s, fd);
+}
+
+static struct h1server *server_new(struct loop *l, int fd, const struct h1server_site *site)
+{
+	struct h1server *s = xcalloc(1, sizeof(*s));
+
+	s->loop = l;
+	s->fd = fd;
+	s->site = site;
+	list_init(&s->conns);
+	for (int i = 0; i < H1_RESERVE; i++)
+		s->reserve[i] = -1;
+	ev_io_init(&s->io, on_ready, fd, EV_READ);
+	ev_io_start(l->ev, &s->io);
+	timer_init(&s->retry, l, on_retry);
+	reserve_refill(s);
+	return s;
+}
+
+/* No SO_REUSEPORT: a second process on the same port is a mistake that must be told. */
+int h1server_open(struct loop *l, const struct addr *at, const struct h1server_site *site, struct h1server **ret,
+		  struct err *err)
+{
+	struct sockaddr_storage sa;
+	int family = ip_is_v4(&at->ip) ? AF_INET : AF_INET6, one = 1, zero = 0, error;
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	char text[ADDR_TEXT];
+
+	if (fd < 0)
+		return err_set(err, -errno, "cannot open a socket for %s: %s", addr_format(at, text), strerror(errno));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, ip_is_any(&at->ip) ? &zero : &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&sa, addr_to_sockaddr(at, family, &sa)) < 0 || listen(fd, BACKLOG) < 0) {
+		error = errno;
+		close(fd);
+		return err_set(err, -error, "cannot listen on %s: %s%s", addr_format(at, text), strerror(error),
+			       error == EADDRINUSE ? "; is another proxy running here?" : "");
+	}
+	*ret = server_new(l, fd, site);
+	return 0;
+}
+
+/* Removes a socket that nobody listens on any more. */
+static int unix_clear(const struct sockaddr_un *sa, struct err *err)
+{
+	struct stat st;
+	int fd, r;
+
+	if (lstat(sa->sun_path, &st) < 0)
+		return 0;
+	if (!S_ISSOCK(st.st_mode))
+		return err_set(err, -EEXIST, "%s exists and is not a socket", sa->sun_path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_set(err, -errno, "cannot open a Unix socket: %s", strerror(errno));
+	r = connect(fd, (const struct sockaddr *)sa, sizeof(*sa));
+	close(fd);
+	if (r == 0)
+		return err_set(err, -EADDRINUSE, "another process listens on %s", sa->sun_path);
+	unlink(sa->sun_path);
+	return 0;
+}
+
+int h1server_open_unix(struct loop *l, const char *path, const struct h1server_site *site, struct h1server **ret,
+		       struct err *err)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	mode_t mask;
+	int fd, r, error;
+
+	if (strlen(path) >= sizeof(sa.sun_path))
+		return err_set(err, -ENAMETOOLONG, "the path of the Unix socket is longer than %zu bytes: %s",
+			       sizeof(sa.sun_path) - 1, path);
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	r = unix_clear(&sa, err);
+	if (r < 0)
+		return r;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_set(err, -errno, "cannot open a Unix socket: %s", strerror(errno));
+	mask = umask(0177);
+	r = bind(fd, (struct sockaddr *)&sa, sizeof(sa));
+	error = errno;
+	umask(mask);
+	if (r < 0 || listen(fd, BACKLOG) < 0) {
+		error = r < 0 ? error : errno;
+		close(fd);
+		return err_set(err, -error, "cannot listen on %s: %s", path, strerror(error));
+	}
+	*ret = server_new(l, fd, site);
+	(*ret)->path = xstrdup(path);
+	return 0;
+}
+
+void h1server_close(struct h1server *s)
+{
+	if (!s)
+		return;
+	s->closed = true;
+	ev_io_stop(s->loop->ev, &s->io);
+	timer_stop(&s->retry);
+	close(s->fd);
+	for (int i = 0; i < H1_RESERVE; i++)
+		if (s->reserve[i] >= 0)
+			close(s->reserve[i]);
+	if (s->path)
+		unlink(s->path);
+	free(s->path);
+	list_each_safe(pos, tmp, &s->conns) {
+		struct h1server_request *c = container_of(pos, struct h1server_request, link);
+
+		conn_end(c, FAIL_NONE);
+	}
+	if (s->n_conns == 0)
+		server_gone(s);
+}
+
+void h1server_addr(const struct h1server *s, struct addr *ret)
+{
+	struct sockaddr_storage sa = { 0 };
+	socklen_t len = sizeof(sa);
+
+	getsockname(s->fd, (struct sockaddr *)&sa, &len);
+	addr_from_sockaddr(&sa, ret);
+}

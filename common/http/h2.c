@@ -1,0 +1,978 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/h2.h"
+
+#include <errno.h>
+#include <nghttp2/nghttp2.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+
+#define PIECES          512
+#define WINDOW_STUCK_MS 1000      /* a peer's connection window at zero this long: no new streams there */
+
+/* Mesh clients reset streams as their users reset connections; nghttp2's own limit is made for browsers. */
+#define RESET_BURST     100000
+#define RESET_RATE      10000
+
+/* A stretch of DATA that still lies in the buffer that nghttp2 reads. */
+struct piece {
+	const uint8_t *p;
+	size_t n;
+	int next;                 /* of the same stream; -1 ends */
+};
+
+struct stream {
+	struct h2_stream pub;
+	struct list link;         /* in h2.streams */
+	struct list touched;      /* in h2.touched: events are due */
+	struct deferred wake, grave;
+	struct buf out;           /* accepted, waits for window */
+	struct buf in;            /* received while the reader did not want it */
+	struct buf head;          /* header block being collected: name NUL value NUL … */
+	const struct iovec *lent; /* what the present write() call lends */
+	int n_lent;
+	size_t lent_len, lent_off;
+	int first_piece, last_piece;
+	size_t owed;              /* taken by the reader's side but not yet returned to the peer's window */
+	size_t grown_bytes;       /* taken since the window grew last */
+	int32_t window;
+	uint64_t done_ms;
+	int n_fields;
+	bool provided;            /* a data provider is attached (client: from the start; server: with the reply) */
+	bool want_read, got_end, eof_told, shut, end_sent, closed, closed_told, done, held;
+};
+
+struct h2 {
+	struct stage *below;
+	nghttp2_session *ng;
+	struct loop *loop;
+	const struct h2_ops *ops;
+	void *arg;
+	struct deferred flush, grave;
+	struct timer ping;
+	struct list streams, touched;
+	struct piece *pieces;     /* only inside h2_input */
+	int n_pieces, n_streams;
+	size_t buffered;          /* in all streams' `in` */
+	size_t owed;              /* connection credit held back because of a cap */
+	uint64_t stuck_ms;        /* since when the peer's connection window is zero; 0: it is not */
+	uint64_t ping_ms;         /* when the unanswered PING left; 0: none */
+	bool server, busy, heard, got_settings, draining, goaway, dead;
+};
+
+static atomic_size_t process_buffered;
+
+static struct stream *stream_of(const struct stage *s)
+{
+	return container_of(s, struct stream, pub.stage);
+}
+
+static void touch(struct h2 *h, struct stream *s)
+{
+	if (list_empty(&s->touched))
+		list_add_tail(&h->touched, &s->touched);
+}
+
+/* ---- credit ---- */
+
+static bool over_cap(const struct h2 *h)
+{
+	return h->buffered > LIMIT_CONN_BUFFER || atomic_load_explicit(&process_buffered, memory_order_relaxed) > LIMIT_PROCESS_BUFFER;
+}
+
+static void connection_credit(struct h2 *h, size_t n)
+{
+	h->owed += n;
+	if (!h->owed || over_cap(h))
+		return;
+	nghttp2_session_consume_connection(h->ng, h->owed);
+	h->owed = 0;
+}
+
+static void count_buffered(struct h2 *h, ptrdiff_t delta)
+{
+	h->buffered += (size_t)delta;
+	atomic_fetch_add_explicit(&process_buffered, (size_t)delta, memory_order_relaxed);
+}
+
+/* The reader took what is owed: its window opens again, and wider when it never had to wait. */
+static void stream_credit(struct stream *s)
+{
+	struct h2 *h = s->pub.h2;
+
+	if (!h || h->dead || s->closed || !s->owed)
+		return;
+	nghttp2_session_consume_stream(h->ng, s->pub.id, s->owed);
+	s->grown_bytes += s->owed;
+	s->owed = 0;
+	if (s->held || s->window >= LIMIT_STREAM_WINDOW_MAX || over_cap(h)) {
+		s->held = false;
+		s->grown_bytes = 0;
+	} else if (s->grown_bytes > 2 * (size_t)s->window) {
+		s->window *= 2;
+		s->grown_bytes = 0;
+		nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, s->window);
+	}
+}
+
+/* ---- the end of a stream ---- */
+
+static void stream_free(struct deferred *d)
+{
+	struct stream *s = container_of(d, struct stream, grave);
+
+	buf_done(&s->out);
+	buf_done(&s->in);
+	buf_done(&s->head);
+	free(s);
+}
+
+static void drop_input(struct stream *s)
+{
+	if (s->pub.h2)
+		count_buffered(s->pub.h2, -(ptrdiff_t)buf_len(&s->in));
+	buf_done(&s->in);
+	s->first_piece = -1;
+}
+
+static void stream_bury(struct stream *s)
+{
+	if (!s->done || !s->closed || s->grave.queued)
+		return;
+	drop_input(s);
+	list_del(&s->touched);
+	list_del(&s->link);
+	s->grave.run = stream_free;
+	loop_bury(s->pub.stage.loop, &s->grave);
+}
+
+/* nghttp2 (or the death of the connection) let go of the stream. */
+static void stream_close(struct stream *s, enum fail why)
+{
+	struct h2 *h = s->pub.h2;
+
+	if (s->closed)
+		return;
+	s->closed = true;
+	s->pub.stage.fail = why;
+	h->n_streams--;
+	if (s->done)
+		stream_bury(s);
+	else
+		touch(h, s);
+}
+
+/* ---- events to the owner, who may call any verb ---- */
+
+static void deliver_data(struct stream *s)
+{
+	struct h2 *h = s->pub.h2;
+	struct iovec iov[PIECES + 1];
+	struct buf in = s->in;
+	int n = 0;
+
+	if (!s->want_read || (!buf_len(&in) && s->first_piece < 0))
+		return;
+	if (buf_len(&in))
+		iov[n++] = (struct iovec){ buf_data(&in), buf_len(&in) };
+	for (int i = s->first_piece; i >= 0; i = h->pieces[i].next)
+		iov[n++] = (struct iovec){ (void *)h->pieces[i].p, h->pieces[i].n };
+	s->first_piece = -1;
+	s->in = (struct buf){ 0 };
+	if (h)
+		count_buffered(h, -(ptrdiff_t)buf_len(&in));
+	s->owed += iov_len(iov, n);
+	stage_emit(&s->pub.stage, STAGE_DATA, iov, n);
+	buf_done(&in);
+	if (s->want_read || s->done)
+		stream_credit(s);
+	else
+		s->held = true;
+}
+
+/* Data, then the end, then the close. A reset overtakes data that the reader does not want; a clean end waits for it. */
+static void deliver(struct stream *s)
+{
+	if (s->done)
+		return;
+	deliver_data(s);
+	if (s->done || (s->pub.stage.fail == FAIL_NONE && (buf_len(&s->in) || s->first_piece >= 0)))
+		return;
+	if (s->got_end && !s->eof_told && s->pub.stage.fail == FAIL_NONE) {
+		s->eof_told = true;
+		stage_emit(&s->pub.stage, STAGE_EOF, NULL, 0);
+	}
+	if (s->done || !s->closed || s->closed_told || (s->pub.stage.fail == FAIL_NONE && s->eof_told && s->end_sent))
+		return;
+	s->closed_told = true;
+	drop_input(s);
+	stage_emit(&s->pub.stage, STAGE_CLOSED, NULL, 0);
+}
+
+static void on_wake(struct deferred *d)
+{
+	struct stream *s = container_of(d, struct stream, wake);
+
+	deliver(s);
+	if (s->pub.h2)
+		loop_defer(s->pub.stage.loop, &s->pub.h2->flush);
+}
+
+static void deliver_touched(struct h2 *h)
+{
+	while (!list_empty(&h->touched)) {
+		struct stream *s = container_of(h->touched.next, struct stream, touched);
+
+		list_del(&s->touched);
+		deliver(s);
+	}
+}
+
+/* What a stream was lent must be kept before the lender's buffer goes. */
+static int keep_pieces(struct h2 *h, struct stream *s)
+{
+	int r = 0;
+
+	for (int i = s->first_piece; i >= 0 && r == 0; i = h->pieces[i].next) {
+		r = buf_append(&s->in, h->pieces[i].p, h->pieces[i].n);
+		if (r == 0)
+			count_buffered(h, (ptrdiff_t)h->pieces[i].n);
+	}
+	s->first_piece = -1;
+	return r;
+}
+
+/* ---- the end of the connection ---- */
+
+static void h2_free(struct deferred *d)
+{
+	struct h2 *h = container_of(d, struct h2, grave);
+
+	nghttp2_session_del(h->ng);
+	free(h);
+}
+
+static void h2_die(struct h2 *h, enum fail why, bool tell)
+{
+	bool polite = why == FAIL_NONE || why == FAIL_DRAIN || why == FAIL_HTTP2;
+
+	if (h->dead)
+		return;
+	h->dead = true;
+	timer_stop(&h->ping);
+	list_each_safe(at, next, &h->streams)
+		stream_close(container_of(at, struct stream, link), why == FAIL_NONE ? FAIL_DRAIN : why);
+	deliver_touched(h);
+	/* What is left belongs to owners who read slowly or have not let go yet. */
+	list_each_safe(at, next, &h->streams) {
+		struct stream *s = container_of(at, struct stream, link);
+
+		count_buffered(h, -(ptrdiff_t)buf_len(&s->in));
+		list_del(&s->touched);
+		list_del(&s->link);
+		s->pub.h2 = NULL;
+	}
+	stage_done(h->below, polite ? FAIL_NONE : why);
+	if (tell)
+		h->ops->on_closed(h, why, h->arg);
+	h->grave.run = h2_free;
+	loop_bury(h->loop, &h->grave);
+}
+
+/* ---- sending ---- */
+
+static void send_pending(struct h2 *h)
+{
+	const uint8_t *p;
+	ssize_t n;
+
+	if (h->busy || h->dead)
+		return;
+	h->busy = true;
+	while (h->below->queued <= LIMIT_QUEUE_LOW && (n = nghttp2_session_mem_send(h->ng, &p)) > 0) {
+		struct iovec iov = { (void *)p, (size_t)n };
+
+		stage_write(h->below, &iov, 1);
+	}
+	h->busy = false;
+	if (nghttp2_session_get_remote_window_size(h->ng) > 0)
+		h->stuck_ms = 0;
+	else if (!h->stuck_ms)
+		h->stuck_ms = loop_now_ms(h->loop);
+}
+
+static void on_flush(struct deferred *d)
+{
+	struct h2 *h = container_of(d, struct h2, flush);
+
+	if (h->dead)
+		return;
+	send_pending(h);
+	if (h->draining && h->n_streams == 0)
+		h2_die(h, FAIL_NONE, true);
+	else if (!nghttp2_session_want_read(h->ng) && !nghttp2_session_want_write(h->ng))
+		h2_die(h, h->goaway && h->n_streams == 0 ? FAIL_NONE : FAIL_HTTP2, true);
+}
+
+static void flush_later(struct h2 *h)
+{
+	if (!h->dead)
+		loop_defer(h->loop, &h->flush);
+}
+
+/* How much nghttp2 may put into one frame; it knows the windows. Large frames are the point of the callback. */
+static ssize_t on_read_length(nghttp2_session *ng, uint8_t type, int32_t id, int32_t conn_window, int32_t stream_window,
+			      uint32_t max_frame, void *arg)
+{
+	int32_t n = conn_window < stream_window ? conn_window : stream_window;
+
+	n = n < (int32_t)max_frame ? n : (int32_t)max_frame;
+	return n < LIMIT_FRAME_BYTES ? n : LIMIT_FRAME_BYTES;
+}
+
+static ssize_t on_source_read(nghttp2_session *ng, int32_t id, uint8_t *out, size_t max, uint32_t *flags,
+			      nghttp2_data_source *source, void *arg)
+{
+	struct stream *s = source->ptr;
+	size_t have = buf_len(&s->out) + s->lent_len - s->lent_off, n = have < max ? have : max;
+
+	if (n == have && s->shut) {
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+	} else if (n == 0) {
+		return NGHTTP2_ERR_DEFERRED;
+	}
+	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+	return (ssize_t)n;
+}
+
+/* The frame's bytes: first what was kept, then what the writer lends right now. */
+static int frame_iov(struct stream *s, size_t n, struct iovec *iov, int max)
+{
+	size_t from_out = n < buf_len(&s->out) ? n : buf_len(&s->out), skip = s->lent_off;
+	int k = 0;
+
+	if (from_out)
+		iov[k++] = (struct iovec){ buf_data(&s->out), from_out };
+	n -= from_out;
+	for (int i = 0; n && i < s->n_lent && k < max; i++) {
+		size_t off = skip < s->lent[i].iov_len ? skip : s->lent[i].iov_len;
+		size_t len = s->lent[i].iov_len - off;
+
+		skip -= off;
+		len = len < n ? len : n;
+		if (len)
+			iov[k++] = (struct iovec){ (uint8_t *)s->lent[i].iov_base + off, len };
+		n -= len;
+	}
+	return k;
+}
+
+static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head, size_t n,
+			nghttp2_data_source *source, void *arg)
+{
+	struct stream *s = source->ptr;
+	struct h2 *h = arg;
+	struct iovec iov[PIECES + 3];
+	size_t from_out;
+
+	/* mem_send goes on over such frames by itself: stop it when the layer below has enough. */
+	if (h->below->queued > LIMIT_QUEUE_LOW)
+		return NGHTTP2_ERR_WOULDBLOCK;
+	iov[0] = (struct iovec){ (void *)head, 9 };
+	stage_write(h->below, iov, 1 + frame_iov(s, n, iov + 1, PIECES + 2));
+	from_out = n < buf_len(&s->out) ? n : buf_len(&s->out);
+	if (from_out)
+		buf_consume(&s->out, from_out);
+	s->lent_off += n - from_out;
+	if (!s->done)
+		stage_set_queued(&s->pub.stage, buf_len(&s->out));
+	return 0;
+}
+
+/* ---- receiving ---- */
+
+static void *user_data(nghttp2_session *ng, int32_t id)
+{
+	return nghttp2_session_get_stream_user_data(ng, id);
+}
+
+static struct stream *stream_new(struct h2 *h)
+{
+	struct stream *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->pub.h2 = h;
+	s->first_piece = -1;
+	s->window = LIMIT_STREAM_WINDOW;
+	list_init(&s->touched);
+	list_add_tail(&h->streams, &s->link);
+	h->n_streams++;
+	return s;
+}
+
+static const struct stage_ops stream_ops;
+
+static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
+{
+	struct h2 *h = arg;
+	struct stream *s;
+
+	if (!h->server || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+		return 0;
+	s = stream_new(h);
+	if (!s)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	s->pub.stage = (struct stage){ .ops = &stream_ops, .loop = h->loop };
+	s->pub.id = frame->hd.stream_id;
+	s->wake.run = on_wake;
+	nghttp2_session_set_stream_user_data(ng, s->pub.id, s);
+	return 0;
+}
+
+static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t nn,
+		     const uint8_t *value, size_t vn, uint8_t flags, void *arg)
+{
+	struct stream *s = user_data(ng, frame->hd.stream_id);
+
+	if (!s || frame->headers.cat == NGHTTP2_HCAT_HEADERS)
+		return 0;
+	if (buf_len(&s->head) + nn + vn > LIMIT_HEADER_BYTES || s->n_fields >= LIMIT_HEADER_COUNT)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	s->n_fields++;
+	if (buf_append(&s->head, name, nn + 1) < 0 || buf_append(&s->head, value, vn + 1) < 0)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	return 0;
+}
+
+static void put_field(struct h2_head *head, struct h2_field *fields, struct str name, struct str value)
+{
+	uint64_t status;
+
+	if (str_is(name, ":method"))
+		head->method = value;
+	else if (str_is(name, ":authority"))
+		head->authority = value;
+	else if (str_is(name, ":scheme"))
+		head->scheme = value;
+	else if (str_is(name, ":path"))
+		head->path = value;
+	else if (str_is(name, ":status"))
+		head->status = str_to_u64(value, &status) ? (int)status : 0;
+	else
+		fields[head->n_fields++] = (struct h2_field){ name, value };
+}
+
+static void emit_head(struct h2 *h, struct stream *s, bool end)
+{
+	struct h2_field fields[LIMIT_HEADER_COUNT];
+	struct h2_head head = { .fields = fields, .end = end };
+	struct buf block = s->head;
+	const char *p = (const char *)block.mem, *stop = p + buf_len(&block);
+
+	s->head = (struct buf){ 0 };
+	s->n_fields = 0;
+	while (p && p < stop) {
+		struct str name = str_c(p), value;
+
+		p += name.n + 1;
+		value = str_c(p);
+		p += value.n + 1;
+		put_field(&head, fields, name, value);
+	}
+	s->pub.head = &head;
+	if (h->server)
+		h->ops->on_request(h, &s->pub, h->arg);
+	if (head.status < 100 || head.status >= 200)
+		stage_emit(&s->pub.stage, STAGE_OPEN, NULL, 0);
+	s->pub.head = NULL;
+	buf_done(&block);
+}
+
+static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
+{
+	struct stream *s = frame->hd.stream_id ? user_data(ng, frame->hd.stream_id) : NULL;
+	bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+	struct h2 *h = arg;
+
+	if (h->dead)
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	switch (frame->hd.type) {
+	case NGHTTP2_HEADERS:
+		if (s && frame->headers.cat != NGHTTP2_HCAT_HEADERS)
+			emit_head(h, s, end);
+		if (h->dead)
+			return NGHTTP2_ERR_CALLBACK_FAILURE;
+		/* fallthrough */
+	case NGHTTP2_DATA:
+		if (s && end) {
+			s->got_end = true;
+			touch(h, s);
+		}
+		break;
+	case NGHTTP2_SETTINGS:
+		if (!(frame->hd.flags & NGHTTP2_FLAG_ACK) && !h->got_settings) {
+			h->got_settings = true;
+			if (h->ops->on_settings)
+				h->ops->on_settings(h, h->arg);
+		}
+		break;
+	case NGHTTP2_PING:
+		if (frame->hd.flags & NGHTTP2_FLAG_ACK)
+			h->ping_ms = 0;
+		break;
+	case NGHTTP2_GOAWAY:
+		h->goaway = true;
+		break;
+	}
+	return 0;
+}
+
+static int on_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *arg)
+{
+	struct stream *s = user_data(ng, id);
+	struct h2 *h = arg;
+
+	if (h->dead)
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	connection_credit(h, n);
+	if (!s || s->done) {
+		nghttp2_session_consume_stream(ng, id, n);
+		return 0;
+	}
+	if (!s->want_read || h->n_pieces == PIECES) {
+		if (keep_pieces(h, s) < 0 || buf_append(&s->in, p, n) < 0)
+			return NGHTTP2_ERR_CALLBACK_FAILURE;
+		count_buffered(h, (ptrdiff_t)n);
+		s->held |= !s->want_read;
+		touch(h, s);
+		return 0;
+	}
+	h->pieces[h->n_pieces] = (struct piece){ p, n, -1 };
+	if (s->first_piece < 0)
+		s->first_piece = h->n_pieces;
+	else
+		h->pieces[s->last_piece].next = h->n_pieces;
+	s->last_piece = h->n_pieces++;
+	touch(h, s);
+	return 0;
+}
+
+/* Our half ended. A peer that still sends to somebody who has gone may stop; sooner, nghttp2 would drop the reply. */
+static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
+{
+	struct stream *s = frame->hd.stream_id ? user_data(ng, frame->hd.stream_id) : NULL;
+
+	if (!s || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+		return 0;
+	s->end_sent = true;
+	if (s->done && !s->got_end)
+		nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, s->pub.id, NGHTTP2_NO_ERROR);
+	return 0;
+}
+
+static enum fail close_reason(uint32_t error)
+{
+	switch (error) {
+	case NGHTTP2_NO_ERROR:
+		return FAIL_NONE;
+	case NGHTTP2_REFUSED_STREAM:
+		return FAIL_PEER_CLOSED;
+	case NGHTTP2_PROTOCOL_ERROR:
+	case NGHTTP2_FLOW_CONTROL_ERROR:
+	case NGHTTP2_FRAME_SIZE_ERROR:
+	case NGHTTP2_COMPRESSION_ERROR:
+		return FAIL_HTTP2;
+	default:
+		return FAIL_SERVER_RESET;
+	}
+}
+
+static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error, void *arg)
+{
+	struct stream *s = user_data(ng, id);
+	struct h2 *h = arg;
+
+	if (!s || s->closed)
+		return 0;
+	s->pub.refused = error == NGHTTP2_REFUSED_STREAM;
+	stream_close(s, close_reason(error));
+	flush_later(h);
+	if (!h->dead && h->ops->on_room)
+		h->ops->on_room(h, h->arg);
+	return 0;
+}
+
+static void h2_input(struct h2 *h, const struct iovec *iov)
+{
+	struct piece pieces[PIECES];
+	ssize_t r;
+
+	h->heard = true;
+	h->pieces = pieces;
+	h->n_pieces = 0;
+	h->busy = true;
+	r = nghttp2_session_mem_recv(h->ng, iov->iov_base, iov->iov_len);
+	h->busy = false;
+	if (h->dead)
+		return;
+	deliver_touched(h);
+	h->pieces = NULL;
+	if (h->dead)
+		return;
+	if (r < 0) {
+		send_pending(h);     /* nghttp2 has queued its GOAWAY */
+		h2_die(h, FAIL_HTTP2, true);
+		return;
+	}
+	connection_credit(h, 0);
+	flush_later(h);
+}
+
+static void on_below(struct stage *below, enum stage_event ev, const struct iovec *iov, int n)
+{
+	struct h2 *h = below->arg;
+
+	switch (ev) {
+	case STAGE_DATA:
+		for (int i = 0; i < n && !h->dead; i++)
+			h2_input(h, &iov[i]);
+		break;
+	case STAGE_DRAINED:
+		flush_later(h);
+		break;
+	case STAGE_EOF:
+		h2_die(h, h->n_streams ? FAIL_PEER_CLOSED : FAIL_NONE, true);
+		break;
+	case STAGE_CLOSED:
+		h2_die(h, below->fail == FAIL_SERVER_RESET ? FAIL_PEER_CLOSED : below->fail, true);
+		break;
+	case STAGE_OPEN:
+		break;
+	}
+}
+
+/* Streams that were let go of but whose peer takes nothing: not for ever. */
+static void reap(struct h2 *h)
+{
+	uint64_t now = loop_now_ms(h->loop);
+
+	list_each_safe(at, next, &h->streams) {
+		struct stream *s = container_of(at, struct stream, link);
+
+		if (s->done && !s->closed && now - s->done_ms > LIMIT_LINGER_MS)
+			nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, NGHTTP2_CANCEL);
+	}
+}
+
+/* Keepalive: a PING when nothing was heard for a while; silence after it ends the connection. */
+static void on_ping(struct timer *t)
+{
+	struct h2 *h = container_of(t, struct h2, ping);
+	uint64_t now = loop_now_ms(h->loop);
+
+	if (h->heard) {
+		h->ping_ms = 0;
+	} else if (!h->ping_ms) {
+		h->ping_ms = now;
+		nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, NULL);
+	} else if (now - h->ping_ms >= LIMIT_PING_TIMEOUT_MS) {
+		h2_die(h, FAIL_PING_TIMEOUT, true);
+		return;
+	}
+	h->heard = false;
+	reap(h);
+	connection_credit(h, 0);
+	flush_later(h);
+	timer_start(&h->ping, LIMIT_PING_MS);
+}
+
+/* ---- the stream as a stage ---- */
+
+static void stream_write(struct stage *stage, const struct iovec *iov, int n)
+{
+	struct stream *s = stream_of(stage);
+	struct h2 *h = s->pub.h2;
+
+	if (!h || s->closed || s->shut || s->done)
+		return;
+	s->lent = iov;
+	s->n_lent = n;
+	s->lent_len = iov_len(iov, n);
+	s->lent_off = 0;
+	if (s->provided && !buf_len(&s->out) && !h->busy) {
+		nghttp2_session_resume_data(h->ng, s->pub.id);
+		send_pending(h);
+	}
+	if (s->lent_off < s->lent_len) {
+		if (buf_append_iov(&s->out, iov, n, s->lent_off) < 0)
+			nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, NGHTTP2_INTERNAL_ERROR);
+		if (s->provided)
+			nghttp2_session_resume_data(h->ng, s->pub.id);
+		flush_later(h);
+		stage_set_queued(stage, buf_len(&s->out));
+	}
+	s->lent = NULL;
+	s->n_lent = 0;
+	s->lent_len = s->lent_off = 0;
+}
+
+static void stream_want(struct stage *stage, bool read)
+{
+	struct stream *s = stream_of(stage);
+
+	if (s->want_read == read)
+		return;
+	s->want_read = read;
+	if (!read)
+		return;
+	if (s->owed) {
+		stream_credit(s);
+		if (s->pub.h2)
+			flush_later(s->pub.h2);
+	}
+	if (buf_len(&s->in) || s->got_end || s->closed)
+		loop_defer(stage->loop, &s->wake);
+}
+
+static void stream_shut(struct stage *stage)
+{
+	struct stream *s = stream_of(stage);
+
+	if (s->shut)
+		return;
+	s->shut = true;
+	if (!s->pub.h2 || s->closed)
+		return;
+	if (s->provided)
+		nghttp2_session_resume_data(s->pub.h2->ng, s->pub.id);
+	flush_later(s->pub.h2);
+}
+
+static void stream_done(struct stage *stage, enum fail why)
+{
+	struct stream *s = stream_of(stage);
+	struct h2 *h = s->pub.h2;
+
+	if (s->done)
+		return;
+	s->done = true;
+	s->done_ms = loop_now_ms(stage->loop);
+	if (!h || s->closed) {
+		s->closed = true;
+		stream_bury(s);
+		return;
+	}
+	drop_input(s);
+	stream_credit(s);
+	if (why != FAIL_NONE) {
+		nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, why == FAIL_DRAIN ? NGHTTP2_CANCEL : NGHTTP2_CONNECT_ERROR);
+	} else {
+		stream_shut(stage);
+		if (s->end_sent && !s->got_end)
+			nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, NGHTTP2_NO_ERROR);
+	}
+	flush_later(h);
+}
+
+static const struct stage_ops stream_ops = {
+	.name = "tunnel", .write = stream_write, .want = stream_want, .shut = stream_shut, .done = stream_done,
+};
+
+/* ---- making and ending connections, requests ---- */
+
+static nghttp2_session_callbacks *callbacks_new(void)
+{
+	nghttp2_session_callbacks *c;
+
+	if (nghttp2_session_callbacks_new(&c) != 0)
+		return NULL;
+	nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
+	nghttp2_session_callbacks_set_on_header_callback(c, on_header);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_chunk);
+	nghttp2_session_callbacks_set_on_frame_send_callback(c, on_sent);
+	nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
+	nghttp2_session_callbacks_set_send_data_callback(c, on_send_data);
+	nghttp2_session_callbacks_set_data_source_read_length_callback(c, on_read_length);
+	return c;
+}
+
+static int session_new(struct h2 *h)
+{
+	nghttp2_session_callbacks *c = callbacks_new();
+	nghttp2_option *o = NULL;
+	int r = -ENOMEM;
+
+	if (!c || nghttp2_option_new(&o) != 0)
+		goto out;
+	nghttp2_option_set_no_auto_window_update(o, 1);
+	nghttp2_option_set_no_closed_streams(o, 1);
+	nghttp2_option_set_peer_max_concurrent_streams(o, LIMIT_POOL_STREAMS);
+	nghttp2_option_set_stream_reset_rate_limit(o, RESET_BURST, RESET_RATE);
+	r = h->server ? nghttp2_session_server_new2(&h->ng, c, h, o) : nghttp2_session_client_new2(&h->ng, c, h, o);
+out:
+	nghttp2_option_del(o);
+	nghttp2_session_callbacks_del(c);
+	return r;
+}
+
+static int send_settings(struct h2 *h)
+{
+	nghttp2_settings_entry e[] = {
+		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, LIMIT_STREAM_WINDOW },
+		{ NGHTTP2_SETTINGS_MAX_FRAME_SIZE, LIMIT_FRAME_BYTES },
+		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, LIMIT_HEADER_BYTES },
+		{ h->server ? NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS : NGHTTP2_SETTINGS_ENABLE_PUSH, h->server ? LIMIT_STREAMS : 0 },
+	};
+
+	if (nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, e, ARRAY_LEN(e)) != 0)
+		return -ENOMEM;
+	return nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0, LIMIT_CONN_WINDOW) ? -ENOMEM : 0;
+}
+
+struct h2 *h2_new(struct stage *below, bool server, const struct h2_ops *ops, void *arg)
+{
+	struct h2 *h = calloc(1, sizeof(*h));
+
+	if (!h || (h->server = server, session_new(h)) != 0 || send_settings(h) != 0) {
+		if (h)
+			nghttp2_session_del(h->ng);
+		free(h);
+		stage_done(below, FAIL_MEMORY);
+		return NULL;
+	}
+	h->below = below;
+	h->loop = below->loop;
+	h->ops = ops;
+	h->arg = arg;
+	h->flush.run = on_flush;
+	list_init(&h->streams);
+	list_init(&h->touched);
+	timer_init(&h->ping, h->loop, on_ping);
+	timer_start(&h->ping, LIMIT_PING_MS);
+	below->on_event = on_below;
+	below->arg = h;
+	stage_want(below, true);
+	flush_later(h);
+	return h;
+}
+
+void h2_close(struct h2 *h, enum fail why)
+{
+	if (h->dead)
+		return;
+	if (why == FAIL_NONE || why == FAIL_DRAIN) {
+		nghttp2_session_terminate_session(h->ng, NGHTTP2_NO_ERROR);
+		send_pending(h);
+	}
+	h2_die(h, why, false);
+}
+
+void h2_drain(struct h2 *h)
+{
+	if (h->draining || h->dead)
+		return;
+	h->draining = true;
+	if (h->server)
+		nghttp2_submit_shutdown_notice(h->ng);
+	else
+		nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0);
+	flush_later(h);
+}
+
+int h2_streams(const struct h2 *h)
+{
+	return h->n_streams;
+}
+
+int h2_room(const struct h2 *h)
+{
+	uint32_t max = h->got_settings ? nghttp2_session_get_remote_settings(h->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS) : LIMIT_POOL_STREAMS;
+
+	if (h->dead || h->draining || h->goaway || !nghttp2_session_check_request_allowed(h->ng))
+		return 0;
+	if (h->stuck_ms && loop_now_ms(h->loop) - h->stuck_ms > WINDOW_STUCK_MS)
+		return 0;
+	max = max < LIMIT_STREAMS ? max : LIMIT_STREAMS;
+	return h->n_streams < (int)max ? (int)max - h->n_streams : 0;
+}
+
+struct stage *h2_below(const struct h2 *h)
+{
+	return h->below;
+}
+
+struct str h2_head_get(const struct h2_head *head, const char *name)
+{
+	for (int i = 0; i < head->n_fields; i++)
+		if (str_is(head->fields[i].name, name))
+			return head->fields[i].value;
+	return (struct str){ 0 };
+}
+
+static nghttp2_nv nv(const char *name, struct str value, uint8_t flags)
+{
+	return (nghttp2_nv){ (uint8_t *)name, (uint8_t *)value.p, strlen(name), value.n, flags };
+}
+
+static size_t add_fields(nghttp2_nv *to, size_t n, const struct h2_field *fields, int n_fields)
+{
+	for (int i = 0; i < n_fields && n < LIMIT_HEADER_COUNT; i++)
+		to[n++] = (nghttp2_nv){ (uint8_t *)fields[i].name.p, (uint8_t *)fields[i].value.p, fields[i].name.n,
+					fields[i].value.n, NGHTTP2_NV_FLAG_NONE };
+	return n;
+}
+
+struct h2_stream *h2_request(struct h2 *h, struct str method, struct str authority, struct str scheme, struct str path,
+			     const struct h2_field *fields, int n_fields)
+{
+	nghttp2_data_provider provider = { .read_callback = on_source_read };
+	nghttp2_nv list[LIMIT_HEADER_COUNT + 4];
+	struct stream *s = h2_room(h) > 0 ? stream_new(h) : NULL;
+	size_t n = 0;
+
+	if (!s)
+		return NULL;
+	s->pub.stage = (struct stage){ .ops = &stream_ops, .loop = h->loop };
+	s->wake.run = on_wake;
+	s->provided = true;
+	list[n++] = nv(":method", method, NGHTTP2_NV_FLAG_NONE);
+	if (scheme.n)
+		list[n++] = nv(":scheme", scheme, NGHTTP2_NV_FLAG_NONE);
+	list[n++] = nv(":authority", authority, NGHTTP2_NV_FLAG_NONE);
+	if (path.n)
+		list[n++] = nv(":path", path, NGHTTP2_NV_FLAG_NONE);
+	n = add_fields(list, n, fields, n_fields);
+	provider.source.ptr = s;
+	s->pub.id = nghttp2_submit_request(h->ng, NULL, list, n, &provider, s);
+	if (s->pub.id < 0) {
+		s->closed = s->done = true;
+		h->n_streams--;
+		stream_bury(s);
+		return NULL;
+	}
+	flush_later(h);
+	return &s->pub;
+}
+
+void h2_reply(struct h2_stream *pub, int status, const struct h2_field *fields, int n_fields, bool end)
+{
+	struct stream *s = container_of(pub, struct stream, pub);
+	nghttp2_data_provider provider = { .source = { .ptr = s }, .read_callback = on_source_read };
+	nghttp2_nv list[LIMIT_HEADER_COUNT + 1];
+	char text[12];
+	size_t n = 0;
+
+	if (!pub->h2 || s->closed || s->done)
+		return;
+	snprintf(text, sizeof(text), "%d", status);
+	list[n++] = nv(":status", str_c(text), NGHTTP2_NV_FLAG_NONE);
+	n = add_fields(list, n, fields, n_fields);
+	s->provided = !end;
+	s->shut |= end;
+	nghttp2_submit_response(pub->h2->ng, s->pub.id, list, n, end ? NULL : &provider);
+	flush_later(pub->h2);
+}
