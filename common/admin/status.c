@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /status and /connections, as JSON and as text for `meshd status`. */
+#include <stdio.h>
+#include <time.h>
+
+#include "admin/admin_int.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "model/mesh.h"
+#include "telemetry/why.h"
+#include "tls/tlsctx.h"
+
+#define REFUSALS_SHOWN 5
+
+/* Walks that write either form carry this. */
+struct status {
+	struct admin *admin;
+	struct json j;          /* JSON */
+	struct buf *out;        /* text */
+	int n;
+	uint64_t count[2];      /* connections by direction */
+};
+
+static void count_connection(const struct admin_connection *c, void *arg)
+{
+	((struct status *)arg)->count[c->direction]++;
+}
+
+static void status_begin(struct status *s, struct admin *a, struct buf *out)
+{
+	*s = (struct status){ .admin = a, .j = { .out = out }, .out = out };
+	if (a->ops->each_connection)
+		a->ops->each_connection(a->arg, NULL, count_connection, s);
+}
+
+/* 0: no certificate now; else when it ends, in Unix seconds. */
+static int64_t certificate_end(const struct admin *a, const struct workload *w)
+{
+	struct tlsctx *ctx = w && a->conf.identity ? identity_get(a->conf.identity, str_c(w->identity)) : NULL;
+	int64_t end = ctx ? tlsctx_not_after(ctx) : 0;
+
+	tlsctx_unref(ctx);
+	return end;
+}
+
+static void time_text(int64_t at, char text[32])
+{
+	time_t t = (time_t)at;
+	struct tm tm;
+
+	gmtime_r(&t, &tm);
+	strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+/* --- JSON --- */
+
+static void json_workload(const struct admin_workload *w, void *arg)
+{
+	struct status *s = arg;
+	int64_t end = certificate_end(s->admin, w->workload);
+	char text[32];
+
+	json_open(&s->j, NULL, '{');
+	json_text(&s->j, "name", w->name);
+	json_text(&s->j, "state", w->up ? "Up" : "Pending");
+	if (w->workload) {
+		json_text(&s->j, "uid", w->workload->uid);
+		json_text(&s->j, "identity", w->workload->identity);
+	}
+	if (end) {
+		time_text(end, text);
+		json_text(&s->j, "certificateEnds", text);
+	} else {
+		json_null(&s->j, "certificateEnds");
+	}
+	if (w->problem[0])
+		json_text(&s->j, "problem", w->problem);
+	json_close(&s->j, '}');
+}
+
+static void json_finding(bool error, const char *text, void *arg)
+{
+	struct status *s = arg;
+
+	json_open(&s->j, NULL, '{');
+	json_text(&s->j, "level", error ? "error" : "warning");
+	json_text(&s->j, "text", text);
+	json_close(&s->j, '}');
+}
+
+static void json_limit(const char *what, uint64_t times, void *arg)
+{
+	json_number(&((struct status *)arg)->j, what, times);
+}
+
+static void json_head(struct json *j, const struct admin *a, const struct mesh *m)
+{
+	size_t services, policies, workloads = mesh_count(m, &services, &policies);
+
+	json_text(j, "version", a->conf.version);
+	json_text(j, "mode", a->conf.mode);
+	json_number(j, "uptimeSeconds", admin_uptime_s(a));
+	json_number(j, "generation", mesh_generation(m));
+	json_open(j, "objects", '{');
+	json_number(j, "workloads", workloads);
+	json_number(j, "services", services);
+	json_number(j, "policies", policies);
+	json_close(j, '}');
+}
+
+void status_write_json(struct admin *a, struct buf *out)
+{
+	struct buf pending = { 0 };
+	struct status s;
+
+	status_begin(&s, a, out);
+	if (a->ops->pending)
+		a->ops->pending(a->arg, &pending);
+	json_open(&s.j, NULL, '{');
+	json_head(&s.j, a, mesh_current());
+	json_bool(&s.j, "ready", buf_len(&pending) == 0);
+	json_str(&s.j, "pending", buf_str(&pending));
+	json_open(&s.j, "workloads", '[');
+	if (a->ops->each_workload)
+		a->ops->each_workload(a->arg, json_workload, &s);
+	json_close(&s.j, ']');
+	json_key(&s.j, "certificates");
+	if (a->conf.identity)
+		identity_dump(a->conf.identity, out);
+	else
+		buf_puts(out, "[]");
+	json_open(&s.j, "connections", '{');
+	json_number(&s.j, "inbound", s.count[ADMIN_INBOUND]);
+	json_number(&s.j, "outbound", s.count[ADMIN_OUTBOUND]);
+	json_close(&s.j, '}');
+	json_key(&s.j, "refusals");
+	why_write_json(0, REFUSALS_SHOWN, out);
+	json_open(&s.j, "findings", '[');
+	if (a->ops->each_finding)
+		a->ops->each_finding(a->arg, json_finding, &s);
+	json_close(&s.j, ']');
+	json_open(&s.j, "limits", '{');
+	if (a->ops->each_limit)
+		a->ops->each_limit(a->arg, json_limit, &s);
+	json_number(&s.j, "log lines dropped", log_dropped());
+	json_close(&s.j, '}');
+	json_close(&s.j, '}');
+	buf_puts(out, "\n");
+	buf_done(&pending);
+}
+
+/* --- text --- */
+
+static void text_workload(const struct admin_workload *w, void *arg)
+{
+	struct status *s = arg;
+	int64_t end = certificate_end(s->admin, w->workload), left = end - (int64_t)time(NULL);
+	char ends[32], in[32];
+
+	s->n++;
+	buf_printf(s->out, "  %-32s %s\n", w->name,
+		   w->up ? "up" : w->workload ? "pending" : "pending: the configuration does not name it");
+	if (w->workload) {
+		buf_printf(s->out, "    identity     %s\n", w->workload->identity);
+		time_text(end, ends);
+		if (!end)
+			buf_puts(s->out, "    certificate  none yet\n");
+		else if (left <= 0)
+			buf_printf(s->out, "    certificate  expired at %s\n", ends);
+		else
+			buf_printf(s->out, "    certificate  until %s (%s left)\n", ends,
+				   admin_duration((uint64_t)left, in));
+	}
+	if (w->problem[0])
+		buf_printf(s->out, "    problem      %s\n", w->problem);
+}
+
+static void text_finding(bool error, const char *text, void *arg)
+{
+	struct status *s = arg;
+
+	if (s->n++ == 0)
+		buf_puts(s->out, "\nThe configuration has:\n");
+	buf_printf(s->out, "  %s: %s\n", error ? "error" : "warning", text);
+}
+
+static void text_limit(const char *what, uint64_t times, void *arg)
+{
+	struct status *s = arg;
+
+	if (!times)
+		return;
+	if (s->n++ == 0)
+		buf_puts(s->out, "\nLimits that were met:\n");
+	buf_printf(s->out, "  %-32s %llu times\n", what, (unsigned long long)times);
+}
+
+void status_write_text(struct admin *a, struct buf *out)
+{
+	const struct mesh *m = mesh_current();
+	size_t services, policies, workloads = mesh_count(m, &services, &policies);
+	struct buf pending = { 0 }, refused = { 0 };
+	struct status s;
+	char up[32];
+
+	status_begin(&s, a, out);
+	if (a->ops->pending)
+		a->ops->pending(a->arg, &pending);
+	buf_printf(out, "meshd %s, mode %s, up %s: ", a->conf.version, a->conf.mode,
+		   admin_duration(admin_uptime_s(a), up));
+	if (buf_len(&pending))
+		buf_printf(out, "not ready, waiting for %.*s\n", STR_FMT(buf_str(&pending)));
+	else
+		buf_puts(out, "ready\n");
+	buf_printf(out, "configuration generation %llu: %zu workloads, %zu services, %zu policies\n",
+		   (unsigned long long)mesh_generation(m), workloads, services, policies);
+	buf_printf(out, "live connections: %llu inbound, %llu outbound\n",
+		   (unsigned long long)s.count[ADMIN_INBOUND], (unsigned long long)s.count[ADMIN_OUTBOUND]);
+	buf_puts(out, "\nServed here:\n");
+	if (a->ops->each_workload)
+		a->ops->each_workload(a->arg, text_workload, &s);
+	if (!s.n)
+		buf_puts(out, "  no workload\n");
+	s.n = 0;
+	if (a->ops->each_finding)
+		a->ops->each_finding(a->arg, text_finding, &s);
+	s.n = 0;
+	if (a->ops->each_limit)
+		a->ops->each_limit(a->arg, text_limit, &s);
+	text_limit("log lines dropped", log_dropped(), &s);
+	if (why_write_text(0, REFUSALS_SHOWN, &refused)) {
+		buf_printf(out, "\nRefused lately (at most %d of them):\n", REFUSALS_SHOWN);
+		buf_append(out, buf_data(&refused), buf_len(&refused));
+	}
+	buf_done(&refused);
+	buf_done(&pending);
+}
+
+/* --- connections --- */
+
+static void connection_json(const struct admin_connection *c, void *arg)
+{
+	struct status *s = arg;
+	char text[ADDR_TEXT];
+
+	if (s->n++ >= ADMIN_CONNECTIONS_MAX)
+		return;
+	json_open(&s->j, NULL, '{');
+	json_text(&s->j, "direction", c->direction == ADMIN_INBOUND ? "inbound" : "outbound");
+	json_text(&s->j, "workload", c->workload_uid);
+	json_text(&s->j, "src", addr_format(&c->source, text));
+	if (c->original.port)
+		json_text(&s->j, "originalDst", addr_format(&c->original, text));
+	json_text(&s->j, "actualDst", addr_format(&c->actual, text));
+	if (c->host[0])
+		json_text(&s->j, "service", c->host);
+	json_text(&s->j, "protocol", c->protocol);
+	json_text(&s->j, "peer", c->peer);
+	json_number(&s->j, "bytesReceived", c->bytes_received);
+	json_number(&s->j, "bytesSent", c->bytes_sent);
+	json_number(&s->j, "ageMs", c->age_ms);
+	json_close(&s->j, '}');
+}
+
+void connections_write_json(struct admin *a, struct buf *out)
+{
+	struct status s = { .admin = a, .j = { .out = out } };
+
+	json_open(&s.j, NULL, '{');
+	json_open(&s.j, "connections", '[');
+	if (a->ops->each_connection)
+		a->ops->each_connection(a->arg, NULL, connection_json, &s);
+	json_close(&s.j, ']');
+	json_number(&s.j, "total", (uint64_t)s.n);
+	json_close(&s.j, '}');
+	buf_puts(out, "\n");
+}
+
+static void connection_text(const struct admin_connection *c, void *arg)
+{
+	struct status *s = arg;
+	char source[ADDR_TEXT], actual[ADDR_TEXT], age[32];
+
+	if (s->n++ >= ADMIN_CONNECTIONS_MAX)
+		return;
+	buf_printf(s->out, "%-8s %-5s %-24s -> %-24s %10llu in %10llu out  %-8s %s\n",
+		   c->direction == ADMIN_INBOUND ? "inbound" : "outbound", c->protocol, addr_format(&c->source, source),
+		   addr_format(&c->actual, actual), (unsigned long long)c->bytes_received,
+		   (unsigned long long)c->bytes_sent,
+		   admin_duration(c->age_ms / 1000, age), c->peer);
+}
+
+void connections_write_text(struct admin *a, struct buf *out)
+{
+	struct status s = { .admin = a, .out = out };
+
+	if (a->ops->each_connection)
+		a->ops->each_connection(a->arg, NULL, connection_text, &s);
+	if (s.n > ADMIN_CONNECTIONS_MAX)
+		buf_printf(out, "... and %d more\n", s.n - ADMIN_CONNECTIONS_MAX);
+	if (!s.n)
+		buf_puts(out, "no live connections\n");
+}

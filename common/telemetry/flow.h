@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One proxied connection as telemetry sees it: Istio's TCP metrics and the access log, with ztunnel's names. A flow is
+ * filled by the mode, opened once its destination is known, and closed once; a worker's flows are touched by that
+ * worker only. */
+#ifndef TELEMETRY_FLOW_H
+#define TELEMETRY_FLOW_H
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "base/fail.h"
+#include "hbone/baggage.h"
+#include "model/object.h"
+
+enum flow_direction { FLOW_INBOUND, FLOW_OUTBOUND };   /* reporter destination, source */
+
+/* All zero is a valid start. The texts are owned, NULL when unknown, and set with flow_set. */
+struct flow {
+	enum flow_direction direction;
+	struct addr source, dest;            /* dest: as ztunnel logs it (inbound HBONE keeps :15008) */
+	struct addr hbone;                   /* dst.hbone_addr: the CONNECT authority; port 0: none */
+	char *hbone_host;                    /* the authority's host when it was a name; hbone.port is its port */
+	struct workload *source_workload;    /* references held; NULL: unknown */
+	struct workload *dest_workload;
+	struct service *service;             /* reference held; NULL: none */
+	char *source_id, *dest_id;           /* SPIFFE IDs; dest_id may still be set after flow_open (the log shows it) */
+	char *service_host;                  /* destination_service when service is NULL */
+	char *peer_baggage;                  /* raw text, for labels when the peer's workload is unknown */
+	bool mtls;
+	bool opened;                         /* flow_open was called */
+	uint64_t opened_ns;                  /* CLOCK_MONOTONIC; flow_open sets it, or the caller earlier */
+	uint64_t bytes_received;             /* so far, from downstream: client to server */
+	uint64_t bytes_sent;                 /* so far, to downstream: server to client */
+	uint64_t id;                         /* of a failed connection, made by flow_close: the argument of `meshd why` */
+	struct flow_series *series;          /* borrowed from the worker's table after flow_open */
+};
+
+/* Replaces an owned text of a flow by a copy (at most 1023 bytes; empty: NULL). */
+void flow_set(char **field, struct str value);
+
+/* One worker's counters. Never freed: a process has as many as it has workers. */
+struct flow_metrics;
+struct flow_metrics *flow_metrics_new(void);
+
+/* Counts opened (once the destination is known, before policy and dialling: as ztunnel) and fixes the labels. */
+void flow_open(struct flow_metrics *m, struct flow *f);
+/* Bytes moved since the last call. Cheap: a few adds. */
+void flow_bytes(struct flow *f, uint64_t client_to_server, uint64_t server_to_client);
+/* Ends a flow: counts closed, and failed too when `why` has a response flag; writes the access-log line; remembers
+ * failures for `meshd why`; frees what the flow owns and zeroes it, except id. A flow that was never opened is an early
+ * denial: no traffic counter moves and the line is WARN "connection failed".
+ * detail: what happened in words; policy, rule: what decided; would_allow: for `why`. NULL or "": none. */
+void flow_close(struct flow_metrics *m, struct flow *f, enum fail why, const char *detail, const char *policy,
+		const char *rule, const char *would_allow);
+/* The same for a flow that was never opened. */
+static inline void flow_refused_early(struct flow_metrics *m, struct flow *f, enum fail why, const char *detail)
+{
+	flow_close(m, f, why, detail, NULL, NULL, NULL);
+}
+
+void flow_sockets(struct flow_metrics *m, enum flow_direction d, int delta);   /* istio_tcp_sockets_open */
+
+/* Sums all workers' tables and adds the process's own figures: Prometheus text or OpenMetrics, with ztunnel's names.
+ * version: the tag of istio_build. Reads mesh_current(): a thread that is awake in its epoch. */
+void flow_metrics_write(struct buf *out, bool openmetrics, const char *version);
+
+#endif
