@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a document to an object: envelope, metadata, dispatch, and what becomes of a bad one. */
+#include "source/conf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "policy/authz.h"
+#include "source/value.h"
+
+struct doc {
+	struct conf_load *l;
+	struct field_walk w;
+	const struct yaml_node *root;
+	const struct crd *crd;
+	enum conf_kind kind;
+	struct crd_meta meta;
+	bool meta_ok;
+	bool ns_known;
+};
+
+const char *conf_kind_name(enum conf_kind kind)
+{
+	return crds[kind].kind;
+}
+
+bool conf_kind_is_security(enum conf_kind kind)
+{
+	return crds[kind].security;
+}
+
+struct conf_obj *conf_obj_ref(struct conf_obj *o)
+{
+	o->refs++;
+	return o;
+}
+
+static void content_free(struct conf_obj *o)
+{
+	free(o->ports);
+	if (o->kind == CONF_AUTHZ && !o->skipped)
+		policy_unref(o->u.policy);
+	else if (o->kind == CONF_PEER_AUTHN && !o->skipped)
+		peer_authn_unref(o->u.peer_authn);
+	else if (o->bad || o->skipped)
+		free(o->u.named);
+	else if (o->kind == CONF_WORKLOAD_ENTRY || o->kind == CONF_POD)
+		workload_unref(o->u.workload);
+	else if (o->kind == CONF_NAMESPACE)
+		free(o->u.ns);
+	else
+		conf_service_free(o->u.service);
+}
+
+void conf_obj_unref(struct conf_obj *o)
+{
+	if (!o || --o->refs)
+		return;
+	content_free(o);
+	free(o);
+}
+
+void conf_obj_key(const struct conf_obj *o, const char **ns, const char **name)
+{
+	if (o->skipped || (o->bad && !crds[o->kind].security)) {
+		*ns = o->u.named->ns;
+		*name = o->u.named->name;
+	} else if (o->kind == CONF_WORKLOAD_ENTRY || o->kind == CONF_POD) {
+		*ns = o->u.workload->ns;
+		*name = o->u.workload->name;
+	} else if (o->kind == CONF_AUTHZ) {
+		*ns = o->u.policy->ns;
+		*name = o->u.policy->name;
+	} else if (o->kind == CONF_PEER_AUTHN) {
+		*ns = o->u.peer_authn->ns;
+		*name = o->u.peer_authn->name;
+	} else if (o->kind == CONF_NAMESPACE) {
+		*ns = "";
+		*name = o->u.ns->name;
+	} else {
+		*ns = o->u.service->ns;
+		*name = o->u.service->name;
+	}
+}
+
+static struct conf_bad *named_new(const char *ns, const char *name)
+{
+	size_t n = strlen(ns) + 1, k = strlen(name) + 1;
+	struct conf_bad *b = xmalloc(sizeof(*b) + n + k);
+	char *text = (char *)(b + 1);
+
+	memcpy(text, ns, n);
+	memcpy(text + n, name, k);
+	b->ns = text;
+	b->name = text + n;
+	return b;
+}
+
+static const char *scalar(const struct yaml_node *n)
+{
+	return n && n->kind == YAML_SCALAR ? n->text.p : "";
+}
+
+/* The envelope: which kind is it? NULL when it is none that is loaded; then it was reported. */
+static const struct crd *find_kind(struct doc *d)
+{
+	struct str api = str_c(scalar(yaml_get(d->root, "apiVersion"))), version, group;
+	const char *kind = scalar(yaml_get(d->root, "kind"));
+	const struct crd_other *other;
+
+	if (!api.n)
+		api = str_c(scalar(yaml_get(d->root, "api_version")));
+	group = str_cut(api, '/', &version);
+	if (!version.p) {
+		version = group;
+		group = str_c("");
+	}
+	d->w.kind = *kind ? kind : "object";
+	if (!api.n || !*kind) {
+		field_error(&d->w, d->root->line, api.n ? "kind" : "apiVersion", "want it, got nothing");
+		return NULL;
+	}
+	for (int i = 0; i < CRD_COUNT; i++) {
+		const struct crd *c = &crds[i];
+
+		if (!c->group || strcmp(kind, c->kind) || !str_is(group, c->group))
+			continue;
+		for (const char *const *v = c->versions; *v; v++) {
+			if (str_is(version, *v))
+				return c;
+		}
+		field_error(&d->w, d->root->line, "apiVersion", "want the version %s, got '%.*s'", c->versions[0],
+			    STR_FMT(version));
+		return c;
+	}
+	if (str_ends(str_c(kind), str_c("List")) && yaml_get(d->root, "items"))
+		return NULL;
+	other = crd_other_find(group, str_c(kind));
+	if (!other) {
+		field_error(&d->w, d->root->line, "kind", "want a kind that meshd knows, got '%s' of '%.*s'", kind, STR_FMT(api));
+		return NULL;
+	}
+	struct finding at = { .level = other->level, .file = d->l->file, .line = d->root->line, .kind = kind,
+			      .ns = scalar(yaml_get(yaml_get(d->root, "metadata"), "namespace")),
+			      .name = scalar(yaml_get(yaml_get(d->root, "metadata"), "name")) };
+
+	report_add(d->l->report, &at, "%s", other->why);
+	return NULL;
+}
+
+static void read_meta(struct doc *d)
+{
+	const struct yaml_node *n = yaml_get(d->root, "metadata");
+	unsigned errors = d->w.errors;
+	size_t len = d->w.path_len;
+	bool security = d->w.security;
+
+	field_enter(&d->w, "metadata", 0);
+	d->w.security = false;   /* what is unknown in metadata cannot make a policy wider */
+	if (!n || n->kind != YAML_MAP) {
+		struct yaml_node none = { .kind = YAML_MAP, .line = d->root->line };
+
+		field_read(&d->w, &crd_meta_table, &none, &d->meta);
+		field_error(&d->w, n ? n->line : d->root->line, NULL, "want a map with a name");
+	} else {
+		field_read(&d->w, &crd_meta_table, n, &d->meta);
+	}
+	d->ns_known = value_is_label(d->meta.ns) && !(n && yaml_get(n, "namespace") && d->w.errors != errors);
+	if (d->crd->cluster_wide)
+		d->meta.ns = "";
+	if (n && n->kind == YAML_MAP && !value_is_name(d->meta.name))
+		field_error(&d->w, n->line, "name", "want a name of a-z, 0-9, - and ., got '%.40s'", d->meta.name);
+	if (*d->meta.ns && !value_is_label(d->meta.ns))
+		field_error(&d->w, n ? n->line : 0, "namespace", "want a name of a-z, 0-9 and -, got '%.40s'", d->meta.ns);
+	if (field_label(&d->meta.labels, "istio.io/rev"))
+		field_warn(&d->w, n->line, "labels.istio.io/rev", "not honoured: the object counts whatever its revision");
+	field_leave(&d->w, len);
+	d->w.security = security;
+	d->w.ns = d->meta.ns;
+	d->w.name = d->meta.name;
+	d->meta_ok = d->w.errors == errors;
+}
+
+static void check_top(struct doc *d)
+{
+	static const char *const known[] = { "apiVersion", "api_version", "kind", "metadata", "spec", "status" };
+
+	for (const struct yaml_node *c = d->root->child; c; c = c->next) {
+		size_t i = 0;
+
+		while (i < ARRAY_LEN(known) && !str_is(c->key, known[i]))
+			i++;
+		if (i < ARRAY_LEN(known))
+			continue;
+		if (d->w.security)
+			field_error(&d->w, c->line, c->key.p, "unknown field: the object is refused, since it bears on security");
+		else
+			field_warn(&d->w, c->line, c->key.p, "unknown field: it is ignored");
+	}
+}
+
+/* Allocated in the document's arena, defaults set, also when the part is missing. */
+static void *read_part(struct doc *d, const char *name, const struct field_table *t)
+{
+	struct yaml_node none = { .kind = YAML_MAP, .line = d->root->line };
+	const struct yaml_node *n = yaml_get(d->root, name);
+	void *out = arena_alloc(d->l->arena, t->size);
+	size_t len = d->w.path_len;
+
+	field_enter(&d->w, name, 0);
+	field_read(&d->w, t, n && !yaml_is_null(n) ? n : &none, out);
+	field_leave(&d->w, len);
+	return out;
+}
+
+static bool convert(struct doc *d, const void *spec, struct conf_obj *o)
+{
+	size_t len = d->w.path_len;
+	bool ok = false;
+
+	field_enter(&d->w, "spec", 0);
+	switch (d->kind) {
+	case CONF_WORKLOAD_ENTRY:
+		ok = conf_workload_entry(d->l, &d->w, &d->meta, spec, o);
+		break;
+	case CONF_SERVICE_ENTRY:
+		ok = conf_service_entry(d->l, &d->w, &d->meta, spec, o);
+		break;
+	case CONF_AUTHZ:
+		ok = conf_authz(d->l, &d->w, &d->meta, spec, &o->u.policy);
+		break;
+	case CONF_PEER_AUTHN:
+		ok = conf_peer_authn(d->l, &d->w, &d->meta, spec, &o->u.peer_authn);
+		break;
+	case CONF_SERVICE:
+		ok = conf_core_service(d->l, &d->w, &d->meta, spec, o);
+		break;
+	case CONF_POD:
+		field_leave(&d->w, len);
+		ok = conf_pod(d->l, &d->w, &d->meta, spec, read_part(d, "status", &crd_pod_status_table), o);
+		break;
+	case CONF_NAMESPACE:
+		field_leave(&d->w, len);
+		o->u.ns = xmalloc(sizeof(*o->u.ns) + strlen(d->meta.name) + 1);
+		o->u.ns->name = memcpy(o->u.ns + 1, d->meta.name, strlen(d->meta.name) + 1);
+		o->u.ns->distribution = conf_distribution_read(&d->w, &d->meta, NULL);
+		if (field_label(&d->meta.labels, "meshd.io/enforcement"))
+			field_warn(&d->w, d->w.line, "metadata.labels.meshd.io/enforcement",
+				   "not honoured yet: set MESHD_ENFORCEMENT for the process");
+		if (field_label(&d->meta.labels, "istio.io/use-waypoint"))
+			field_warn(&d->w, d->w.line, "metadata.labels.istio.io/use-waypoint",
+				   "not honoured yet: traffic passes no waypoint, and no policy bound to it");
+		ok = true;
+		break;
+	}
+	field_leave(&d->w, len);
+	return ok;
+}
+
+/* What a bad security object leaves behind: a refusal over the scope that it names, as far as that can be read. */
+static void make_broken(struct doc *d, const struct crd_selector *selector, struct conf_obj *o)
+{
+	const char *root_ns = d->l->settings->root_ns;
+	const struct finding *why = d->l->report->n ? &d->l->report->v[d->l->report->n - 1] : NULL;
+	char where[512], problem[1024], name[300], key[700];
+	bool global = !d->ns_known || !strcmp(d->meta.ns, root_ns);
+
+	for (size_t i = d->l->report->n; i-- > 0;) {
+		why = &d->l->report->v[i];
+		if (why->level == FINDING_ERROR)
+			break;
+	}
+	snprintf(where, sizeof(where), "%s:%u", d->l->file, d->root->line);
+	snprintf(problem, sizeof(problem), "%s%s%s", why ? why->path : "", why && *why->path ? ": " : "",
+		 why ? why->message : "could not be read");
+	if (value_is_name(d->meta.name))
+		snprintf(name, sizeof(name), "%s", d->meta.name);
+	else
+		snprintf(name, sizeof(name), "unnamed-line-%u-of-%s", d->root->line, d->l->file);
+	snprintf(key, sizeof(key), "%s/%s", d->meta.ns, name);
+	if (d->kind == CONF_AUTHZ) {
+		struct policy p = { .key = key, .ns = d->meta.ns, .name = name, .where = where, .action = POLICY_DENY,
+				    .broken = true, .problem = problem };
+
+		p.scope = selector ? POLICY_SELECTOR : global ? POLICY_GLOBAL : POLICY_NAMESPACE;
+		p.selector = selector ? selector->labels.v : NULL;
+		p.n_selector = selector ? selector->labels.n : 0;
+		o->u.policy = policy_new(&p);
+	} else {
+		struct peer_authn p = { .key = key, .ns = global ? root_ns : d->meta.ns, .name = name, .where = where,
+					.created = d->meta.created, .broken = true, .problem = problem };
+
+		p.has_selector = selector != NULL;
+		p.selector = selector ? selector->labels.v : NULL;
+		p.n_selector = selector ? selector->labels.n : 0;
+		o->u.peer_authn = peer_authn_new(&p);
+	}
+}
+
+/* The selector of a bad object, if that much can be read without an error. */
+static const struct crd_selector *readable_selector(struct doc *d)
+{
+	const struct yaml_node *labels = yaml_get(yaml_get(yaml_get(d->root, "spec"), "selector"), "matchLabels");
+	struct report scratch = { 0 };
+	struct field_walk w = { .report = &scratch, .arena = d->l->arena, .file = d->l->file, .kind = "", .ns = "", .name = "" };
+	static const struct field row = { .name = "matchLabels", .type = FIELD_LABELS };
+	struct crd_selector *s = arena_alloc(d->l->arena, sizeof(*s));
+	bool ok = d->ns_known && labels && field_read_one(&w, &row, labels, &s->labels);
+
+	report_done(&scratch);
+	return ok ? s : NULL;
+}
+
+static struct conf_obj *obj_new(struct doc *d, uint64_t hash)
+{
+	struct conf_obj *o = xcalloc(1, sizeof(*o));
+
+	o->refs = 1;
+	o->line = d->root->line;
+	o->hash = hash;
+	o->file = d->l->file_id;
+	o->kind = (uint8_t)d->kind;
+	return o;
+}
+
+static void finish(struct doc *d, struct conf_obj *o, bool ok)
+{
+	ok = ok && !d->w.errors;
+	if (!ok) {
+		content_free(o);
+		o->ports = NULL;
+		o->u.named = NULL;
+		o->bad = true;
+		if (d->crd->security)
+			make_broken(d, readable_selector(d), o);
+		else
+			o->u.named = named_new(d->meta.ns, value_is_name(d->meta.name) ? d->meta.name : "");
+	} else if (!o->u.named) {
+		o->skipped = true;
+		o->u.named = named_new(d->meta.ns, d->meta.name);
+	} else if (d->kind == CONF_AUTHZ && authz_compile(o->u.policy)) {
+		field_error(&d->w, d->root->line, "spec", "could not be compiled: out of memory");
+		finish(d, o, false);
+	}
+}
+
+struct conf_obj *conf_obj_read(struct conf_load *l, const struct yaml_node *root)
+{
+	struct doc d = { .l = l, .root = root };
+	struct conf_obj *o, *old;
+	const void *spec;
+	uint64_t hash;
+	bool ok;
+
+	d.w = (struct field_walk){ .report = l->report, .arena = l->arena, .file = l->file, .kind = "object", .ns = "",
+				   .name = "", .line = root->line };
+	if (root->kind != YAML_MAP) {
+		field_error(&d.w, root->line, NULL, "want a map with apiVersion, kind and metadata");
+		return NULL;
+	}
+	d.crd = find_kind(&d);
+	if (!d.crd)
+		return NULL;
+	d.kind = (enum conf_kind)(d.crd - crds);
+	d.w.security = d.crd->security;
+	read_meta(&d);
+	if (!d.meta_ok && !d.crd->security)
+		return NULL;
+	hash = yaml_hash(root);
+	if (d.crd->security)
+		hash ^= hash_bytes(&(struct { uint64_t a, b; }){ l->file_id, root->line }, 16);
+	old = l->find && d.meta_ok ? l->find(l->find_arg, d.kind, d.meta.ns, d.meta.name) : NULL;
+	o = obj_new(&d, hash);
+	check_top(&d);
+	spec = read_part(&d, "spec", d.crd->spec);
+	ok = !d.w.errors && convert(&d, spec, o);
+	finish(&d, o, ok);
+	if (!old || old->bad || o->bad || old->hash != hash || old->file != o->file)
+		return o;
+	conf_obj_unref(o);
+	old->line = root->line;
+	return conf_obj_ref(old);
+}

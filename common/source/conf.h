@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Objects of a configuration directory after they were read: each is turned into what the mesh wants of it, as far as
+ * that can be said without looking at other objects. */
+#ifndef SOURCE_CONF_H
+#define SOURCE_CONF_H
+
+#include "model/mesh.h"
+#include "source/crd.h"
+
+struct conf_port { const char *name; uint16_t port; };
+
+struct conf_ports {                 /* named ports of a WorkloadEntry or Pod; one block */
+	int n;
+	struct conf_port v[];
+};
+
+enum conf_distribution { CONF_DIST_UNSET, CONF_DIST_ANY, CONF_DIST_ZONE, CONF_DIST_NODE };
+
+struct conf_service_port {
+	uint16_t port, target;      /* target 0: as port, unless target_name says otherwise */
+	const char *name, *protocol, *target_name;
+};
+
+struct conf_endpoint {
+	struct workload *workload;  /* reference held */
+	const struct conf_port *ports;
+	int n_ports;
+};
+
+/* A ServiceEntry or a core Service. All in `mem`. */
+struct conf_service {
+	struct arena mem;
+	const char *ns, *name;
+	int64_t created;
+	bool core;                  /* a Kubernetes Service: wins over ServiceEntries of the same host */
+	const char **hosts;
+	int n_hosts;
+	struct cidr *vips;
+	int n_vips;
+	bool auto_vip;              /* wants automatic addresses when n_vips is 0 */
+	struct conf_service_port *ports;
+	int n_ports;
+	struct label *selector;     /* n_selector 0: none */
+	int n_selector;
+	struct conf_endpoint *endpoints;
+	int n_endpoints;
+	const char **sans;
+	int n_sans;
+	bool passthrough, local_only, allow_unhealthy;
+	enum conf_distribution distribution;
+};
+
+struct conf_namespace {
+	const char *name;
+	enum conf_distribution distribution;
+};
+
+struct conf_bad { const char *ns, *name; };
+
+enum conf_kind {                    /* CRD_* without MeshConfig */
+	CONF_WORKLOAD_ENTRY, CONF_SERVICE_ENTRY, CONF_AUTHZ, CONF_PEER_AUTHN, CONF_SERVICE, CONF_POD, CONF_NAMESPACE,
+};
+
+struct conf_obj {
+	unsigned refs;
+	unsigned line;
+	uint64_t hash;              /* of the YAML; for security kinds of the place too */
+	struct conf_ports *ports;
+	unsigned file;              /* index into the directory's list of paths */
+	uint8_t kind;
+	bool bad;                   /* could not be converted: u.bad, and if it bears on security `refuses` */
+	bool skipped;               /* valid, and of no effect here: u.bad holds its name */
+	union {
+		struct workload *workload;
+		struct conf_service *service;
+		struct policy *policy;          /* bad: the broken one */
+		struct peer_authn *peer_authn;  /* bad: the broken one */
+		struct conf_namespace *ns;
+		struct conf_bad *named;         /* bad (not of security), or skipped */
+	} u;
+};
+
+/* What conversions need to know. */
+struct conf_load {
+	const struct mesh_settings *settings;
+	struct report *report;
+	struct arena *arena;                /* of the present document */
+	const char *file;                   /* path shown to people */
+	unsigned file_id;
+	/* The object of the last state with this key, or NULL: unchanged content is taken over from it. May be NULL. */
+	struct conf_obj *(*find)(void *arg, enum conf_kind kind, const char *ns, const char *name);
+	void *find_arg;
+};
+
+/* Reads one document. Returns a new reference, or NULL when it is nothing that can be kept (reported). */
+struct conf_obj *conf_obj_read(struct conf_load *l, const struct yaml_node *root);
+struct conf_obj *conf_obj_ref(struct conf_obj *o);
+void conf_obj_unref(struct conf_obj *o);
+void conf_obj_key(const struct conf_obj *o, const char **ns, const char **name);
+const char *conf_kind_name(enum conf_kind kind);
+bool conf_kind_is_security(enum conf_kind kind);
+
+/* Reads mesh.yaml over what base says. Strings live in `mem`. False when there was an error. */
+bool conf_mesh_read(struct field_walk *w, const struct yaml_node *root, const struct mesh_settings *base,
+		    struct arena *mem, struct mesh_settings *ret);
+
+/* --- one file each; w->errors counts; false: bad --- */
+bool conf_workload_entry(struct conf_load *l, struct field_walk *w, const struct crd_meta *m,
+			 const struct crd_workload_entry *spec, struct conf_obj *o);
+bool conf_pod(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_pod_spec *spec,
+	      const struct crd_pod_status *status, struct conf_obj *o);
+/* An endpoint written out in a ServiceEntry; NULL when it was reported. */
+struct workload *conf_inline_endpoint(struct conf_load *l, struct field_walk *w, const struct crd_meta *m,
+				      const struct crd_workload_entry *spec, const char *uid);
+bool conf_service_entry(struct conf_load *l, struct field_walk *w, const struct crd_meta *m,
+			const struct crd_service_entry *spec, struct conf_obj *o);
+bool conf_core_service(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_service *spec,
+		       struct conf_obj *o);
+void conf_service_free(struct conf_service *s);
+enum conf_distribution conf_distribution_read(struct field_walk *w, const struct crd_meta *m, const char *field);
+
+/* Leaves *ret NULL when the policy has no effect in ztunnel mode (reported). */
+bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_authz *spec,
+		struct policy **ret);
+bool conf_peer_authn(struct conf_load *l, struct field_walk *w, const struct crd_meta *m,
+		     const struct crd_peer_authn *spec, struct peer_authn **ret);
+
+#endif

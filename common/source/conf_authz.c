@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AuthorizationPolicy as istiod hands it to ztunnel:
+ *  - each `from` list, each `to` list and each `when` entry is a clause; its entries are matches of that clause;
+ *  - an ALLOW rule with any HTTP-only attribute never matches;
+ *  - a DENY rule loses its HTTP-only attributes, and an entry that is left empty never matches, so a DENY with an HTTP-only
+ *    `to` or `when` never fires, whatever its `from` says;
+ *  - `when` knows source.ip, source.namespace, source.principal, destination.ip and destination.port; other keys are HTTP;
+ *  - trustDomains is dropped and not counted as HTTP: beside another field the source becomes wider, alone it never matches;
+ *  - principals are compared as written: no trust domain stands for another.
+ * Under MESHD_ENFORCEMENT=strict policies keep to their words instead: trustDomains, source.trustDomain and
+ * source.serviceAccount count, a DENY whose HTTP-only attributes were dropped denies all that the rest matches, and a full
+ * principal of the mesh's trust domain (or cluster.local) holds for the aliases too. */
+#include <stdio.h>
+
+#include "source/conf.h"
+#include "source/value.h"
+
+struct conv {
+	struct conf_load *l;
+	struct field_walk *w;
+	const struct crd_meta *m;
+	bool deny, strict;
+	char http[160];              /* HTTP-only attributes of the present rule */
+	bool trust_domains;          /* the rule names some, and they are dropped */
+	bool dead;                   /* a clause of the rule can never match */
+};
+
+static void note_http(struct conv *c, const char *what)
+{
+	size_t n = strlen(c->http);
+
+	if (!strstr(c->http, what))
+		snprintf(c->http + n, sizeof(c->http) - n, "%s%s", n ? ", " : "", what);
+}
+
+static void *copy_of(struct conv *c, size_t n, size_t size)
+{
+	return n ? arena_alloc(c->l->arena, n * size) : NULL;
+}
+
+/* --- values --- */
+
+static void check_strings(struct conv *c, const char *field, const struct field_strings *v)
+{
+	for (int i = 0; i < v->n; i++) {
+		if (!*v->v[i])
+			field_error(c->w, c->w->line, field, "want no empty string");
+	}
+}
+
+static void string_match(struct conv *c, const char *field, const char *text, struct match *ret)
+{
+	size_t n = strlen(text);
+
+	if (n > 1 && text[0] == '*' && text[n - 1] == '*')
+		field_warn(c->w, c->w->line, field, "'%.80s' matches the ending '%.80s' with its star, as in Istio", text, text + 1);
+	if (!strcmp(text, "*"))
+		*ret = (struct match){ MATCH_PRESENCE, "" };
+	else if (text[0] == '*')
+		*ret = (struct match){ MATCH_SUFFIX, text + 1 };
+	else if (n && text[n - 1] == '*')
+		*ret = (struct match){ MATCH_PREFIX, arena_dup(c->l->arena, (struct str){ text, n - 1 }) };
+	else
+		*ret = (struct match){ MATCH_EXACT, text };
+}
+
+static void string_matches(struct conv *c, const char *field, const struct field_strings *v, const struct match **ret, int *n)
+{
+	struct match *m = copy_of(c, (size_t)v->n, sizeof(*m));
+
+	check_strings(c, field, v);
+	for (int i = 0; i < v->n; i++)
+		string_match(c, field, v->v[i], &m[i]);
+	*ret = m;
+	*n = v->n;
+}
+
+static bool is_own_domain(const struct mesh_settings *s, struct str td)
+{
+	bool own = str_is(td, s->trust_domain) || str_is(td, "cluster.local");
+
+	for (int i = 0; i < s->n_aliases && !own; i++)
+		own = str_is(td, s->aliases[i]);
+	return own;
+}
+
+/* TD/ns/X/sa/Y without a star. */
+static bool full_principal(struct str p, struct str *td, struct str *rest)
+{
+	struct str ns, sa, part;
+
+	if (memchr(p.p, '*', p.n))
+		return false;
+	*td = str_cut(p, '/', rest);
+	part = str_cut(*rest, '/', &ns);
+	if (!str_is(part, "ns"))
+		return false;
+	str_cut(ns, '/', &sa);
+	return str_starts(sa, str_c("sa/")) && sa.n > 3 && !memchr(sa.p + 3, '/', sa.n - 3);
+}
+
+static void principals(struct conv *c, const char *field, const struct field_strings *v, const struct match **ret, int *n)
+{
+	const struct mesh_settings *s = c->l->settings;
+	struct match *m = copy_of(c, (size_t)v->n * (size_t)(s->n_aliases + 1), sizeof(*m));
+	struct str td, rest;
+	int k = 0;
+
+	check_strings(c, field, v);
+	for (int i = 0; i < v->n; i++) {
+		bool own = full_principal(str_c(v->v[i]), &td, &rest) && is_own_domain(s, td);
+
+		if (!own || (!c->strict && str_is(td, s->trust_domain))) {
+			string_match(c, field, v->v[i], &m[k++]);
+			continue;
+		}
+		if (!c->strict) {
+			field_warn(c->w, c->w->line, field,
+				   "'%.120s' stands for this mesh's trust domain with sidecars, but not in ztunnel mode: write '%s/%.*s'",
+				   v->v[i], s->trust_domain, STR_FMT(rest));
+			string_match(c, field, v->v[i], &m[k++]);
+			continue;
+		}
+		for (int a = -1; a < s->n_aliases; a++) {
+			const char *domain = a < 0 ? s->trust_domain : s->aliases[a];
+			char *text = arena_alloc(c->l->arena, strlen(domain) + rest.n + 2);
+
+			snprintf(text, strlen(domain) + rest.n + 2, "%s/%.*s", domain, STR_FMT(rest));
+			m[k++] = (struct match){ MATCH_EXACT, text };
+		}
+	}
+	*ret = m;
+	*n = k;
+}
+
+static void cidrs(struct conv *c, const char *field, const struct field_strings *v, const struct cidr **ret, int *n)
+{
+	struct cidr *to = copy_of(c, (size_t)v->n, sizeof(*to));
+
+	for (int i = 0; i < v->n; i++) {
+		if (cidr_parse(str_c(v->v[i]), &to[i]))
+			field_error(c->w, c->w->line, field, "want an IP address or CIDR block, got '%.80s'", v->v[i]);
+	}
+	*ret = to;
+	*n = v->n;
+}
+
+static void ports(struct conv *c, const char *field, const struct field_strings *v, const uint16_t **ret, int *n)
+{
+	uint16_t *to = copy_of(c, (size_t)v->n, sizeof(*to));
+	uint64_t port;
+
+	for (int i = 0; i < v->n; i++) {
+		if (!str_to_u64(str_c(v->v[i]), &port) || port < 1 || port > 65535)
+			field_error(c->w, c->w->line, field, "want a port from 1 to 65535, got '%.80s'", v->v[i]);
+		else
+			to[i] = (uint16_t)port;
+	}
+	*ret = to;
+	*n = v->n;
+}
+
+static void accounts(struct conv *c, const char *field, const struct field_strings *v, const struct ns_sa **ret, int *n)
+{
+	struct ns_sa *to = copy_of(c, (size_t)v->n, sizeof(*to));
+
+	for (int i = 0; i < v->n; i++) {
+		struct str sa, ns = str_cut(str_c(v->v[i]), '/', &sa);
+
+		to[i].ns = sa.p ? arena_dup(c->l->arena, ns) : c->m->ns;
+		to[i].sa = sa.p ? sa.p : v->v[i];
+		if (!value_is_label(to[i].ns) || !value_is_name(to[i].sa))
+			field_error(c->w, c->w->line, field, "want NAMESPACE/ACCOUNT or ACCOUNT without wildcards, got '%.80s'", v->v[i]);
+	}
+	*ret = to;
+	*n = v->n;
+}
+
+/* --- trust domains, under strict --- */
+
+/* The principals that lie in trust domain `td` (exact, abc* or *) and match p. False: cannot be said with one match. */
+static bool principal_in(struct conv *c, const struct match *td, const struct match *p, struct match *ret, bool *none)
+{
+	const char *prefix = td->text;
+	struct str head = str_c(p->text), rest;
+
+	*none = false;
+	*ret = *p;
+	if (td->kind == MATCH_PRESENCE)
+		return true;
+	if (td->kind == MATCH_SUFFIX || p->kind == MATCH_SUFFIX)
+		return false;
+	if (td->kind == MATCH_EXACT)
+		prefix = memcpy(arena_alloc(c->l->arena, strlen(td->text) + 2), td->text, strlen(td->text));
+	if (td->kind == MATCH_EXACT)
+		((char *)(uintptr_t)prefix)[strlen(td->text)] = '/';
+	(void)rest;
+	if (p->kind == MATCH_PRESENCE)
+		*ret = (struct match){ MATCH_PREFIX, prefix };
+	else if (str_starts(head, str_c(prefix)))
+		*ret = *p;
+	else if (p->kind == MATCH_PREFIX && str_starts(str_c(prefix), head))
+		*ret = (struct match){ MATCH_PREFIX, prefix };
+	else
+		*none = true;
+	return true;
+}
+
+static void strict_domains(struct conv *c, const struct crd_source *s, struct policy_match *m)
+{
+	static const struct match any = { MATCH_PRESENCE, "" };
+	const struct match *td[2], *old = m->n_principals[0] ? m->principals[0] : &any;
+	int n_td[2], n_old = m->n_principals[0] ? m->n_principals[0] : 1, n = 0;
+	struct match *to;
+	bool none;
+
+	for (int i = 0; i < 2; i++)
+		string_matches(c, i ? "notTrustDomains" : "trustDomains", &s->trust_domains[i], &td[i], &n_td[i]);
+	if (n_td[1]) {
+		to = copy_of(c, (size_t)(m->n_principals[1] + n_td[1]), sizeof(*to));
+		for (int i = 0; i < m->n_principals[1]; i++)
+			to[n++] = m->principals[1][i];
+		for (int i = 0; i < n_td[1]; i++) {
+			if (!principal_in(c, &td[1][i], &any, &to[n++], &none))
+				field_error(c->w, c->w->line, "notTrustDomains", "want no '*abc' under MESHD_ENFORCEMENT=strict");
+		}
+		m->principals[1] = to;
+		m->n_principals[1] = n;
+	}
+	if (!n_td[0])
+		return;
+	n = 0;
+	to = copy_of(c, (size_t)(n_old * n_td[0]), sizeof(*to));
+	for (int i = 0; i < n_old; i++) {
+		for (int k = 0; k < n_td[0]; k++) {
+			if (!principal_in(c, &td[0][k], &old[i], &to[n], &none))
+				field_error(c->w, c->w->line, "trustDomains",
+					    "want no '*abc', here or in principals beside it, under MESHD_ENFORCEMENT=strict");
+			else
+				n += !none;
+		}
+	}
+	if (n == 0) {   /* nobody can be both: a match that no principal meets */
+		to[n++] = (struct match){ MATCH_EXACT, "//" };
+	}
+	m->principals[0] = to;
+	m->n_principals[0] = n;
+}
+
+/* --- entries --- */
+
+static bool is_empty(const struct policy_match *m)
+{
+	int n = 0;
+
+	for (int i = 0; i < 2; i++)
+		n += m->n_namespaces[i] + m->n_principals[i] + m->n_service_accounts[i] + m->n_source_ips[i] + m->n_dest_ips[i] +
+		     m->n_dest_ports[i];
+	return n == 0;
+}
+
+static void convert_source(struct conv *c, const struct crd_source *s, struct policy_match *m)
+{
+	static const char *const names[][2] = {
+		{ "principals", "notPrincipals" }, { "namespaces", "notNamespaces" }, { "serviceAccounts", "notServiceAccounts" },
+		{ "ipBlocks", "notIpBlocks" }, { "remoteIpBlocks", "notRemoteIpBlocks" },
+		{ "requestPrincipals", "notRequestPrincipals" },
+	};
+	const struct cidr *unused;
+	int n;
+
+	for (int i = 0; i < 2; i++) {
+		principals(c, names[0][i], &s->principals[i], &m->principals[i], &m->n_principals[i]);
+		string_matches(c, names[1][i], &s->namespaces[i], &m->namespaces[i], &m->n_namespaces[i]);
+		accounts(c, names[2][i], &s->service_accounts[i], &m->service_accounts[i], &m->n_service_accounts[i]);
+		cidrs(c, names[3][i], &s->ip_blocks[i], &m->source_ips[i], &m->n_source_ips[i]);
+		cidrs(c, names[4][i], &s->remote_ip_blocks[i], &unused, &n);
+		check_strings(c, names[5][i], &s->request_principals[i]);
+		check_strings(c, "trustDomains", &s->trust_domains[i]);
+		if (s->remote_ip_blocks[i].n)
+			note_http(c, names[4][i]);
+		if (s->request_principals[i].n)
+			note_http(c, names[5][i]);
+	}
+	if (s->service_accounts[0].n + s->service_accounts[1].n &&
+	    s->principals[0].n + s->principals[1].n + s->namespaces[0].n + s->namespaces[1].n)
+		field_error(c->w, c->w->line, "serviceAccounts", "want no principals or namespaces beside it");
+	if (!(s->trust_domains[0].n + s->trust_domains[1].n))
+		return;
+	if (c->strict)
+		strict_domains(c, s, m);
+	else
+		c->trust_domains = true;
+}
+
+static void convert_operation(struct conv *c, const struct crd_operation *o, struct policy_match *m)
+{
+	static const char *const names[][2] = {
+		{ "ports", "notPorts" }, { "hosts", "notHosts" }, { "methods", "notMethods" }, { "paths", "notPaths" },
+	};
+
+	for (int i = 0; i < 2; i++) {
+		const struct field_strings *http[] = { NULL, &o->hosts[i], &o->methods[i], &o->paths[i] };
+
+		ports(c, names[0][i], &o->ports[i], &m->dest_ports[i], &m->n_dest_ports[i]);
+		for (int k = 1; k < 4; k++) {
+			check_strings(c, names[k][i], http[k]);
+			if (http[k]->n)
+				note_http(c, names[k][i]);
+		}
+	}
+}
+
+static bool http_key(const char *key)
+{
+	static const char *const exact[] = {
+		"remote.ip", "request.auth.principal", "request.auth.audiences", "request.auth.presenter", "connection.sni",
+		"source.serviceAccount", "source.trustDomain",
+	};
+	static const char *const prefix[] = { "request.headers[", "request.auth.claims[", "experimental.envoy.filters." };
+
+	for (size_t i = 0; i < ARRAY_LEN(exact); i++) {
+		if (!strcmp(key, exact[i]))
+			return true;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(prefix); i++) {
+		struct str k = str_c(key);
+
+		if (str_starts(k, str_c(prefix[i])) && k.n > strlen(prefix[i]) && (i == 2 || k.p[k.n - 1] == ']'))
+			return true;
+	}
+	return false;
+}
+
+static void convert_when(struct conv *c, const struct crd_when *when, struct policy_match *m)
+{
+	static const char *const names[2] = { "values", "notValues" };
+	const char *key = when->key;
+
+	if (!when->values[0].n && !when->values[1].n)
+		field_error(c->w, c->w->line, NULL, "want values or notValues, got none");
+	for (int i = 0; i < 2; i++) {
+		const struct field_strings *v = &when->values[i];
+
+		check_strings(c, names[i], v);
+		if (!strcmp(key, "source.ip"))
+			cidrs(c, names[i], v, &m->source_ips[i], &m->n_source_ips[i]);
+		else if (!strcmp(key, "source.namespace"))
+			string_matches(c, names[i], v, &m->namespaces[i], &m->n_namespaces[i]);
+		else if (!strcmp(key, "source.principal"))
+			principals(c, names[i], v, &m->principals[i], &m->n_principals[i]);
+		else if (!strcmp(key, "destination.ip"))
+			cidrs(c, names[i], v, &m->dest_ips[i], &m->n_dest_ips[i]);
+		else if (!strcmp(key, "destination.port"))
+			ports(c, names[i], v, &m->dest_ports[i], &m->n_dest_ports[i]);
+		else if (c->strict && !strcmp(key, "source.serviceAccount"))
+			accounts(c, names[i], v, &m->service_accounts[i], &m->n_service_accounts[i]);
+		else if (!http_key(key))
+			field_error(c->w, c->w->line, "key", "want a key that Istio knows, such as source.namespace, got '%.80s'", key);
+		else if (!(c->strict && !strcmp(key, "source.trustDomain")))
+			note_http(c, key);
+	}
+	if (c->strict && !strcmp(key, "source.trustDomain")) {
+		struct crd_source s = { .trust_domains = { when->values[0], when->values[1] } };
+
+		strict_domains(c, &s, m);
+	}
+}
+
+/* --- rules --- */
+
+/* Adds one clause. An entry that is left empty never matches; under strict it stands for what was dropped, so that the
+ * clause always holds and is not needed. */
+static void add_clause(struct conv *c, struct policy_rule *r, struct policy_clause *clauses, struct policy_match *m, int n)
+{
+	bool any = false, live = false;
+
+	for (int i = 0; i < n; i++) {
+		any = any || is_empty(&m[i]);
+		live = live || !is_empty(&m[i]);
+	}
+	if (any && c->strict)
+		return;
+	c->dead = c->dead || !live;
+	clauses[r->n_clauses++] = (struct policy_clause){ m, n };
+}
+
+static void convert_from(struct conv *c, const struct crd_rule *rule, struct policy_rule *r, struct policy_clause *clauses)
+{
+	struct policy_match *m = copy_of(c, (size_t)rule->from.n, sizeof(*m));
+	const struct crd_from *f = rule->from.v;
+	size_t len = c->w->path_len;
+
+	if (rule->from.present && !rule->from.n)
+		field_error(c->w, c->w->line, "from", "want at least one source, got none");
+	for (int i = 0; i < rule->from.n; i++) {
+		static const struct crd_source none;
+
+		field_enter(c->w, "from", 0);
+		field_enter(c->w, NULL, i);
+		if (!f[i].source || !memcmp(f[i].source, &none, sizeof(none)))
+			field_error(c->w, c->w->line, "source", "want at least one field, got none");
+		else
+			convert_source(c, f[i].source, &m[i]);
+		field_leave(c->w, len);
+	}
+	if (rule->from.n)
+		add_clause(c, r, clauses, m, rule->from.n);
+}
+
+static void convert_to(struct conv *c, const struct crd_rule *rule, struct policy_rule *r, struct policy_clause *clauses)
+{
+	struct policy_match *m = copy_of(c, (size_t)rule->to.n, sizeof(*m));
+	const struct crd_to *t = rule->to.v;
+	size_t len = c->w->path_len;
+
+	if (rule->to.present && !rule->to.n)
+		field_error(c->w, c->w->line, "to", "want at least one operation, got none");
+	for (int i = 0; i < rule->to.n; i++) {
+		static const struct crd_operation none;
+
+		field_enter(c->w, "to", 0);
+		field_enter(c->w, NULL, i);
+		if (!t[i].operation || !memcmp(t[i].operation, &none, sizeof(none)))
+			field_error(c->w, c->w->line, "operation", "want at least one field, got none");
+		else
+			convert_operation(c, t[i].operation, &m[i]);
+		field_leave(c->w, len);
+	}
+	if (rule->to.n)
+		add_clause(c, r, clauses, m, rule->to.n);
+}
+
+static void convert_whens(struct conv *c, const struct crd_rule *rule, struct policy_rule *r, struct policy_clause *clauses)
+{
+	const struct crd_when *when = rule->when.v;
+	size_t len = c->w->path_len;
+
+	for (int i = 0; i < rule->when.n; i++) {
+		struct policy_match *m = arena_alloc(c->l->arena, sizeof(*m));
+
+		field_enter(c->w, "when", 0);
+		field_enter(c->w, NULL, i);
+		convert_when(c, &when[i], m);
+		field_leave(c->w, len);
+		add_clause(c, r, clauses, m, 1);
+	}
+}
+
+static void never(struct conv *c, struct policy_rule *r)
+{
+	struct policy_clause *clause = arena_alloc(c->l->arena, sizeof(*clause));
+
+	clause->matches = arena_alloc(c->l->arena, sizeof(struct policy_match));
+	clause->n_matches = 1;
+	*r = (struct policy_rule){ clause, 1 };
+}
+
+static void say_what_differs(struct conv *c)
+{
+	if (*c->http && !c->deny)
+		field_warn(c->w, c->w->line, NULL, "HTTP attributes (%s): in ztunnel mode this rule never matches, as in Istio", c->http);
+	else if (*c->http && c->strict)
+		field_warn(c->w, c->w->line, NULL, "HTTP attributes (%s) are not known in ztunnel mode: the rule denies without regard to them",
+			   c->http);
+	else if (*c->http)
+		field_warn(c->w, c->w->line, NULL, "HTTP attributes (%s): in ztunnel mode this rule %s, as in Istio", c->http,
+			   c->dead ? "never fires" : "denies without regard to them");
+	if (c->trust_domains)
+		field_warn(c->w, c->w->line, NULL, "trustDomains is ignored in ztunnel mode, as in Istio%s; "
+			   "MESHD_ENFORCEMENT=strict honours it", c->dead ? ", and so this rule never matches" : ": the rule is wider than it says");
+}
+
+static void convert_rule(struct conv *c, const struct crd_rule *rule, struct policy_rule *r)
+{
+	struct policy_clause *clauses = arena_alloc(c->l->arena, ((size_t)rule->when.n + 2) * sizeof(*clauses));
+
+	c->http[0] = '\0';
+	c->trust_domains = c->dead = false;
+	*r = (struct policy_rule){ clauses, 0 };
+	convert_to(c, rule, r, clauses);
+	convert_from(c, rule, r, clauses);
+	convert_whens(c, rule, r, clauses);
+	say_what_differs(c);
+	if (*c->http && !c->deny)
+		never(c, r);
+}
+
+/* --- the policy --- */
+
+static bool read_dry_run(struct field_walk *w, const struct crd_meta *m)
+{
+	static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" };
+	static const char *const no[] = { "0", "f", "F", "false", "FALSE", "False", "" };
+	const char *v = field_label(&m->annotations, "istio.io/dry-run");
+
+	for (size_t i = 0; v && i < ARRAY_LEN(yes); i++) {
+		if (!strcmp(v, yes[i]))
+			return true;
+	}
+	for (size_t i = 0; v && i < ARRAY_LEN(no); i++) {
+		if (!strcmp(v, no[i]))
+			return false;
+	}
+	if (v)
+		field_error(w, w->line, NULL, "the annotation istio.io/dry-run: want true or false, got '%.40s'", v);
+	return false;
+}
+
+static void check_policy(struct field_walk *w, const struct crd_authz *spec, bool dry_run)
+{
+	bool targets = spec->targets.n || spec->target;
+
+	if (spec->selector && targets)
+		field_error(w, w->line, "targetRefs", "want either selector or targetRefs, got both");
+	if (!spec->rules.n && (spec->action == CRD_DENY || spec->action == CRD_CUSTOM))
+		field_error(w, w->line, "rules", "want at least one rule in a policy that is not ALLOW, got none");
+	if (spec->provider && spec->action != CRD_CUSTOM)
+		field_error(w, w->line, "provider", "want it with the action CUSTOM only");
+	if (dry_run && spec->action > CRD_DENY)
+		field_error(w, w->line, NULL, "the annotation istio.io/dry-run: want it with ALLOW or DENY only");
+	for (int i = 0; spec->selector && i < spec->selector->labels.n; i++) {
+		const char *key = spec->selector->labels.v[i].key;
+
+		if (!*key || strchr(key, '*') || strchr(spec->selector->labels.v[i].value, '*'))
+			field_error(w, w->line, "selector.matchLabels", "want keys and values without stars, got '%.80s'", key);
+	}
+}
+
+bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_authz *spec,
+		struct policy **ret)
+{
+	struct conv c = { .l = l, .w = w, .m = m, .deny = spec->action == CRD_DENY, .strict = l->settings->strict };
+	struct policy p = { .ns = m->ns, .name = m->name, .n_rules = spec->rules.n, .dry_run = read_dry_run(w, m) };
+	struct policy_rule *rules = copy_of(&c, (size_t)spec->rules.n, sizeof(*rules));
+	const struct crd_rule *from = spec->rules.v;
+	char key[700], where[4200];
+	size_t len = w->path_len;
+
+	check_policy(w, spec, p.dry_run);
+	if (!w->errors && (spec->targets.n || spec->target)) {
+		field_info(w, w->line, "targetRefs", "the policy is for waypoints: it has no effect in ztunnel mode, as in Istio");
+		return true;
+	}
+	if (!w->errors && spec->action > CRD_DENY) {
+		field_warn(w, w->line, "action", "%s has NO EFFECT in ztunnel mode, as in Istio: this policy is not enforced",
+			   spec->action == CRD_AUDIT ? "AUDIT" : "CUSTOM");
+		return true;
+	}
+	for (int i = 0; i < spec->rules.n; i++) {
+		field_enter(w, "rules", 0);
+		field_enter(w, NULL, i);
+		convert_rule(&c, &from[i], &rules[i]);
+		field_leave(w, len);
+	}
+	if (w->errors)
+		return false;
+	snprintf(key, sizeof(key), "%s/%s", m->ns, m->name);
+	snprintf(where, sizeof(where), "%s:%u", l->file, w->line);
+	p.key = key;
+	p.where = where;
+	p.scope = spec->selector ? POLICY_SELECTOR : strcmp(m->ns, l->settings->root_ns) ? POLICY_NAMESPACE : POLICY_GLOBAL;
+	p.action = c.deny ? POLICY_DENY : POLICY_ALLOW;
+	p.problem = "";
+	p.rules = rules;
+	if (spec->selector) {
+		p.selector = spec->selector->labels.v;
+		p.n_selector = spec->selector->labels.n;
+	}
+	*ret = policy_new(&p);
+	return true;
+}

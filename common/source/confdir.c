@@ -1,0 +1,687 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "source/confdir.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "source/conf.h"
+#include "source/confscan.h"
+#include "source/link.h"
+
+#define LOG_LINES_MAX 50      /* findings logged by one load */
+
+struct conf_file {
+	unsigned refs;
+	unsigned id;
+	const char *path;
+	struct stat st;
+	bool fresh;               /* read by the present load */
+	struct conf_obj **objs;   /* references held */
+	size_t n, cap;
+	struct report report;
+};
+
+/* All that one successful load leaves. */
+struct state {
+	struct conf_file **files;
+	size_t n_files;
+	struct conf_file *mesh;           /* mesh.yaml; NULL: there is none */
+	struct mesh_settings settings;
+	struct arena mem;                 /* the settings' strings */
+	struct conf_obj **live;           /* sorted by kind and key_hash; one of each; references held */
+	uint64_t *live_hash;              /* key_hash of each */
+	size_t n_live;
+	struct report cross;              /* findings about more than one object */
+	struct link_set set;
+};
+
+struct confdir {
+	char *dir;
+	struct mesh_settings base;
+	struct state s;
+	uint64_t loads;
+	struct map ids;                   /* path -> its place in `paths`, plus one */
+	const char **paths;
+	size_t n_paths;
+	char *held_back;                  /* "" when the last load succeeded */
+	struct report held;               /* what the files of a load that was held back said */
+};
+
+/* --- small parts --- */
+
+static unsigned path_id(struct confdir *c, const char *path)
+{
+	uintptr_t id = (uintptr_t)map_get(&c->ids, str_c(path));
+
+	if (!id) {
+		c->paths = xrealloc(c->paths, (c->n_paths + 1) * sizeof(*c->paths));
+		c->paths[c->n_paths++] = xstrdup(path);
+		id = c->n_paths;
+		map_put(&c->ids, str_c(c->paths[id - 1]), (void *)id);
+	}
+	return (unsigned)(id - 1);
+}
+
+static void file_unref(struct conf_file *f)
+{
+	if (!f || --f->refs)
+		return;
+	for (size_t i = 0; i < f->n; i++)
+		conf_obj_unref(f->objs[i]);
+	free(f->objs);
+	report_done(&f->report);
+	free(f);
+}
+
+static void state_done(struct state *s)
+{
+	for (size_t i = 0; i < s->n_files; i++)
+		file_unref(s->files[i]);
+	file_unref(s->mesh);
+	for (size_t i = 0; i < s->n_live; i++)
+		conf_obj_unref(s->live[i]);
+	link_set_done(&s->set);
+	report_done(&s->cross);
+	free(s->files);
+	free(s->live);
+	free(s->live_hash);
+	arena_done(&s->mem);
+	*s = (struct state){ 0 };
+}
+
+/* Sorts by kind first. The same in every process, so that the order of endpoints is. */
+static uint64_t key_hash(enum conf_kind kind, const char *ns, const char *name)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (; *ns; ns++)
+		h = (h ^ (unsigned char)*ns) * 0x100000001b3u;
+	h = (h ^ '/') * 0x100000001b3u;
+	for (; *name; name++)
+		h = (h ^ (unsigned char)*name) * 0x100000001b3u;
+	return (uint64_t)kind << 56 | h >> 8;
+}
+
+static bool has_key(const struct conf_obj *o, enum conf_kind kind, const char *ns, const char *name)
+{
+	const char *ons, *oname;
+
+	conf_obj_key(o, &ons, &oname);
+	return o->kind == kind && !strcmp(ons, ns) && !strcmp(oname, name);
+}
+
+static struct conf_obj *live_find(void *arg, enum conf_kind kind, const char *ns, const char *name)
+{
+	uint64_t hash = key_hash(kind, ns, name);
+	const struct state *s = arg;
+	size_t lo = 0, hi = s->n_live;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (s->live_hash[mid] < hash)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < s->n_live && s->live_hash[lo] == hash; lo++) {
+		if (has_key(s->live[lo], kind, ns, name))
+			return s->live[lo];
+	}
+	return NULL;
+}
+
+static struct finding about(const struct confdir *c, enum finding_level level, const struct conf_obj *o)
+{
+	struct finding f = { .level = level, .file = c->paths[o->file], .line = o->line, .kind = conf_kind_name(o->kind) };
+
+	conf_obj_key(o, &f.ns, &f.name);
+	return f;
+}
+
+/* --- reading --- */
+
+struct file_read {
+	struct conf_load load;
+	struct conf_file *file;
+	/* mesh.yaml only */
+	const struct mesh_settings *base;
+	struct state *mesh_to;
+	bool mesh_bad;
+	int docs;
+};
+
+static int on_object(const struct yaml_node *root, void *arg)
+{
+	struct file_read *r = arg;
+	struct conf_file *f = r->file;
+	struct conf_obj *o = conf_obj_read(&r->load, root);
+
+	if (!o)
+		return 0;
+	if (f->n == f->cap) {
+		f->cap = f->cap ? f->cap * 2 : 4;
+		f->objs = xrealloc(f->objs, f->cap * sizeof(struct conf_obj *));
+	}
+	f->objs[f->n++] = o;
+	return 0;
+}
+
+static int on_mesh(const struct yaml_node *root, void *arg)
+{
+	struct file_read *r = arg;
+	struct field_walk w = { .report = &r->file->report, .arena = r->load.arena, .file = r->file->path, .kind = "MeshConfig",
+				.ns = "", .name = "" };
+
+	if (r->docs++)
+		field_error(&w, root->line, NULL, "want one document in mesh.yaml, got more");
+	else if (conf_mesh_read(&w, root, r->base, &r->mesh_to->mem, &r->mesh_to->settings))
+		return 0;
+	r->mesh_bad = true;
+	return 0;
+}
+
+static struct conf_file *file_new(struct confdir *c, const struct confscan_file *from)
+{
+	struct conf_file *f = xcalloc(1, sizeof(*f));
+	struct timespec now;
+
+	f->refs = 1;
+	f->id = path_id(c, from->path);
+	f->path = c->paths[f->id];
+	f->st = from->st;
+	f->fresh = true;
+	/* What was written this very moment may be written again without a new time: read it again next time. */
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	if (now.tv_sec - from->st.st_mtim.tv_sec <= 0)
+		f->st.st_ino = 0;
+	return f;
+}
+
+static int file_read(struct confdir *c, struct file_read *r, int (*on_doc)(const struct yaml_node *, void *), struct err *err)
+{
+	struct conf_file *f = r->file;
+	struct arena a = { 0 };
+	int rc;
+
+	r->load.report = &f->report;
+	r->load.arena = &a;
+	r->load.file = f->path;
+	r->load.file_id = f->id;
+	rc = yaml_read_file(f->path, &a, on_doc, r, err);
+	arena_done(&a);
+	if (f->cap > f->n && f->n)
+		f->objs = xrealloc(f->objs, (f->cap = f->n) * sizeof(struct conf_obj *));
+	return rc;
+}
+
+static bool same_stat(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static struct conf_file *old_file(const struct confdir *c, const struct confscan_file *now)
+{
+	size_t lo = 0, hi = c->s.n_files;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		int d = strcmp(c->s.files[mid]->path, now->path);
+
+		if (!d)
+			return same_stat(&c->s.files[mid]->st, &now->st) ? c->s.files[mid] : NULL;
+		if (d < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+/* The strings of *from into mem. */
+static struct mesh_settings settings_copy(struct arena *mem, const struct mesh_settings *from)
+{
+	struct mesh_settings s = *from;
+	const char **text[] = { &s.trust_domain, &s.root_ns, &s.cluster_domain, &s.network, &s.cluster };
+	const char **aliases = arena_alloc(mem, (size_t)s.n_aliases * sizeof(*aliases));
+
+	for (size_t i = 0; i < ARRAY_LEN(text); i++)
+		*text[i] = arena_dup(mem, str_c(*text[i]));
+	for (int i = 0; i < s.n_aliases; i++)
+		aliases[i] = arena_dup(mem, str_c(s.aliases[i]));
+	s.aliases = aliases;
+	return s;
+}
+
+static bool same_settings(const struct mesh_settings *a, const struct mesh_settings *b)
+{
+	if (strcmp(a->trust_domain, b->trust_domain) || strcmp(a->root_ns, b->root_ns) || a->strict != b->strict ||
+	    a->connect_timeout_ms != b->connect_timeout_ms || a->n_aliases != b->n_aliases)
+		return false;
+	for (int i = 0; i < a->n_aliases; i++) {
+		if (strcmp(a->aliases[i], b->aliases[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Settings of the next state. A mesh.yaml with errors keeps the settings that were there; at first there are none. */
+static int read_mesh(struct confdir *c, const struct confscan_file *now, struct state *next, struct err *err)
+{
+	struct file_read r = { .base = &c->base, .mesh_to = next };
+	int rc;
+
+	if (now && c->s.mesh && same_stat(&c->s.mesh->st, &now->st)) {
+		next->mesh = c->s.mesh;
+		next->mesh->refs++;
+		next->settings = settings_copy(&next->mem, &c->s.settings);
+		return 0;
+	}
+	next->settings = settings_copy(&next->mem, &c->base);
+	if (!now)
+		return 0;
+	r.file = next->mesh = file_new(c, now);
+	rc = file_read(c, &r, on_mesh, err);
+	if (rc || !r.mesh_bad)
+		return rc;
+	if (!c->loads) {
+		const struct finding *f = r.file->report.v;
+
+		while (f->level != FINDING_ERROR)
+			f++;
+		return err_set(err, -EINVAL, "%s:%u: %s: %s", f->file, f->line, f->path, f->message);
+	}
+	next->settings = settings_copy(&next->mem, &c->s.settings);
+	return 0;
+}
+
+/* Reads all files that changed. Goes on after a file that cannot be parsed, to name them all; the first is in err. */
+static int read_files(struct confdir *c, const struct confscan *scan, struct state *next, struct err *err)
+{
+	char *mesh_path = xasprintf("%s/mesh.yaml", c->dir);
+	struct confscan_file *mesh = NULL;
+	bool all;
+	int rc;
+
+	for (size_t i = 0; i < scan->n; i++) {
+		if (!strcmp(scan->v[i].path, mesh_path))
+			mesh = &scan->v[i];
+	}
+	free(mesh_path);
+	rc = read_mesh(c, mesh, next, err);
+	if (rc)
+		return rc;
+	all = !c->loads || !same_settings(&next->settings, &c->s.settings);
+	next->files = xcalloc(scan->n + 1, sizeof(struct conf_file *));
+	for (size_t i = 0; i < scan->n; i++) {
+		struct conf_file *f = all || &scan->v[i] == mesh ? NULL : old_file(c, &scan->v[i]);
+		struct err one = { "" };
+		int file_rc;
+
+		if (&scan->v[i] == mesh)
+			continue;
+		if (f) {
+			f->refs++;
+			f->fresh = false;
+			next->files[next->n_files++] = f;
+			continue;
+		}
+		f = file_new(c, &scan->v[i]);
+		next->files[next->n_files++] = f;
+		struct file_read r = { .load = { .settings = &next->settings }, .file = f };
+
+		if (!all) {
+			r.load.find = live_find;
+			r.load.find_arg = &c->s;
+		}
+		file_rc = file_read(c, &r, on_object, &one);
+		if (file_rc) {
+			struct finding at = { .level = FINDING_ERROR, .file = f->path };
+			size_t skip = strlen(f->path);
+			const char *text = one.msg + (strncmp(one.msg, f->path, skip) ? 0 : skip);
+			unsigned line = 0;
+
+			if (*text == ':' && text[1] != ' ')
+				line = (unsigned)strtoul(text + 1, (char **)(uintptr_t)&text, 10);
+			at.line = line;
+			report_add(&c->held, &at, "%s", *text == ':' ? text + 2 : text);
+		}
+		if (file_rc && !rc) {
+			rc = file_rc;
+			if (err)
+				*err = one;
+		}
+	}
+	return rc;
+}
+
+/* --- merging --- */
+
+struct ordered {
+	uint64_t hash;
+	struct conf_obj *obj;
+	size_t seq;
+};
+
+static int by_hash(const void *a, const void *b)
+{
+	const struct ordered *x = a, *y = b;
+
+	if (x->hash != y->hash)
+		return x->hash < y->hash ? -1 : 1;
+	return x->seq < y->seq ? -1 : 1;
+}
+
+static void report_double(struct confdir *c, struct state *next, const struct conf_obj *first, const struct conf_obj *o)
+{
+	struct finding at = about(c, conf_kind_is_security(o->kind) ? FINDING_ERROR : FINDING_WARNING, o);
+
+	report_add(&next->cross, &at, "left out, since the same object is in %s:%u", c->paths[first->file], first->line);
+}
+
+/* The object that counts for this key: a bad one gives way to its last good version. NULL: none. */
+static struct conf_obj *last_good(struct confdir *c, struct state *next, struct conf_obj *o)
+{
+	struct finding at = about(c, FINDING_WARNING, o);
+	struct conf_obj *old;
+
+	if (!o->bad)
+		return o;
+	old = live_find(&c->s, o->kind, at.ns, at.name);
+	if (old && !old->bad) {
+		report_add(&next->cross, &at, "its last good version stays in effect until it is mended");
+		return old;
+	}
+	if (!conf_kind_is_security(o->kind)) {
+		report_add(&next->cross, &at, "left out until it is mended");
+		return NULL;
+	}
+	report_add(&next->cross, &at, "refuses all connections to what it selects until it is mended");
+	return o;
+}
+
+/* The first object of each key, by path and place, counts. */
+static void merge(struct confdir *c, struct state *next)
+{
+	struct ordered *v;
+	size_t n = 0;
+
+	for (size_t i = 0; i < next->n_files; i++)
+		n += next->files[i]->n;
+	v = xcalloc(n + 1, sizeof(*v));
+	next->live = xcalloc(n + 1, sizeof(struct conf_obj *));
+	next->live_hash = xcalloc(n + 1, sizeof(uint64_t));
+	n = 0;
+	for (size_t i = 0; i < next->n_files; i++) {
+		for (size_t k = 0; k < next->files[i]->n; k++, n++) {
+			struct conf_obj *o = next->files[i]->objs[k];
+			const char *ns, *name;
+
+			conf_obj_key(o, &ns, &name);
+			v[n] = (struct ordered){ key_hash(o->kind, ns, name), o, n };
+		}
+	}
+	qsort(v, n, sizeof(*v), by_hash);
+	for (size_t i = 0; i < n; i++) {
+		const struct conf_obj *first = NULL;
+		struct conf_obj *o = v[i].obj;
+		const char *ns, *name;
+
+		conf_obj_key(o, &ns, &name);
+		for (size_t k = i; k-- > 0 && v[k].hash == v[i].hash && !first;)
+			first = has_key(v[k].obj, o->kind, ns, name) ? v[k].obj : NULL;
+		if (first) {
+			report_double(c, next, first, o);
+			continue;
+		}
+		o = last_good(c, next, o);
+		if (!o)
+			continue;
+		next->live_hash[next->n_live] = v[i].hash;
+		next->live[next->n_live++] = conf_obj_ref(o);
+	}
+	free(v);
+}
+
+static void link_all(struct confdir *c, struct state *next)
+{
+	struct link_input in = { next->live, next->n_live, &next->settings, c->paths, &next->cross };
+
+	link_set_build(&in, &c->s.set, &next->set);
+}
+
+/* --- the load --- */
+
+static void log_report(const struct report *r, int *left)
+{
+	struct buf b = { 0 };
+
+	for (size_t i = 0; i < r->n && *left > 0; i++) {
+		if (r->v[i].level == FINDING_INFO)
+			continue;
+		buf_consume(&b, buf_len(&b));
+		finding_format(&r->v[i], &b);
+		if (--*left == 0)
+			log_warn(LOG_SOURCE, "there are more findings: run `meshd analyze` on the directory");
+		else if (r->v[i].level == FINDING_ERROR)
+			log_error(LOG_SOURCE, "%.*s", STR_FMT(buf_str(&b)));
+		else
+			log_warn(LOG_SOURCE, "%.*s", STR_FMT(buf_str(&b)));
+	}
+	buf_done(&b);
+}
+
+static bool report_same(const struct report *a, const struct report *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++) {
+		if (a->v[i].line != b->v[i].line || strcmp(a->v[i].file, b->v[i].file) || strcmp(a->v[i].message, b->v[i].message))
+			return false;
+	}
+	return true;
+}
+
+static void log_state(const struct state *now, const struct state *before)
+{
+	int left = LOG_LINES_MAX;
+
+	if (now->mesh && now->mesh->fresh)
+		log_report(&now->mesh->report, &left);
+	for (size_t i = 0; i < now->n_files; i++) {
+		if (now->files[i]->fresh)
+			log_report(&now->files[i]->report, &left);
+	}
+	if (!report_same(&now->cross, &before->cross))
+		log_report(&now->cross, &left);
+}
+
+static void publish(const struct state *next, const struct state *before, bool first)
+{
+	bool settings = first || !same_settings(&next->settings, &before->settings);
+	struct mesh_edit *e = mesh_edit_begin();
+	size_t changed;
+
+	if (settings)
+		mesh_edit_settings(e, &next->settings);
+	changed = link_set_apply(&next->set, &before->set, e);
+	if (changed || settings)
+		mesh_edit_publish(e);
+	else
+		mesh_edit_abandon(e);
+}
+
+static bool nothing_new(const struct state *next, const struct state *now)
+{
+	bool same = next->n_files == now->n_files && next->mesh == now->mesh;
+
+	for (size_t i = 0; same && i < now->n_files; i++)
+		same = next->files[i] == now->files[i];
+	return same;
+}
+
+static int held_back(struct confdir *c, int rc, const struct err *err)
+{
+	free(c->held_back);
+	c->held_back = xstrdup(err->msg);
+	return rc;
+}
+
+static int load(struct confdir *c, bool touch_mesh, struct err *err)
+{
+	struct state next = { 0 };
+	struct confscan scan;
+	struct err mine = { "" };
+	int rc;
+
+	report_done(&c->held);
+	rc = confscan_read(c->dir, &scan, &mine);
+	if (!rc) {
+		rc = read_files(c, &scan, &next, &mine);
+		confscan_done(&scan);
+	}
+	if (err)
+		*err = mine;
+	if (rc) {
+		/* Files taken over from the present state only lose the reference that `next` took. */
+		state_done(&next);
+		return held_back(c, rc, &mine);
+	}
+	if (c->loads && nothing_new(&next, &c->s)) {
+		state_done(&next);
+		free(c->held_back);
+		c->held_back = xstrdup("");
+		return 0;
+	}
+	merge(c, &next);
+	link_all(c, &next);
+	if (touch_mesh) {
+		publish(&next, &c->s, c->loads == 0);
+		log_state(&next, &c->s);
+	}
+	state_done(&c->s);
+	c->s = next;
+	c->loads++;
+	free(c->held_back);
+	c->held_back = xstrdup("");
+	return 0;
+}
+
+int confdir_load(struct confdir *c, struct err *err)
+{
+	return load(c, true, err);
+}
+
+int confdir_check(struct confdir *c, struct err *err)
+{
+	return load(c, false, err);
+}
+
+struct confdir *confdir_new(const char *dir, const struct mesh_settings *base)
+{
+	struct confdir *c = xcalloc(1, sizeof(*c));
+	size_t n = strlen(dir);
+
+	while (n > 1 && dir[n - 1] == '/')
+		n--;
+	c->dir = str_dup((struct str){ dir, n });
+	c->base = *base;
+	c->held_back = xstrdup("");
+	return c;
+}
+
+void confdir_free(struct confdir *c)
+{
+	if (!c)
+		return;
+	state_done(&c->s);
+	report_done(&c->held);
+	map_done(&c->ids);
+	for (size_t i = 0; i < c->n_paths; i++)
+		free((void *)(uintptr_t)c->paths[i]);
+	free(c->paths);
+	free(c->held_back);
+	free(c->dir);
+	free(c);
+}
+
+/* --- looking at it --- */
+
+const struct mesh_settings *confdir_settings(const struct confdir *c)
+{
+	return c->loads ? &c->s.settings : &c->base;
+}
+
+uint64_t confdir_loads(const struct confdir *c) { return c->loads; }
+size_t confdir_objects(const struct confdir *c) { return c->s.n_live; }
+const char *confdir_held_back(const struct confdir *c) { return c->held_back; }
+
+static const struct report *report_at(const struct confdir *c, size_t i)
+{
+	if (i < c->s.n_files)
+		return &c->s.files[i]->report;
+	i -= c->s.n_files;
+	return i == 0 ? &c->s.cross : i == 1 ? &c->held : i == 2 && c->s.mesh ? &c->s.mesh->report : NULL;
+}
+
+const struct finding **confdir_findings(const struct confdir *c, size_t *ret)
+{
+	const struct finding **v;
+	const struct report *r;
+	size_t n = 0;
+
+	for (size_t i = 0; (r = report_at(c, i)); i++)
+		n += r->n;
+	v = xcalloc(n + 1, sizeof(struct finding *));
+	n = 0;
+	for (size_t i = 0; (r = report_at(c, i)); i++) {
+		for (size_t k = 0; k < r->n; k++)
+			v[n++] = &r->v[k];
+	}
+	qsort(v, n, sizeof(*v), finding_compare);
+	*ret = n;
+	return v;
+}
+
+size_t confdir_count(const struct confdir *c, enum finding_level level)
+{
+	const struct report *r;
+	size_t n = 0;
+
+	for (size_t i = 0; (r = report_at(c, i)); i++)
+		n += report_count(r, level);
+	return n;
+}
+
+void confdir_dump(const struct confdir *c, struct buf *out)
+{
+	size_t n;
+	const struct finding **v = confdir_findings(c, &n);
+
+	buf_puts(out, "{\"directory\":");
+	buf_json_str(out, str_c(c->dir));
+	buf_printf(out, ",\"loads\":%llu,\"objects\":%zu,\"heldBack\":", (unsigned long long)c->loads, c->s.n_live);
+	buf_json_str(out, str_c(c->held_back));
+	buf_puts(out, ",\"findings\":[");
+	for (size_t i = 0; i < n; i++) {
+		const struct finding *f = v[i];
+		const struct { const char *key, *value; } text[] = {
+			{ "level", finding_level_name(f->level) }, { "file", f->file }, { "kind", f->kind },
+			{ "namespace", f->ns }, { "name", f->name }, { "path", f->path }, { "message", f->message },
+		};
+
+		buf_printf(out, "%s{\"line\":%u", i ? "," : "", f->line);
+		for (size_t k = 0; k < ARRAY_LEN(text); k++) {
+			buf_printf(out, ",\"%s\":", text[k].key);
+			buf_json_str(out, str_c(text[k].value));
+		}
+		buf_puts(out, "}");
+	}
+	buf_puts(out, "]}");
+	free(v);
+}

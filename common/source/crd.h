@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The objects that a configuration directory may hold: what the field tables read them into, and the list of kinds. */
+#ifndef SOURCE_CRD_H
+#define SOURCE_CRD_H
+
+#include "source/field.h"
+
+struct crd_owner { const char *kind, *name; bool controller; };
+
+struct crd_meta {
+	const char *name, *ns;
+	struct field_labels labels, annotations;
+	int64_t created, deleted;
+	struct field_list owners;          /* crd_owner */
+};
+
+struct crd_selector { struct field_labels labels; };
+
+/* networking.istio.io */
+struct crd_workload_entry {
+	const char *address;
+	struct field_ports ports;
+	struct field_labels labels;
+	const char *network, *locality;
+	uint32_t weight;
+	const char *service_account;
+};
+
+struct crd_service_port { uint16_t number; const char *protocol, *name; uint16_t target; };
+
+enum crd_location { CRD_EXTERNAL, CRD_INTERNAL };
+enum crd_resolution { CRD_NONE, CRD_STATIC, CRD_DNS, CRD_DNS_ROUND_ROBIN, CRD_DYNAMIC_DNS };
+
+struct crd_service_entry {
+	struct field_strings hosts, addresses;
+	struct field_list ports;           /* crd_service_port */
+	int location, resolution;
+	struct field_list endpoints;       /* crd_workload_entry */
+	struct crd_selector *selector;
+	struct field_strings sans;
+};
+
+/* security.istio.io */
+struct crd_source {
+	struct field_strings principals[2], request_principals[2], namespaces[2], service_accounts[2];
+	struct field_strings ip_blocks[2], remote_ip_blocks[2], trust_domains[2];   /* [1]: the not… field */
+};
+struct crd_from { struct crd_source *source; };
+struct crd_operation { struct field_strings hosts[2], ports[2], methods[2], paths[2]; };
+struct crd_to { struct crd_operation *operation; };
+struct crd_when { const char *key; struct field_strings values[2]; };
+struct crd_rule { struct field_list from, to, when; };
+struct crd_provider { const char *name; };
+struct crd_target { const char *group, *kind, *name, *ns; };
+
+enum crd_action { CRD_ALLOW, CRD_DENY, CRD_AUDIT, CRD_CUSTOM };
+
+struct crd_authz {
+	struct crd_selector *selector;
+	struct field_list targets;         /* crd_target */
+	struct crd_target *target;
+	int action;
+	struct crd_provider *provider;
+	struct field_list rules;           /* crd_rule */
+};
+
+struct crd_mtls { int mode; };             /* enum mtls_mode */
+struct crd_port_mtls { const char *port; int mode; };
+
+struct crd_peer_authn {
+	struct crd_selector *selector;
+	struct crd_mtls *mtls;
+	struct field_list ports;           /* crd_port_mtls */
+};
+
+/* core */
+struct crd_core_port { const char *name; uint16_t port; struct field_port target; const char *protocol; };
+
+enum crd_service_type { CRD_CLUSTER_IP, CRD_NODE_PORT, CRD_LOAD_BALANCER, CRD_EXTERNAL_NAME };
+
+struct crd_service {
+	struct field_labels selector;
+	const char *cluster_ip;
+	struct field_strings cluster_ips;
+	struct field_list ports;           /* crd_core_port */
+	int type, internal_policy;         /* internal_policy: 1 is Local */
+	const char *distribution;
+	const char *affinity;
+	bool publish_not_ready;
+};
+
+struct crd_container_port { const char *name; uint16_t port; };
+struct crd_container { struct field_list ports; };
+
+struct crd_pod_spec {
+	const char *service_account, *node;
+	bool host_network;
+	struct field_list containers;      /* crd_container */
+};
+
+struct crd_condition { const char *type, *status; };
+struct crd_pod_ip { const char *ip; };
+
+struct crd_pod_status {
+	const char *phase, *ip;
+	struct field_list ips;             /* crd_pod_ip */
+	struct field_list conditions;      /* crd_condition */
+};
+
+/* MeshConfig */
+struct crd_proxy_config { struct field_labels metadata; };
+
+struct crd_mesh_config {
+	const char *trust_domain;
+	struct field_strings aliases;
+	const char *root_ns;
+	uint32_t connect_timeout_ms;
+	struct crd_proxy_config *proxy;
+};
+
+/* order of the enum: the order in which the manual lists them */
+enum crd_id {
+	CRD_WORKLOAD_ENTRY, CRD_SERVICE_ENTRY, CRD_AUTHZ, CRD_PEER_AUTHN, CRD_SERVICE, CRD_POD, CRD_NAMESPACE,
+	CRD_MESH_CONFIG, CRD_COUNT,
+};
+
+struct crd {
+	const char *group;                 /* "" for core */
+	const char *kind;
+	const char *const *versions;       /* NULL-terminated */
+	const struct field_table *spec, *status;   /* NULL: not read */
+	bool security;
+	bool cluster_wide;                 /* has no namespace */
+};
+
+extern const struct crd crds[CRD_COUNT];
+extern const struct field_table crd_meta_table;
+extern const struct field_table crd_workload_entry_table, crd_service_entry_table, crd_authz_table,
+	crd_peer_authn_table, crd_service_table, crd_pod_table, crd_pod_status_table, crd_namespace_table,
+	crd_mesh_table;
+
+/* A kind that is known and not loaded: VirtualService, Deployment … */
+struct crd_other {
+	const char *group, *kind;          /* kind "*": every kind of the group */
+	enum finding_level level;
+	const char *why;
+};
+
+const struct crd_other *crd_other_find(struct str group, struct str kind);   /* NULL: unknown */
+
+/* Rows of a table. */
+#define ROW(NAME, TYPE, STRUCT, MEMBER, DOC, ...) \
+	{ .name = NAME, .type = FIELD_##TYPE, .offset = offsetof(struct STRUCT, MEMBER), .doc = DOC, ##__VA_ARGS__ }
+#define ROW_NOT(NAME, MARK, DOC, WHY) { .name = NAME, .type = FIELD_ANY, .mark = FIELD_##MARK, .doc = DOC, .why = WHY }
+
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kubernetes' own kinds, and the list of all kinds. */
+#include "source/crd.h"
+
+/* --- Service --- */
+
+static const struct field port_rows[] = {
+	ROW("name", STRING, crd_core_port, name, "Name, which the ports of WorkloadEntries refer to."),
+	ROW("port", PORT, crd_core_port, port, "Port that clients use."),
+	ROW("targetPort", PORT_OR_NAME, crd_core_port, target, "Port of the endpoints, or its name there; the same number when absent."),
+	ROW("protocol", STRING, crd_core_port, protocol, "TCP; ports of UDP and SCTP are left out.", .deflt = "TCP"),
+	ROW_NOT("appProtocol", IGNORED, "Ports are carried at L4 in ztunnel mode.", NULL),
+	ROW_NOT("nodePort", IGNORED, "Of no use inside the mesh.", NULL),
+	{ 0 },
+};
+static const struct field_table port_table = { .name = "ports", .size = sizeof(struct crd_core_port), .fields = port_rows };
+
+static const char *const types[] = { "ClusterIP", "NodePort", "LoadBalancer", "ExternalName", NULL };
+static const char *const policies[] = { "Cluster", "Local", NULL };
+
+static const struct field service_rows[] = {
+	ROW("selector", LABELS, crd_service, selector, "Takes Pods and WorkloadEntries of the namespace as endpoints."),
+	ROW("clusterIP", STRING, crd_service, cluster_ip, "Virtual address; None for a headless service."),
+	ROW("clusterIPs", STRINGS, crd_service, cluster_ips, "Virtual addresses of both families."),
+	ROW("ports", MESSAGES, crd_service, ports, "Ports of the service.", .sub = &port_table),
+	ROW("type", ENUM, crd_service, type, "ExternalName services are left to DNS.", .words = types, .deflt = "ClusterIP"),
+	ROW("internalTrafficPolicy", ENUM, crd_service, internal_policy, "Local: only endpoints on the client's node.",
+	    .words = policies, .deflt = "Cluster"),
+	ROW("trafficDistribution", STRING, crd_service, distribution,
+	    "PreferClose or PreferSameZone: network, region, zone; PreferSameNode: down to the node."),
+	ROW("publishNotReadyAddresses", BOOL, crd_service, publish_not_ready, "Also endpoints that are not ready."),
+	ROW("sessionAffinity", STRING, crd_service, affinity, "ClientIP is not honoured yet."),
+	ROW_NOT("externalIPs", TODO, "Further virtual addresses.", "name the addresses in a ServiceEntry"),
+	ROW_NOT("sessionAffinityConfig", IGNORED, "See sessionAffinity.", NULL),
+	ROW_NOT("externalName", IGNORED, "Left to DNS.", NULL),
+	ROW_NOT("externalTrafficPolicy", IGNORED, "Of no use inside the mesh.", NULL),
+	ROW_NOT("healthCheckNodePort", IGNORED, "Of no use inside the mesh.", NULL),
+	ROW_NOT("ipFamilies", IGNORED, "An endpoint is reached by the family that the client dialled, where it has it.", NULL),
+	ROW_NOT("ipFamilyPolicy", IGNORED, "See ipFamilies.", NULL),
+	ROW_NOT("allocateLoadBalancerNodePorts", IGNORED, "Of no use inside the mesh.", NULL),
+	ROW_NOT("loadBalancerClass", IGNORED, "Of no use inside the mesh.", NULL),
+	ROW_NOT("loadBalancerIP", IGNORED, "Of no use inside the mesh.", NULL),
+	ROW_NOT("loadBalancerSourceRanges", IGNORED, "Of no use inside the mesh.", NULL),
+	{ 0 },
+};
+const struct field_table crd_service_table = {
+	.name = "Service.spec", .size = sizeof(struct crd_service), .fields = service_rows,
+	.doc = "A Kubernetes service: NAME.NAMESPACE.svc.CLUSTER-DOMAIN. The annotation networking.istio.io/traffic-distribution is read too.",
+};
+
+/* --- Pod --- */
+
+static const struct field container_port_rows[] = {
+	ROW("name", STRING, crd_container_port, name, "Name, which targetPort of a Service may use."),
+	ROW("containerPort", PORT, crd_container_port, port, "Its number."),
+	{ 0 },
+};
+static const struct field_table container_port_table = {
+	.name = "ports", .size = sizeof(struct crd_container_port), .open = true, .fields = container_port_rows,
+};
+static const struct field container_rows[] = {
+	ROW("ports", MESSAGES, crd_container, ports, "Named ports.", .sub = &container_port_table),
+	{ 0 },
+};
+static const struct field_table container_table = {
+	.name = "containers", .size = sizeof(struct crd_container), .open = true, .fields = container_rows,
+};
+static const struct field pod_rows[] = {
+	ROW("serviceAccountName", STRING, crd_pod_spec, service_account, "With trust domain and namespace the identity of the Pod.",
+	    .deflt = "default"),
+	ROW("nodeName", STRING, crd_pod_spec, node, "Node, for the preference of near endpoints."),
+	ROW("hostNetwork", BOOL, crd_pod_spec, host_network, "Such Pods share their node's address; they are left out."),
+	ROW("containers", MESSAGES, crd_pod_spec, containers, "Containers; only their ports are read.", .sub = &container_table),
+	{ 0 },
+};
+const struct field_table crd_pod_table = {
+	.name = "Pod.spec", .size = sizeof(struct crd_pod_spec), .open = true, .fields = pod_rows,
+	.doc = "A Pod. Fields that say nothing to a data plane are passed over.",
+};
+static const struct field pod_ip_rows[] = {
+	ROW("ip", STRING, crd_pod_ip, ip, "An address of the Pod."),
+	{ 0 },
+};
+static const struct field_table pod_ip_table = { .name = "podIPs", .size = sizeof(struct crd_pod_ip), .fields = pod_ip_rows };
+
+static const struct field condition_rows[] = {
+	ROW("type", STRING, crd_condition, type, "Ready decides whether the Pod takes traffic."),
+	ROW("status", STRING, crd_condition, status, "True, False or Unknown."),
+	{ 0 },
+};
+static const struct field_table condition_table = {
+	.name = "conditions", .size = sizeof(struct crd_condition), .open = true, .fields = condition_rows,
+};
+static const struct field pod_status_rows[] = {
+	ROW("phase", STRING, crd_pod_status, phase, "A Pod that Succeeded or Failed is left out."),
+	ROW("podIP", STRING, crd_pod_status, ip, "Address of the Pod."),
+	ROW("podIPs", MESSAGES, crd_pod_status, ips, "Addresses of both families.", .sub = &pod_ip_table),
+	ROW("conditions", MESSAGES, crd_pod_status, conditions, "Without any the Pod counts as ready.", .sub = &condition_table),
+	{ 0 },
+};
+const struct field_table crd_pod_status_table = {
+	.name = "Pod.status", .size = sizeof(struct crd_pod_status), .open = true, .fields = pod_status_rows,
+};
+
+/* --- Namespace --- */
+
+struct namespace_spec { char unused; };
+
+static const struct field namespace_rows[] = { { 0 } };
+const struct field_table crd_namespace_table = {
+	.name = "Namespace.spec", .size = sizeof(struct namespace_spec), .open = true, .fields = namespace_rows,
+	.doc = "A namespace. Its annotation networking.istio.io/traffic-distribution holds for the services in it.",
+};
+
+/* --- all kinds --- */
+
+static const char *const networking[] = { "v1", "v1beta1", "v1alpha3", NULL };
+static const char *const security[] = { "v1", "v1beta1", NULL };
+static const char *const core[] = { "v1", NULL };
+
+const struct crd crds[CRD_COUNT] = {
+	[CRD_WORKLOAD_ENTRY] = { "networking.istio.io", "WorkloadEntry", networking, &crd_workload_entry_table, NULL, false, false },
+	[CRD_SERVICE_ENTRY] = { "networking.istio.io", "ServiceEntry", networking, &crd_service_entry_table, NULL, false, false },
+	[CRD_AUTHZ] = { "security.istio.io", "AuthorizationPolicy", security, &crd_authz_table, NULL, true, false },
+	[CRD_PEER_AUTHN] = { "security.istio.io", "PeerAuthentication", security, &crd_peer_authn_table, NULL, true, false },
+	[CRD_SERVICE] = { "", "Service", core, &crd_service_table, NULL, false, false },
+	[CRD_POD] = { "", "Pod", core, &crd_pod_table, &crd_pod_status_table, false, false },
+	[CRD_NAMESPACE] = { "", "Namespace", core, &crd_namespace_table, NULL, false, true },
+	[CRD_MESH_CONFIG] = { NULL, "MeshConfig", core, &crd_mesh_table, NULL, false, true },
+};
+
+#define OTHER_MODE "has no effect in ztunnel mode, as in Istio"
+
+static const struct crd_other others[] = {
+	{ "networking.istio.io", "VirtualService", FINDING_WARNING, OTHER_MODE },
+	{ "networking.istio.io", "DestinationRule", FINDING_WARNING, OTHER_MODE },
+	{ "networking.istio.io", "Sidecar", FINDING_WARNING, OTHER_MODE },
+	{ "networking.istio.io", "EnvoyFilter", FINDING_WARNING, OTHER_MODE ": it patches Envoy, which is not here" },
+	{ "networking.istio.io", "Gateway", FINDING_WARNING, OTHER_MODE },
+	{ "networking.istio.io", "ProxyConfig", FINDING_WARNING, OTHER_MODE },
+	{ "networking.istio.io", "WorkloadGroup", FINDING_WARNING, "not honoured yet: write WorkloadEntries" },
+	{ "security.istio.io", "RequestAuthentication", FINDING_WARNING,
+	  OTHER_MODE ": tokens are not looked at; a waypoint or sidecar is needed to enforce it" },
+	{ "telemetry.istio.io", "Telemetry", FINDING_WARNING, OTHER_MODE },
+	{ "extensions.istio.io", "*", FINDING_WARNING, OTHER_MODE },
+	{ "gateway.networking.k8s.io", "Gateway", FINDING_WARNING, "not honoured yet: no traffic goes through it, so policies bound to it are not enforced" },
+	{ "gateway.networking.k8s.io", "*", FINDING_WARNING, OTHER_MODE },
+	{ "gateway.networking.x-k8s.io", "*", FINDING_WARNING, OTHER_MODE },
+	{ "discovery.k8s.io", "EndpointSlice", FINDING_WARNING, "not honoured yet: endpoints come from Pods, WorkloadEntries and ServiceEntries" },
+	{ "", "Endpoints", FINDING_WARNING, "not honoured yet: endpoints come from Pods, WorkloadEntries and ServiceEntries" },
+	{ "", "Node", FINDING_WARNING, "not honoured yet: Pods have no locality" },
+	{ "networking.k8s.io", "NetworkPolicy", FINDING_WARNING, "not enforced by meshd: it is the network plugin's" },
+	{ "networking.k8s.io", "*", FINDING_INFO, "says nothing to a data plane" },
+	{ "", "*", FINDING_INFO, "says nothing to a data plane" },
+	{ "apps", "*", FINDING_INFO, "says nothing to a data plane" },
+	{ "batch", "*", FINDING_INFO, "says nothing to a data plane" },
+	{ "autoscaling", "*", FINDING_INFO, "says nothing to a data plane" },
+	{ "policy", "*", FINDING_INFO, "says nothing to a data plane" },
+	{ "rbac.authorization.k8s.io", "*", FINDING_INFO, "says nothing to a data plane" },
+	{ "apiextensions.k8s.io", "*", FINDING_INFO, "says nothing to a data plane" },
+	{ "admissionregistration.k8s.io", "*", FINDING_INFO, "says nothing to a data plane" },
+};
+
+/* Core has so many kinds that an unknown one there could be a slip of the pen for Service or Pod. */
+static const char *const core_kinds[] = {
+	"ConfigMap", "Secret", "ServiceAccount", "PersistentVolume", "PersistentVolumeClaim", "ReplicationController",
+	"ResourceQuota", "LimitRange", "Event", "Binding", "PodTemplate",
+};
+
+const struct crd_other *crd_other_find(struct str group, struct str kind)
+{
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		const struct crd_other *o = &others[i];
+
+		if (!str_is(group, o->group) || !(str_is(kind, o->kind) || !strcmp(o->kind, "*")))
+			continue;
+		if (group.n || strcmp(o->kind, "*"))
+			return o;
+		for (size_t k = 0; k < ARRAY_LEN(core_kinds); k++) {
+			if (str_is(kind, core_kinds[k]))
+				return o;
+		}
+	}
+	return NULL;
+}

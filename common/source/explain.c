@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The field tables as text: for one field, and as the manual. */
+#include <errno.h>
+#include <strings.h>
+
+#include "source/analyze.h"
+#include "source/crd.h"
+
+static const char *mark_text(const struct field *f)
+{
+	static const char *const texts[] = {
+		[FIELD_HONOURED] = "", [FIELD_TODO] = "not honoured yet", [FIELD_OTHER_MODE] = "no effect in ztunnel mode",
+		[FIELD_IGNORED] = "ignored", [FIELD_REFUSED] = "refused",
+	};
+
+	return texts[f->mark];
+}
+
+/* --- meshd explain --- */
+
+static void list_fields(const struct field_table *t, struct buf *out)
+{
+	if (!t || !t->fields->name)
+		return;
+	buf_puts(out, "Fields:\n");
+	for (const struct field *f = t->fields; f->name; f++) {
+		if (f->mark == FIELD_HONOURED)
+			buf_printf(out, "  %-24s %s\n", f->name, field_type_name(f));
+		else
+			buf_printf(out, "  %-24s %s\n", f->name, mark_text(f));
+	}
+}
+
+static void explain_row(const char *path, const struct field *f, struct buf *out)
+{
+	buf_printf(out, "%s (%s)\n  %s\n", path, f->mark == FIELD_HONOURED ? field_type_name(f) : mark_text(f), f->doc);
+	if (f->words) {
+		buf_puts(out, "  One of:");
+		for (int i = 0; f->words[i]; i++)
+			buf_printf(out, " %s", f->words[i]);
+		buf_puts(out, "\n");
+	}
+	if (f->deflt)
+		buf_printf(out, "  Default: %s\n", f->deflt);
+	if (f->max)
+		buf_printf(out, "  From %u to %u%s\n", f->min, f->max, f->type == FIELD_DURATION ? " milliseconds" : "");
+	if (f->why)
+		buf_printf(out, "  Note: %s\n", f->why);
+	list_fields(f->sub, out);
+}
+
+static int explain_kind(const struct crd *c, struct buf *out)
+{
+	bool flat = !c->group;
+
+	buf_printf(out, "%s%s%s%s\n  %s\n", c->kind, flat ? " (mesh.yaml)" : " (apiVersion ", flat ? "" : c->group,
+		   flat ? "" : *c->group ? "/v1)" : "v1)", c->spec->doc);
+	if (!flat)
+		buf_printf(out, "  Parts: metadata, spec%s. Ask for %s.spec.FIELD.\n", c->status ? ", status" : "", c->kind);
+	list_fields(c->spec, out);
+	return 0;
+}
+
+static const struct crd *find_kind(struct str name)
+{
+	for (int i = 0; i < CRD_COUNT; i++) {
+		if (str_eq_nocase(name, str_c(crds[i].kind)))
+			return &crds[i];
+	}
+	return NULL;
+}
+
+static int no_kind(struct str name, struct buf *out)
+{
+	buf_printf(out, "No kind '%.*s'. There are:", STR_FMT(name));
+	for (int i = 0; i < CRD_COUNT; i++)
+		buf_printf(out, " %s", crds[i].kind);
+	buf_puts(out, "\n");
+	return -ENOENT;
+}
+
+/* The name without an index: "ports[0]" is "ports". */
+static struct str bare(struct str step)
+{
+	struct str rest;
+
+	return str_cut(step, '[', &rest);
+}
+
+int explain_field(const char *path, struct buf *out)
+{
+	struct str rest, step = str_cut(str_c(path), '.', &rest);
+	const struct crd *c = find_kind(step);
+	const struct field_table *t;
+	const struct field *f = NULL;
+
+	if (!c)
+		return no_kind(step, out);
+	t = c->spec;
+	if (!rest.n)
+		return explain_kind(c, out);
+	if (c->group) {
+		step = str_cut(rest, '.', &rest);
+		t = str_is(step, "metadata") ? &crd_meta_table : str_is(step, "spec") ? c->spec :
+		    str_is(step, "status") ? c->status : NULL;
+		if (!t) {
+			buf_printf(out, "No part '%.*s' in %s: want metadata%s or spec.\n", STR_FMT(step), c->kind,
+				   c->status ? ", status" : "");
+			return -ENOENT;
+		}
+	}
+	while (rest.n) {
+		struct str name = bare(step = str_cut(rest, '.', &rest));
+
+		for (f = t ? t->fields : NULL; f && f->name && !str_eq_nocase(name, str_c(f->name)); f++)
+			;
+		if (!f || !f->name) {
+			buf_printf(out, "No field '%.*s' there.\n", STR_FMT(name));
+			list_fields(t, out);
+			return -ENOENT;
+		}
+		t = f->sub;
+		if (f->type == FIELD_MESSAGE_MAP && rest.n)   /* the key of the map */
+			str_cut(rest, '.', &rest);
+		if (f->type == FIELD_LABELS || f->type == FIELD_PORTS)
+			break;
+	}
+	if (f)
+		explain_row(path, f, out);
+	else
+		list_fields(t, out);
+	return 0;
+}
+
+/* --- meshd-config(7) --- */
+
+/* Text for roff: backslashes, and dots or quotes at the start of a line. */
+static void roff(struct buf *out, const char *text)
+{
+	if (*text == '.' || *text == '\'')
+		buf_puts(out, "\\&");
+	for (; *text; text++) {
+		if (*text == '\\')
+			buf_puts(out, "\\e");
+		else if (*text == '-')
+			buf_puts(out, "\\-");
+		else
+			buf_append(out, text, 1);
+	}
+}
+
+static void roff_row(const struct field *f, const char *prefix, struct buf *out)
+{
+	buf_puts(out, ".TP\n\\fB");
+	roff(out, prefix);
+	roff(out, f->name);
+	buf_puts(out, "\\fR ");
+	roff(out, f->mark == FIELD_HONOURED ? field_type_name(f) : mark_text(f));
+	buf_puts(out, "\n");
+	roff(out, f->doc);
+	if (f->words) {
+		buf_puts(out, " One of");
+		for (int i = 0; f->words[i]; i++) {
+			buf_puts(out, i ? ", " : " ");
+			roff(out, f->words[i]);
+		}
+		buf_puts(out, ".");
+	}
+	if (f->deflt) {
+		buf_puts(out, " Default: ");
+		roff(out, f->deflt);
+		buf_puts(out, ".");
+	}
+	if (f->max)
+		buf_printf(out, " From %u to %u%s.", f->min, f->max, f->type == FIELD_DURATION ? " ms" : "");
+	if (f->why) {
+		buf_puts(out, " Note: ");
+		roff(out, f->why);
+		buf_puts(out, ".");
+	}
+	buf_puts(out, "\n");
+}
+
+static void roff_table(const struct field_table *t, const char *prefix, struct buf *out)
+{
+	for (const struct field *f = t->fields; f->name; f++) {
+		char deeper[128];
+		size_t n = strlen(prefix), k = strlen(f->name);
+
+		roff_row(f, prefix, out);
+		if (!f->sub || n + k + 4 > sizeof(deeper))
+			continue;
+		memcpy(deeper, prefix, n);
+		memcpy(deeper + n, f->name, k);
+		memcpy(deeper + n + k, f->type == FIELD_MESSAGES ? "[]." : ".", f->type == FIELD_MESSAGES ? 4 : 2);
+		roff_table(f->sub, deeper, out);
+	}
+}
+
+static const char head[] =
+	".TH MESHD\\-CONFIG 7 \"\" meshd \"meshd manual\"\n"
+	".SH NAME\nmeshd\\-config \\- objects that meshd reads from \\-\\-config\\-dir\n"
+	".SH DESCRIPTION\n"
+	"meshd reads every file of the directory, and of folders in it, whose name ends in .yaml, .yml or .json. "
+	"Hidden files are passed over, symbolic links followed. A file holds any number of documents, or a List. "
+	"The file\n.B mesh.yaml\nat the top holds MeshConfig. Names of fields are read in camelCase and in snake_case.\n"
+	".PP\nThe directory is watched. A change is applied as a whole within a second. A file that cannot be read or parsed "
+	"holds it back: all stays as it was. An object that is wrong keeps its last good version; without one it is left out, "
+	"or, if it is an AuthorizationPolicy or PeerAuthentication, all connections to what it selects are refused. If two "
+	"files hold the same object, the first by path counts. Every fault is logged as\n"
+	".IR FILE:LINE :\n.IR level :\n.I kind namespace/name\n: field: what was wanted, what came. "
+	"\\fBmeshd analyze\\fR \\fIDIR\\fR lists them without a running meshd, and \\fBmeshd explain\\fR \\fIFIELD\\fR prints what "
+	"stands here.\n"
+	".PP\nAge decides where two objects claim the same thing: metadata.creationTimestamp, then name, then namespace. "
+	"Kinds that are not below are named when they are loaded, and have no effect.\n";
+
+void fields_man(struct buf *out)
+{
+	buf_puts(out, head);
+	buf_puts(out, ".SH METADATA\n");
+	roff_table(&crd_meta_table, "metadata.", out);
+	for (int i = 0; i < CRD_COUNT; i++) {
+		const struct crd *c = &crds[i];
+
+		buf_puts(out, ".SH ");
+		for (const char *p = c->kind; *p; p++) {
+			char up = *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p;
+
+			buf_append(out, &up, 1);
+		}
+		buf_puts(out, "\n");
+		if (c->group)
+			buf_printf(out, "apiVersion: %s%sv1, kind: %s.\n", c->group, *c->group ? "/" : "", c->kind);
+		roff(out, c->spec->doc);
+		buf_puts(out, "\n");
+		roff_table(c->spec, c->group ? "spec." : "", out);
+		if (c->status)
+			roff_table(c->status, "status.", out);
+	}
+	buf_puts(out, ".SH SEE ALSO\n.BR meshd (8)\n");
+}
