@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "modes/conn.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/log.h"
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void conn_init(struct conn *c, struct pworker *w, enum flow_direction direction, struct workload *local,
+	       void (*free_fn)(struct conn *c))
+{
+	c->worker = w;
+	c->flow.direction = direction;
+	c->flow.opened_ns = now_ns();
+	c->local = local ? workload_ref(local) : NULL;
+	c->free_fn = free_fn;
+	list_add_tail(&w->conns, &c->link);
+	atomic_fetch_add_explicit(&w->n_conns, 1, memory_order_relaxed);
+	flow_sockets(w->metrics, direction, 1);
+}
+
+void conn_account(struct conn *c)
+{
+	if (!c->flow.opened)
+		return;
+	flow_bytes(&c->flow, c->pump.bytes_up - c->told_up, c->pump.bytes_down - c->told_down);
+	c->told_up = c->pump.bytes_up;
+	c->told_down = c->pump.bytes_down;
+}
+
+static void conn_free(struct deferred *d)
+{
+	struct conn *c = container_of(d, struct conn, grave);
+
+	workload_unref(c->local);
+	c->free_fn(c);
+}
+
+static void end(struct conn *c, enum fail why, const char *detail, const char *policy, const char *rule, const char *would)
+{
+	if (c->ended)
+		return;
+	c->ended = true;
+	if (c->pumping) {
+		pump_abort(&c->pump, why);
+	} else {
+		stage_done(c->pump.down, why == FAIL_NONE ? FAIL_CLIENT_RESET : why);
+		stage_done(c->pump.up, why == FAIL_NONE ? FAIL_CLIENT_RESET : why);
+	}
+	conn_account(c);
+	list_del(&c->link);
+	atomic_fetch_sub_explicit(&c->worker->n_conns, 1, memory_order_relaxed);
+	flow_sockets(c->worker->metrics, c->flow.direction, -1);
+	flow_close(c->worker->metrics, &c->flow, why, detail, policy, rule, would);
+	c->grave.run = conn_free;
+	loop_bury(c->worker->loop, &c->grave);
+}
+
+void conn_end(struct conn *c, enum fail why, const char *detail)
+{
+	end(c, why, detail, NULL, NULL, NULL);
+}
+
+static void on_pump_done(struct pump *p, enum fail why)
+{
+	conn_end(container_of(p, struct conn, pump), why, NULL);
+}
+
+void conn_pump(struct conn *c)
+{
+	c->pumping = true;
+	pump_start(&c->pump, c->pump.down, c->pump.up, on_pump_done);
+}
+
+static void on_dry_run(struct policy *p, const struct authz_input *in, void *arg)
+{
+	char text[ADDR_TEXT];
+
+	log_info(LOG_POLICY, "dry-run: %s policy %s would match a connection from %s (%.*s)", p->action == POLICY_DENY ? "deny" : "allow",
+		 p->key, addr_format(&in->source, text), STR_FMT(in->principal));
+}
+
+bool conn_judge(struct conn *c, enum fail why_if_denied)
+{
+	const struct mesh *m = mesh_current();
+	/* Today's workload, not the one at the start: its labels decide which policies apply. */
+	struct workload *now = c->local ? mesh_workload(m, str_c(c->local->uid)) : NULL;
+	struct authz_verdict v;
+	struct buf would = { 0 };
+
+	c->judged = true;
+	if (!now) {
+		end(c, FAIL_NO_WORKLOAD, "the workload is gone from the configuration", NULL, NULL, NULL);
+		return false;
+	}
+	v = authz_judge(m, now, &c->input, on_dry_run, NULL);
+	if (v.allowed)
+		return true;
+	authz_explain(m, now, &c->input, &would);
+	buf_append(&would, "", 1);
+	end(c, why_if_denied, NULL, v.policy ? v.policy->key : NULL, v.rule, (char *)buf_data(&would));
+	buf_done(&would);
+	return false;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One proxied connection, inbound or outbound: two stages, first being set up, then pumped; its flow for telemetry; and
+ * what is needed to judge it again. Lives on one worker. */
+#ifndef MODES_CONN_H
+#define MODES_CONN_H
+
+#include "io/pump.h"
+#include "modes/proxy.h"
+#include "policy/authz.h"
+
+struct conn {
+	struct list link;                /* in pworker.conns */
+	struct pworker *worker;
+	struct flow flow;
+	struct pump pump;                /* down and up are here from the start */
+	struct workload *local;          /* reference */
+	struct authz_input input;        /* inbound: what was judged; principal borrowed from flow.source_id */
+	uint64_t told_up, told_down;     /* bytes that flow_bytes has seen */
+	struct deferred grave;
+	void (*free_fn)(struct conn *c); /* frees what embeds the connection; after conn_end */
+	bool judged, pumping, ended;
+};
+
+/* Registers it. local may be NULL. */
+void conn_init(struct conn *c, struct pworker *w, enum flow_direction direction, struct workload *local,
+	       void (*free_fn)(struct conn *c));
+/* Both stages are open: relays until the end, then closes the flow. */
+void conn_pump(struct conn *c);
+/* Closes the flow, ends both stages that are still there, and frees the connection at the end of the turn.
+ * detail, policy, rule, would_allow as for flow_close. */
+void conn_end(struct conn *c, enum fail why, const char *detail);
+/* False, and the connection is ended, when policy denies it. Remembers the input for later. */
+bool conn_judge(struct conn *c, enum fail why_if_denied);
+/* Adds the bytes moved since the last call to the metrics. */
+void conn_account(struct conn *c);
+
+#endif

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Incoming connections: HBONE on 15008, captured plaintext on 15006. Policy is judged before a byte flows. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "hbone/hserve.h"
+#include "io/sock.h"
+#include "modes/conn.h"
+#include "net/origdst.h"
+#include "net/proxyproto.h"
+#include "tls/tls.h"
+
+/* One HBONE connection; its tunnels are `struct inbound_conn`. */
+struct inbound {
+	struct list link;             /* in pworker.tunnels */
+	struct pworker *worker;
+	struct hserve *serve;
+	struct workload *local;       /* reference */
+	struct addr peer, dest;
+};
+
+struct inbound_conn {
+	struct conn conn;
+	struct h2_stream *tunnel;     /* NULL: captured plaintext */
+};
+
+static void inbound_conn_free(struct conn *c)
+{
+	free(container_of(c, struct inbound_conn, conn));
+}
+
+/* ---- towards the application ---- */
+
+static void refuse(struct inbound_conn *i, enum fail why, const char *detail)
+{
+	if (i->tunnel) {
+		/* The stage is hserve's to end, with the status. */
+		hserve_refuse(i->tunnel, fail_info(why)->status ? fail_info(why)->status : 503);
+		i->conn.pump.down = NULL;
+	}
+	conn_end(&i->conn, why, detail);
+}
+
+static void send_proxy_header(struct inbound_conn *i)
+{
+	uint8_t head[PROXYPROTO_MAX];
+	const struct flow *f = &i->conn.flow;
+	struct addr dst = f->hbone.port ? f->hbone : f->dest;
+	struct iovec iov = { head, proxyproto_v2(&f->source, &dst, str_c(f->mtls ? f->source_id : NULL), head) };
+
+	if (iov.iov_len)
+		stage_write(i->conn.pump.up, &iov, 1);
+}
+
+static void on_app(struct stage *s, enum stage_event ev, const struct iovec *iov, int n)
+{
+	struct inbound_conn *i = s->arg;
+
+	if (ev == STAGE_OPEN) {
+		if (i->conn.local->proxy_protocol)
+			send_proxy_header(i);
+		if (i->tunnel) {
+			struct buf baggage = { 0 };
+			const struct workload *w = i->conn.local;
+
+			baggage_format(&(struct baggage){ .cluster = str_c(w->cluster), .ns = str_c(w->ns), .workload_name = str_c(w->workload_name),
+				.workload_type = str_c(w->workload_type), .service_name = str_c(w->canonical_name), .revision = str_c(w->canonical_revision),
+				.region = str_c(w->locality.region), .zone = str_c(w->locality.zone) }, &baggage);
+			hserve_accept(i->tunnel, buf_str(&baggage));
+			buf_done(&baggage);
+		}
+		conn_pump(&i->conn);
+	} else if (ev == STAGE_CLOSED) {
+		char detail[128];
+
+		snprintf(detail, sizeof(detail), "%s", sock_errno(s) ? strerror(sock_errno(s)) : "");
+		refuse(i, s->fail, detail);
+	}
+}
+
+/* While the application is being dialled only the client's reset matters; its bytes wait. */
+static void on_client(struct stage *s, enum stage_event ev, const struct iovec *iov, int n)
+{
+	struct inbound_conn *i = s->arg;
+
+	if (ev == STAGE_CLOSED)
+		conn_end(&i->conn, FAIL_CLIENT_RESET, NULL);
+}
+
+static void dial_app(struct inbound_conn *i)
+{
+	struct pworker *w = i->conn.worker;
+	struct addr to = i->conn.input.dest;
+	const struct addr *source = &i->conn.flow.source;
+
+	if (i->conn.local->app_tunnel_port && i->tunnel) {
+		ip_parse(str_c(ip_is_v4(&to.ip) ? "127.0.0.1" : "::1"), &to.ip);
+		source = NULL;
+	} else if (!w->proxy->conf.spoof || ip_eq(&source->ip, &to.ip) || ip_is_v4(&source->ip) != ip_is_v4(&to.ip)) {
+		source = NULL;
+	}
+	i->conn.pump.up = sock_connect(w->loop, &to, source, &w->out.ops, mesh_settings(mesh_current())->connect_timeout_ms);
+	if (!i->conn.pump.up) {
+		refuse(i, FAIL_MEMORY, NULL);
+		return;
+	}
+	i->conn.pump.up->on_event = on_app;
+	i->conn.pump.up->arg = i;
+}
+
+/* Judges, then dials. A denied tunnel is told so; the flow is closed by conn_judge. */
+static void admit(struct inbound_conn *i)
+{
+	struct h2_stream *tunnel = i->tunnel;
+	struct stage *down = i->conn.pump.down;
+
+	flow_open(i->conn.worker->metrics, &i->conn.flow);
+	i->conn.input.principal = str_c(i->conn.flow.source_id);
+	if (tunnel)
+		i->conn.pump.down = NULL;   /* so that a denial does not reset what still gets its 401 */
+	if (!conn_judge(&i->conn, FAIL_DENIED)) {
+		if (tunnel)
+			hserve_refuse(tunnel, fail_info(FAIL_DENIED)->status);
+		return;
+	}
+	i->conn.pump.down = down;
+	dial_app(i);
+}
+
+static struct inbound_conn *inbound_conn_new(struct pworker *w, struct workload *local, struct stage *down)
+{
+	struct inbound_conn *i = calloc(1, sizeof(*i));
+
+	if (!i)
+		return NULL;
+	conn_init(&i->conn, w, FLOW_INBOUND, local, inbound_conn_free);
+	i->conn.pump.down = down;
+	down->on_event = on_client;
+	down->arg = i;
+	if (local)
+		i->conn.flow.dest_workload = workload_ref(local);
+	return i;
+}
+
+static void note_source(struct flow *f, const struct mesh *m, const struct addr *peer)
+{
+	struct workload *src = mesh_workload_by_ip(m, str_c(mesh_settings(m)->network), &peer->ip);
+
+	f->source = *peer;
+	if (src)
+		f->source_workload = workload_ref(src);
+}
+
+/* ---- HBONE ---- */
+
+static uint16_t service_target(const struct service *s, const struct workload *local, uint16_t port)
+{
+	for (int e = 0; e < s->n_endpoints; e++) {
+		if (strcmp(s->endpoints[e].workload->uid, local->uid) != 0)
+			continue;
+		for (int p = 0; p < s->endpoints[e].n_ports; p++)
+			if (s->endpoints[e].ports[p].port == port)
+				return s->endpoints[e].ports[p].target;
+	}
+	for (int p = 0; p < s->n_ports; p++)
+		if (s->ports[p].port == port)
+			return s->ports[p].target ? s->ports[p].target : port;
+	return 0;
+}
+
+/* The application's address for a request, or why there is none. */
+static enum fail resolve(struct inbound *in, const struct mesh *m, const struct hserve_request *req, struct flow *f, struct addr *ret)
+{
+	uint16_t port = req->addr.port;
+
+	*ret = in->dest;
+	f->hbone = req->addr;
+	if (req->host.n) {
+		struct service *s = mesh_service_by_host(m, req->host, str_c(in->local->ns));
+
+		flow_set(&f->hbone_host, req->host);
+		port = s ? service_target(s, in->local, port) : 0;
+		if (s)
+			f->service = service_ref(s);
+		if (!port)
+			return FAIL_UNKNOWN_AUTHORITY;
+	} else if (!ip_eq(&req->addr.ip, &in->dest.ip) && !in->local->app_tunnel_port) {
+		return FAIL_WRONG_AUTHORITY;
+	}
+	ret->port = in->local->app_tunnel_port ? in->local->app_tunnel_port : port;
+	return proxy_own_port(port) ? FAIL_LOOP : FAIL_NONE;
+}
+
+static void on_connect(struct hserve *h, struct h2_stream *tunnel, const struct hserve_request *req, void *arg)
+{
+	struct inbound *in = arg;
+	struct inbound_conn *i = inbound_conn_new(in->worker, in->local, &tunnel->stage);
+	const struct mesh *m = mesh_current();
+	struct buf raw = { 0 };
+	enum fail why;
+	struct flow *f;
+
+	if (!i) {
+		hserve_refuse(tunnel, 503);
+		return;
+	}
+	i->tunnel = tunnel;
+	f = &i->conn.flow;
+	note_source(f, m, &in->peer);
+	f->dest = in->dest;
+	f->mtls = true;
+	flow_set(&f->source_id, tls_peer_id(hserve_tls(h)));
+	flow_set(&f->dest_id, str_c(in->local->identity));
+	baggage_format(&req->baggage, &raw);
+	flow_set(&f->peer_baggage, buf_str(&raw));
+	buf_done(&raw);
+	why = resolve(in, m, req, f, &i->conn.input.dest);
+	if (!f->service && req->forwarded_host.n) {
+		struct service *s = mesh_service_by_host(m, req->forwarded_host, str_c(in->local->ns));
+
+		f->service = s ? service_ref(s) : NULL;
+		flow_set(&f->service_host, req->forwarded_host);
+	}
+	i->conn.input.source = in->peer;
+	if (why != FAIL_NONE)
+		refuse(i, why, NULL);
+	else
+		admit(i);
+}
+
+static void report_early(struct inbound *in, enum fail why, const char *detail)
+{
+	struct flow f = { .direction = FLOW_INBOUND, .source = in->peer, .dest = in->dest };
+
+	flow_refused_early(in->worker->metrics, &f, why, detail);
+}
+
+static void on_bad_request(struct hserve *h, enum fail why, struct str detail, void *arg)
+{
+	char text[200];
+
+	snprintf(text, sizeof(text), "want CONNECT host:port, got '%.*s'", (int)(detail.n < 100 ? detail.n : 100), detail.p);
+	report_early(arg, why, text);
+}
+
+static void inbound_free(struct inbound *in)
+{
+	list_del(&in->link);
+	atomic_fetch_sub_explicit(&in->worker->n_tunnels, 1, memory_order_relaxed);
+	workload_unref(in->local);
+	free(in);
+}
+
+static void on_closed(struct hserve *h, enum fail why, void *arg)
+{
+	const struct stage *tls = hserve_tls(h);
+	bool failed = why != FAIL_NONE && why != FAIL_DRAIN && why != FAIL_PEER_CLOSED;
+
+	if (failed)
+		report_early(arg, why, why == FAIL_HTTP2 ? "the peer broke the HTTP/2 protocol" : tls_error(tls));
+	inbound_free(arg);
+}
+
+static const struct hserve_ops serve_ops = { .on_connect = on_connect, .on_closed = on_closed, .on_bad_request = on_bad_request };
+
+static struct tlsctx *local_ctx(struct inbound *in)
+{
+	return in->local ? identity_get(in->worker->proxy->identity, str_c(in->local->identity)) : NULL;
+}
+
+void inbound_accept_hbone(void *arg, int fd, const struct addr *peer)
+{
+	struct pworker *w = arg;
+	struct inbound *in = xcalloc(1, sizeof(*in));
+	struct workload *local;
+	struct tlsctx *ctx;
+	struct stage *tls;
+
+	in->worker = w;
+	in->peer = *peer;
+	list_add_tail(&w->tunnels, &in->link);
+	if (origdst_get(fd, &in->dest) < 0)
+		in->dest = (struct addr){ 0 };
+	local = proxy_local(w->proxy, mesh_current(), &in->dest.ip);
+	in->local = local ? workload_ref(local) : NULL;
+	ctx = local_ctx(in);
+	if (!ctx) {
+		report_early(in, local ? FAIL_IDENTITY : FAIL_NO_WORKLOAD, NULL);
+		close(fd);
+		inbound_free(in);
+		return;
+	}
+	tls = sock_accept(w->loop, fd);
+	tls = tls ? tls_server(tls, ctx) : NULL;
+	tlsctx_unref(ctx);
+	in->serve = tls ? hserve_new(tls, &serve_ops, in) : NULL;
+	if (!in->serve)
+		inbound_free(in);
+}
+
+void inbound_drain(struct pworker *w)
+{
+	list_each_safe(at, next, &w->tunnels)
+		hserve_drain(container_of(at, struct inbound, link)->serve);
+}
+
+void inbound_recheck(struct pworker *w)
+{
+	list_each_safe(at, next, &w->tunnels) {
+		struct inbound *in = container_of(at, struct inbound, link);
+		struct tlsctx *ctx = local_ctx(in);
+
+		if (ctx && hserve_open(in->serve) && !tls_still_valid(hserve_tls(in->serve), ctx))
+			hserve_close(in->serve, FAIL_CERT_REVOKED);
+		tlsctx_unref(ctx);
+	}
+}
+
+void inbound_close_all(struct pworker *w)
+{
+	list_each_safe(at, next, &w->tunnels)
+		hserve_close(container_of(at, struct inbound, link)->serve, FAIL_DRAIN);
+}
+
+/* ---- captured plaintext ---- */
+
+void inbound_accept_plain(void *arg, int fd, const struct addr *peer)
+{
+	struct pworker *w = arg;
+	const struct mesh *m = mesh_current();
+	struct inbound_conn *i;
+	struct addr to = { 0 };
+	struct workload *local;
+	struct stage *down;
+	int r = origdst_get(fd, &to);
+
+	down = sock_accept(w->loop, fd);
+	local = proxy_local(w->proxy, m, &to.ip);
+	i = down ? inbound_conn_new(w, local, down) : NULL;
+	if (!i) {
+		stage_done(down, FAIL_MEMORY);
+		return;
+	}
+	note_source(&i->conn.flow, m, peer);
+	i->conn.flow.dest = to;
+	i->conn.input.source = *peer;
+	i->conn.input.dest = to;
+	if (r < 0)
+		conn_end(&i->conn, FAIL_CONNECT, "the original destination is unknown");
+	else if (proxy_own_port(to.port))
+		conn_end(&i->conn, FAIL_LOOP, NULL);
+	else if (!local)
+		conn_end(&i->conn, FAIL_NO_WORKLOAD, NULL);
+	else
+		admit(i);
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Captured outgoing connections: destination choice, tunnel or plain connection, other endpoints while nothing moved. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "io/sock.h"
+#include "modes/conn.h"
+#include "net/origdst.h"
+#include "traffic/dest.h"
+
+struct outbound {
+	struct conn conn;
+	struct addr original;
+	struct dest_tried tried;
+	struct workload *chosen;      /* reference; NULL for passthrough */
+	struct buf early;             /* what the client sent before the destination answered; kept for another try */
+	enum fail last_fail;          /* of the endpoint tried before */
+	char last_detail[200];
+	bool tunnel, client_eof;
+};
+
+static void try_next(struct outbound *o);
+
+static struct outbound *outbound_of(struct conn *c)
+{
+	return container_of(c, struct outbound, conn);
+}
+
+static void outbound_free(struct conn *c)
+{
+	struct outbound *o = outbound_of(c);
+
+	workload_unref(o->chosen);
+	for (int i = 0; i < o->tried.n; i++)
+		workload_unref((struct workload *)o->tried.workload[i]);
+	buf_done(&o->early);
+	free(o);
+}
+
+static void baggage_of(const struct workload *w, struct buf *out)
+{
+	struct baggage b = {
+		.cluster = str_c(w->cluster), .ns = str_c(w->ns), .workload_name = str_c(w->workload_name),
+		.workload_type = str_c(w->workload_type), .service_name = str_c(w->canonical_name),
+		.revision = str_c(w->canonical_revision), .region = str_c(w->locality.region), .zone = str_c(w->locality.zone),
+	};
+
+	baggage_format(&b, out);
+}
+
+static void fail(struct outbound *o, enum fail why, const char *detail)
+{
+	if (!o->conn.flow.opened && o->conn.local)
+		flow_open(o->conn.worker->metrics, &o->conn.flow);
+	conn_end(&o->conn, why, detail);
+}
+
+/* ---- the client's side before the destination is there ---- */
+
+static void on_client(struct stage *s, enum stage_event ev, const struct iovec *iov, int n)
+{
+	struct outbound *o = s->arg;
+	struct stage *up = o->conn.pump.up;
+
+	switch (ev) {
+	case STAGE_DATA:
+		buf_append_iov(&o->early, iov, n, 0);
+		o->conn.pump.bytes_up += iov_len(iov, n);
+		if (buf_len(&o->early) >= LIMIT_EARLY_BYTES)
+			stage_want(s, false);
+		if (up)
+			stage_write(up, iov, n);
+		break;
+	case STAGE_EOF:
+		o->client_eof = true;
+		if (up)
+			stage_shut(up);
+		break;
+	case STAGE_CLOSED:
+		fail(o, FAIL_CLIENT_RESET, NULL);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- the destination's side ---- */
+
+static bool may_retry(const struct outbound *o, const struct stage *up)
+{
+	if (o->tried.n >= LIMIT_CONNECT_TRIES || !o->chosen)
+		return false;
+	if (!o->tunnel)
+		return true;   /* a connect that failed moved nothing */
+	return hpool_may_retry(up) && up->fail != FAIL_DENIED_BY_PEER && hpool_status(up) != 400;
+}
+
+static void on_up_failed(struct outbound *o, struct stage *up)
+{
+	enum fail why = up->fail;
+	bool retry = may_retry(o, up);
+	const char *detail = o->tunnel ? hpool_error(up) : sock_errno(up) ? strerror(sock_errno(up)) : "";
+
+	o->last_fail = why;
+	snprintf(o->last_detail, sizeof(o->last_detail), "%s", detail);
+	o->conn.pump.up = NULL;
+	stage_done(up, why);
+	if (o->chosen && why != FAIL_DENIED_BY_PEER)
+		dest_failed(o->chosen, loop_now_ms(o->conn.worker->loop));
+	if (retry) {
+		char text[ADDR_TEXT];
+
+		log_debug(LOG_HBONE, "%s via %s: %s; trying another endpoint", addr_format(&o->original, text), o->chosen->name, fail_info(why)->reason);
+		try_next(o);
+		return;
+	}
+	fail(o, why, o->last_detail);
+}
+
+static void on_up_open(struct outbound *o, struct stage *up)
+{
+	struct flow *f = &o->conn.flow;
+
+	if (o->tunnel) {
+		flow_set(&f->dest_id, hpool_peer_id(up));
+		if (!f->dest_workload && hpool_reply_baggage(up).n)
+			flow_set(&f->peer_baggage, hpool_reply_baggage(up));
+	}
+	if (o->chosen)
+		dest_worked(o->chosen);
+	flow_open(o->conn.worker->metrics, f);
+	buf_done(&o->early);
+	o->conn.pump.down_eof = o->client_eof;
+	conn_pump(&o->conn);
+}
+
+static void on_up(struct stage *s, enum stage_event ev, const struct iovec *iov, int n)
+{
+	struct outbound *o = s->arg;
+
+	if (ev == STAGE_OPEN)
+		on_up_open(o, s);
+	else if (ev == STAGE_CLOSED)
+		on_up_failed(o, s);
+}
+
+static struct stage *open_tunnel(struct outbound *o, const struct dest *d)
+{
+	struct pworker *w = o->conn.worker;
+	struct workload *local = o->conn.local;
+	struct buf baggage = { 0 }, forwarded = { 0 };
+	char authority[ADDR_TEXT], trace[56];
+	struct tlsctx *ctx = identity_get(w->proxy->identity, str_c(local->identity));
+	struct stage *up;
+
+	if (!ctx)
+		return NULL;
+	baggage_of(local, &baggage);
+	forwarded_format(&o->conn.flow.source, str_c(d->service ? d->service->hostname : ""), &forwarded);
+	traceparent_make(trace);
+	up = hpool_open(w->pool,
+		&(struct hpool_target){ .ctx = ctx, .own_id = str_c(local->identity), .expect = d->expect, .n_expect = d->n_expect, .addr = d->connect },
+		&(struct hpool_request){ .authority = str_c(addr_format(&d->target, authority)), .baggage = buf_str(&baggage),
+					 .forwarded = buf_str(&forwarded), .traceparent = str_c(trace) });
+	tlsctx_unref(ctx);
+	buf_done(&baggage);
+	buf_done(&forwarded);
+	return up;
+}
+
+/* Telemetry shows the destination that was tried last. */
+static void note_dest(struct outbound *o, const struct dest *d)
+{
+	struct flow *f = &o->conn.flow;
+
+	workload_unref(f->dest_workload);
+	service_unref(f->service);
+	f->dest_workload = d->workload ? workload_ref(d->workload) : NULL;
+	f->service = d->service ? service_ref(d->service) : NULL;
+	f->dest = d->connect;
+	f->mtls = o->tunnel;
+	f->hbone = o->tunnel ? d->target : (struct addr){ 0 };
+	flow_set(&f->source_id, str_c(o->tunnel ? o->conn.local->identity : ""));
+	workload_unref(o->chosen);
+	o->chosen = d->workload ? workload_ref(d->workload) : NULL;
+	if (d->workload && o->tried.n < (int)ARRAY_LEN(o->tried.workload))
+		o->tried.workload[o->tried.n++] = workload_ref(d->workload);
+}
+
+static void try_next(struct outbound *o)
+{
+	struct pworker *w = o->conn.worker;
+	struct stage *up;
+	struct dest d;
+
+	dest_choose(mesh_current(), o->conn.local, &o->original, &o->tried, &w->seed, loop_now_ms(w->loop), &d);
+	o->tunnel = d.kind == DEST_HBONE;
+	if (d.kind == DEST_NONE) {
+		o->conn.flow.service = o->conn.flow.service ? o->conn.flow.service : d.service ? service_ref(d.service) : NULL;
+		fail(o, o->tried.n ? o->last_fail : FAIL_NO_ENDPOINT, o->last_detail);
+		return;
+	}
+	note_dest(o, &d);
+	up = o->tunnel ? open_tunnel(o, &d) : sock_connect(w->loop, &d.connect, NULL, &w->out.ops, mesh_settings(mesh_current())->connect_timeout_ms);
+	if (!up) {
+		fail(o, o->tunnel ? FAIL_IDENTITY : FAIL_MEMORY, NULL);
+		return;
+	}
+	o->conn.pump.up = up;
+	up->on_event = on_up;
+	up->arg = o;
+	if (buf_len(&o->early)) {
+		struct iovec iov = { buf_data(&o->early), buf_len(&o->early) };
+
+		stage_write(up, &iov, 1);
+	}
+	if (o->client_eof)
+		stage_shut(up);
+}
+
+/* Nobody may reach our own ports through us, and a connection that nobody redirected would come back for ever. */
+static bool is_loop(struct pworker *w, const struct addr *to)
+{
+	return proxy_own_port(to->port) && ownaddr_has(&w->own, &to->ip, loop_now_ms(w->loop));
+}
+
+void outbound_accept(void *arg, int fd, const struct addr *peer)
+{
+	struct pworker *w = arg;
+	struct outbound *o = calloc(1, sizeof(*o));
+	struct stage *down;
+	int r;
+
+	if (!o) {
+		close(fd);
+		return;
+	}
+	r = origdst_get(fd, &o->original);
+	down = sock_accept(w->loop, fd);
+	if (!down) {
+		free(o);
+		return;
+	}
+	conn_init(&o->conn, w, FLOW_OUTBOUND, proxy_local(w->proxy, mesh_current(), &peer->ip), outbound_free);
+	o->conn.pump.down = down;
+	down->on_event = on_client;
+	down->arg = o;
+	o->conn.flow.source = *peer;
+	o->conn.flow.dest = o->original;
+	if (r < 0) {
+		conn_end(&o->conn, FAIL_CONNECT, "the original destination is unknown");
+	} else if (is_loop(w, &o->original)) {
+		conn_end(&o->conn, FAIL_LOOP, NULL);
+	} else if (!o->conn.local) {
+		conn_end(&o->conn, FAIL_NO_WORKLOAD, NULL);
+	} else {
+		o->conn.flow.source_workload = workload_ref(o->conn.local);
+		stage_want(down, true);
+		try_next(o);
+	}
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "identity/localca.h"
+#include "modes/proxy.h"
+#include "source/analyze.h"
+#include "source/explain.h"
+#include "src/options.h"
+#include "src/version.h"
+
+#define CERT_TTL_S (24 * 3600)
+
+static int fail(const struct err *err)
+{
+	fprintf(stderr, "meshd: %s\n", err->msg);
+	return 1;
+}
+
+static int usage(const char *name)
+{
+	for (const struct command *c = commands; c->name; c++)
+		if (strcmp(c->name, name) == 0)
+			fprintf(stderr, "usage: meshd %s %s\n", c->name, c->synopsis);
+	return 2;
+}
+
+static int print(struct buf *b)
+{
+	fwrite(buf_data(b), 1, buf_len(b), stdout);
+	buf_done(b);
+	return 0;
+}
+
+/* ---- ca ---- */
+
+struct ca_options {
+	const char *trust_domain, *out;
+};
+
+static const struct option_row ca_rows[] = {
+	{ "trust-domain", OPTION_TEXT, "TD", "init: the trust domain (default cluster.local)", offsetof(struct ca_options, trust_domain), 0, 0 },
+	{ "out", OPTION_TEXT, "DIR", "issue: where to write (default NS-SA)", offsetof(struct ca_options, out), 0, 0 },
+	{ NULL, 0, NULL, NULL, 0, 0, 0 },
+};
+
+int ca_command(int argc, char **argv)
+{
+	struct ca_options opt = { 0 };
+	const char *words[4];
+	struct err err;
+	char out[600];
+	int n = options_parse(ca_rows, &opt, argc, argv, words, 4, &err);
+
+	if (n < 0)
+		return fail(&err) + 1;
+	if (n == 2 && strcmp(words[0], "init") == 0) {
+		if (localca_init(words[1], opt.trust_domain, &err) < 0)
+			return fail(&err);
+		printf("made a development CA for trust domain %s in %s: whoever reads its key can be any workload\n",
+		       opt.trust_domain ? opt.trust_domain : "cluster.local", words[1]);
+		return 0;
+	}
+	if (n != 4 || strcmp(words[0], "issue") != 0)
+		return usage("ca");
+	snprintf(out, sizeof(out), "%s-%s", words[2], words[3]);
+	if (localca_issue(words[1], words[2], words[3], CERT_TTL_S, opt.out ? opt.out : out, &err) < 0)
+		return fail(&err);
+	printf("wrote cert-chain.pem, key.pem and root-cert.pem to %s, valid for 24 h\n", opt.out ? opt.out : out);
+	return 0;
+}
+
+/* ---- offline ---- */
+
+int analyze_command(int argc, char **argv)
+{
+	if (argc != 2 || argv[1][0] == '-')
+		return usage("analyze");
+	return analyze_dir(argv[1], stdout);
+}
+
+int explain_command(int argc, char **argv)
+{
+	struct buf out = { 0 };
+	struct err err;
+
+	if (argc == 2 && strcmp(argv[1], "--roff") == 0) {
+		explain_roff(&out);
+		return print(&out);
+	}
+	if (argc != 2 || argv[1][0] == '-')
+		return usage("explain");
+	if (explain_field(argv[1], &out, &err) < 0)
+		return fail(&err);
+	return print(&out);
+}
+
+/* ---- asking a running meshd ---- */
+
+struct ask_options {
+	const char *admin;
+};
+
+static const struct option_row ask_rows[] = {
+	{ "admin", OPTION_TEXT, "HOST:PORT", "its admin address, or the path of its Unix socket (default 127.0.0.1:15000)", offsetof(struct ask_options, admin), 0, 0 },
+	{ NULL, 0, NULL, NULL, 0, 0, 0 },
+};
+
+static int ask(const char *where, const char *path)
+{
+	struct buf body = { 0 };
+	struct addr at = { .port = PORT_ADMIN };
+	char host[ADDR_TEXT];
+	struct err err;
+	int status;
+
+	ip_parse(str_c("127.0.0.1"), &at.ip);
+	if (where && where[0] != '/' && addr_parse(str_c(where), &at) < 0) {
+		fprintf(stderr, "meshd: --admin: want HOST:PORT with an IP address, or the path of a Unix socket, got '%s'\n", where);
+		return 2;
+	}
+	status = admin_request(where && where[0] == '/' ? where : ip_format(&at.ip, host), at.port, "GET", path, &body, &err);
+	if (status < 0)
+		return fail(&err);
+	print(&body);
+	return status == 200 ? 0 : 1;
+}
+
+int status_command(int argc, char **argv)
+{
+	struct ask_options opt = { 0 };
+	struct err err;
+
+	if (options_parse(ask_rows, &opt, argc, argv, NULL, 0, &err) < 0)
+		return fail(&err) + 1;
+	return ask(opt.admin, "/status?format=text");
+}
+
+int why_command(int argc, char **argv)
+{
+	struct ask_options opt = { 0 };
+	const char *words[1] = { "" };
+	char path[128];
+	struct err err;
+
+	if (options_parse(ask_rows, &opt, argc, argv, words, 1, &err) < 0)
+		return fail(&err) + 1;
+	if (strspn(words[0], "0123456789abcdefABCDEF") != strlen(words[0]) || strlen(words[0]) > 16) {
+		fprintf(stderr, "meshd: why: want the id of a log line, at most 16 hexadecimal digits, got '%s'\n", words[0]);
+		return 2;
+	}
+	snprintf(path, sizeof(path), "/why?format=text%s%s", words[0][0] ? "&id=" : "", words[0]);
+	return ask(opt.admin, path);
+}
+
+/* ---- about itself ---- */
+
+int version_command(int argc, char **argv)
+{
+	puts("meshd " MESHD_VERSION);
+	return 0;
+}
+
+static void help_one(const struct command *c)
+{
+	if (strcmp(c->name, "redirect") == 0 || strcmp(c->name, "run") == 0) {
+		c->run(2, (char *[]){ (char *)c->name, "--help", NULL });
+		return;
+	}
+	printf("usage: meshd %s %s\n\n%s\n", c->name, c->synopsis, c->doc);
+	if (strcmp(c->name, "ca") == 0)
+		options_help(ca_rows, stdout);
+	else if (strcmp(c->name, "status") == 0 || strcmp(c->name, "why") == 0)
+		options_help(ask_rows, stdout);
+}
+
+int help_command(int argc, char **argv)
+{
+	if (argc == 2 && strcmp(argv[1], "--roff") == 0) {
+		options_roff(serve_options, stdout);
+		return 0;
+	}
+	for (const struct command *c = commands; argc > 1 && c->name; c++) {
+		if (strcmp(c->name, argv[1]) == 0) {
+			help_one(c);
+			return 0;
+		}
+	}
+	puts("meshd: a service mesh's data plane in one program\n\n"
+	     "usage: meshd --mode=ztunnel --config-dir=DIR --workload=NS/NAME --ca-dir=DIR [options]\n"
+	     "       meshd SUBCOMMAND [words]\n");
+	options_help(serve_options, stdout);
+	puts("");
+	for (const struct command *c = commands; c->name; c++)
+		printf("  %-12s %s\n", c->name, c->doc);
+	return 0;
+}
+
+int completion_command(int argc, char **argv)
+{
+	bool bash = argc == 2 && strcmp(argv[1], "bash") == 0, zsh = argc == 2 && strcmp(argv[1], "zsh") == 0;
+
+	if (argc == 2 && strcmp(argv[1], "fish") == 0) {
+		for (const struct command *c = commands; c->name; c++)
+			printf("complete -c meshd -n __fish_use_subcommand -a %s -d '%s'\n", c->name, c->doc);
+		for (const struct option_row *o = serve_options; o->name; o++)
+			printf("complete -c meshd -n __fish_use_subcommand -l %s%s\n", o->name, o->kind == OPTION_FLAG ? "" : " -r");
+		return 0;
+	}
+	if (!bash && !zsh)
+		return usage("completion");
+	if (zsh)
+		puts("autoload -U +X bashcompinit && bashcompinit");
+	printf("complete -o default -W '");
+	for (const struct command *c = commands; c->name; c++)
+		printf("%s ", c->name);
+	for (const struct option_row *o = serve_options; o->name; o++)
+		printf("--%s%s ", o->name, o->kind == OPTION_FLAG ? "" : "=");
+	puts("' meshd");
+	return 0;
+}

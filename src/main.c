@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of subcommands. `meshd --mode=…` runs the proxy. */
+#include <stdio.h>
+#include <string.h>
+
+#include "src/commands.h"
+#include "src/options.h"
+#include "src/redirect_cmd.h"
+#include "src/run.h"
+
+const struct command commands[] = {
+	{ "ca", "init DIR [--trust-domain=TD] | issue DIR NS SA [--out=DIR]", "make a development CA, or certificates from it", ca_command },
+	{ "redirect", "up|down|print --mode=ztunnel|sidecar [options]", "the capture rules of this host", redirect_command },
+	{ "run", "[options] -- CMD [ARGS]", "put one command into the mesh for its lifetime", run_command },
+	{ "analyze", "DIR", "check a configuration directory, with the data plane's own reader", analyze_command },
+	{ "explain", "FIELD", "what a field means and whether it is honoured", explain_command },
+	{ "status", "[--admin=HOST:PORT]", "ask a running meshd how it is", status_command },
+	{ "why", "[ID] [--admin=HOST:PORT]", "why a connection was refused, and what would have allowed it", why_command },
+	{ "version", "", "print the version", version_command },
+	{ "help", "[SUBCOMMAND]", "this text", help_command },
+	{ "completion", "bash|zsh|fish", "a completion script for the shell", completion_command },
+	{ NULL, NULL, NULL, NULL },
+};
+
+int main(int argc, char **argv)
+{
+	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return help_command(1, argv);
+	if (strcmp(argv[1], "--version") == 0)
+		return version_command(1, argv);
+	if (argv[1][0] == '-')
+		return serve_command(argc, argv);
+	for (const struct command *c = commands; c->name; c++)
+		if (strcmp(c->name, argv[1]) == 0)
+			return c->run(argc - 1, argv + 1);
+	fprintf(stderr, "meshd: no subcommand '%s'; see `meshd help`\n", argv[1]);
+	return 2;
+}
