@@ -1,0 +1,328 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""meshd and its peers side by side: two hosts, a proxy on each, mutual TLS between, the same loads through one after the other.
+
+usage: bench.py [--peers meshd,haproxy-tcp,ztunnel] [--rounds 5] [--secs 5] [--what lat,flat,conn,bulk,calls,mem,load] [--json FILE]
+As root. haproxy and strace by PATH; ztunnel by PATH or $ZTUNNEL (built with its `testing` feature); a peer that is missing is left out.
+$THREADS: workers of every proxy (2). CPU and memory are sums over both proxies. Prints medians over the rounds, then meshd's as ratios
+to each peer. Figures compare within one run only, and nothing here fails because of a time."""
+import argparse, json, os, re, shutil, statistics, subprocess, sys, tempfile, time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, f"{HERE}/../scenario")
+sys.dont_write_bytecode = True
+from harness import Lab, REAL_ROOT, eventually, principal, policy, service, sh
+from pki import Pki
+
+THREADS = os.environ.get("THREADS", "2")
+HZ = os.sysconf("SC_CLK_TCK")
+PORT = 8080
+
+
+# --- the proxies
+
+class Peer:
+    """One pair of proxies between lab.client and lab.server; .pids() are theirs."""
+    def __init__(self, lab):
+        self.lab, self.procs = lab, []
+
+    def spawn(self, host, *cmd, env=None):
+        log = open(f"{self.lab.dir}/{self.name}-{host.name}.log", "w")
+        p = host.popen(*cmd, stdout=log, stderr=log, env={**os.environ, **(env or {})})
+        self.procs.append(p)
+
+    def pids(self):
+        return [p.pid for p in self.procs]
+
+    def stop(self):
+        for p in self.procs:
+            p.terminate()
+        for p in self.procs:
+            p.wait(20)
+
+    def listening(self, host, port):
+        eventually(lambda: host.run("ss", "-ltnH", f"sport = :{port}").stdout.strip(), 30, what=f"{self.name} on {host.name}:{port}")
+
+    @classmethod
+    def here(cls):
+        return True
+
+
+class Direct(Peer):
+    name = "direct"
+
+    def start(self):
+        pass
+
+
+class Meshd(Peer):
+    name = "meshd"
+    env = {"ENABLE_ORIG_SRC": "false"}
+
+    def start(self):
+        lab = self.lab
+        for h in (lab.client, lab.server):
+            lab.workload(h)
+        lab.write("policy.yaml", policy("only-client", f"[{principal('client')}]", app="server"))
+        for h in (lab.server, lab.client):
+            h.start(f"--concurrency={THREADS}", "--log-format=text", env=self.env)
+
+    def pids(self):
+        return [h.proc.pid for h in (self.lab.client, self.lab.server)]
+
+    def stop(self):
+        for h in (self.lab.client, self.lab.server):
+            h.stop()
+
+
+REDIRECT = """table ip bench {
+ chain output {
+  type nat hook output priority -100;
+  meta mark & 0xfff == 0x539 accept
+  oifname lo accept
+  tcp dport %d redirect to :15001
+ }
+}
+"""
+
+
+class Ztunnel(Peer):
+    name = "ztunnel"
+
+    @classmethod
+    def here(cls):
+        cls.path = os.environ.get("ZTUNNEL") or shutil.which("ztunnel")
+        return cls.path
+
+    def config(self):
+        rows = "".join(f'- {{uid: "c//Pod/default/{h.name}", name: {h.name}, namespace: default, serviceAccount: {h.name}, trustDomain: cluster.local, '
+                       f'workloadIps: ["{h.v4}"], protocol: HBONE, node: n, network: "", services: {{}}}}\n' for h in (self.lab.client, self.lab.server))
+        return f"workloads:\n{rows}policies: []\nservices: []\n"
+
+    def start(self):
+        path = f"{self.lab.dir}/zt.yaml"
+        with open(path, "w") as f:
+            f.write(self.config())
+        self.lab.client.run("nft", "-f", "-", input=REDIRECT % PORT)
+        for h in (self.lab.server, self.lab.client):
+            self.spawn(h, self.path, env=dict(FAKE_CA="true", XDS_ADDRESS="", LOCAL_XDS_PATH=path, PROXY_MODE="dedicated", PACKET_MARK="1337",
+                       PROXY_WORKLOAD_INFO=f"default/{h.name}/{h.name}", ENABLE_ORIG_SRC="false", ZTUNNEL_WORKER_THREADS=THREADS))
+        self.listening(self.lab.server, 15008)
+        self.listening(self.lab.client, 15001)
+
+
+class HaproxyTcp(Peer):
+    """A TLS connection for each TCP connection: what a plain C relay costs on the same OpenSSL."""
+    name = "haproxy-tcp"
+
+    @classmethod
+    def here(cls):
+        return shutil.which("haproxy")
+
+    def start(self):
+        lab, pki = self.lab, Pki(self.lab.dir, self.name)
+        head = f"global\n nbthread {THREADS}\n maxconn 9000\ndefaults\n mode tcp\n timeout client 60s\n timeout server 60s\n timeout connect 5s\n"
+        def tls(h):
+            cert, key, root = pki.leaf(h.name)
+            with open(f"{lab.dir}/{h.name}.both", "w") as f:
+                f.write(open(cert).read() + open(key).read())
+            return f"ssl crt {lab.dir}/{h.name}.both ca-file {root} verify required"
+        rows = {lab.server: f"listen s\n bind :15101 {tls(lab.server)}\n server a {lab.server.v4}:{PORT}\n",
+                lab.client: f"listen c\n bind :15001\n server s {lab.server.v4}:15101 {tls(lab.client)}\n"}
+        lab.client.run("nft", "-f", "-", input=REDIRECT % PORT)
+        for h, text in rows.items():
+            with open(f"{lab.dir}/{h.name}.cfg", "w") as f:
+                f.write(head + text)
+            self.spawn(h, "haproxy", "-db", "-f", f"{lab.dir}/{h.name}.cfg")
+        self.listening(lab.server, 15101)
+        self.listening(lab.client, 15001)
+
+
+PEERS = {p.name: p for p in (Direct, Meshd, HaproxyTcp, Ztunnel)}
+
+
+# --- what is measured
+
+def cpu_s(pids):
+    t = 0
+    for p in pids:
+        s = open(f"/proc/{p}/stat").read().rsplit(")", 1)[1].split()
+        t += int(s[11]) + int(s[12])
+    return t / HZ
+
+
+def pss_kib(pids):
+    return sum(int(re.search(r"^Pss:\s+(\d+)", open(f"/proc/{p}/smaps_rollup").read(), re.M)[1]) for p in pids)
+
+
+class Bench:
+    def __init__(self, lab, peer, load, secs):
+        self.lab, self.peer, self.load, self.secs, self.row = lab, peer, load, secs, {}
+
+    def client(self, *args):
+        """Runs a load; its JSON, and the proxies' CPU seconds meanwhile."""
+        c0 = cpu_s(self.peer.pids())
+        r = self.lab.client.run(self.load, args[0], self.lab.server.v4, str(PORT), *map(str, args[1:]), timeout=self.secs + 60)
+        return json.loads(r.stdout), cpu_s(self.peer.pids()) - c0
+
+    def lat(self):
+        j, c = self.client("echo", 16, self.secs, 1000, 0)
+        self.row.update(p50_us=j["p50"], p99_us=j["p99"], cpu_us_req_1000=c / j["n"] * 1e6)
+
+    def flat(self):
+        j, c = self.client("echo", 32, self.secs, 0, 0)
+        self.row.update(req_s=j["rate"], cpu_us_req_flat=c / j["n"] * 1e6)
+
+    def conn(self):
+        j, c = self.client("echo", 16, self.secs, 0, 1)
+        self.row.update(conn_s=j["rate"], cpu_us_conn=c / j["n"] * 1e6, conn_failed=j["failed"])
+
+    def bulk(self):
+        for kind, name in (("u", "up"), ("d", "down")):
+            j, c = self.client("bulk", self.secs, kind)
+            self.row.update({f"gbit_{name}": j["bytes"] * 8 / j["seconds"] / 1e9, f"cpu_s_gib_{name}": c / (j["bytes"] / 2**30)})
+
+    def calls(self):
+        """System calls of both proxies for each GB; counted in a run of its own, since counting slows it."""
+        if not shutil.which("strace") or not self.peer.pids():
+            return
+        for kind, name in (("u", "up"), ("d", "down")):
+            out = f"{self.lab.dir}/strace"
+            s = subprocess.Popen(["strace", "-c", "-f", "-o", out] + sum((["-p", str(p)] for p in self.peer.pids()), []), stderr=subprocess.DEVNULL)
+            time.sleep(1)
+            j, _ = self.client("bulk", 2, kind)
+            s.terminate()
+            s.wait()
+            m = re.search(r"^\s*100\.00\s+\S+\s+(?:\S+\s+)?(\d+)(?:\s+\d+)?\s+total", open(out).read(), re.M)
+            self.row[f"calls_gb_{name}"] = int(m[1]) / (j["bytes"] / 1e9)
+
+    def mem(self):
+        pids = self.peer.pids()
+        if not pids:
+            return
+        self.row["idle_mib"] = pss_kib(pids) / 1024
+        for n in (1000, 4000):
+            base = pss_kib(pids)
+            h = self.lab.client.popen(self.load, "hold", self.lab.server.v4, str(PORT), str(n), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            held = int(h.stdout.readline() or 0)
+            time.sleep(1)
+            self.row[f"kib_conn_{n}"] = (pss_kib(pids) - base) / max(held, 1)
+            h.stdin.close()
+            h.wait()
+            time.sleep(2)
+
+    def after(self):
+        if self.peer.pids():
+            time.sleep(5)
+            self.row["after_mib"] = pss_kib(self.peer.pids()) / 1024
+
+
+def measure(name, load, secs, what):
+    with Lab() as lab:
+        lab.client, lab.server = lab.plain("client", "server")
+        server = lab.server.popen(load, "serve", str(PORT))
+        peer = PEERS[name](lab)
+        try:
+            peer.listening(lab.server, PORT)
+            peer.start()
+            time.sleep(1)
+            b = Bench(lab, peer, load, secs)
+            for w in ("mem", "lat", "flat", "conn", "bulk", "calls"):
+                if w in what:
+                    getattr(b, w)()
+            b.after()
+            return b.row
+        finally:
+            peer.stop()
+            server.kill()
+            server.wait()
+
+
+# --- a large mesh from files
+
+def big_mesh(name):
+    """100 000 workloads and 10 000 services: seconds until ready, and MiB."""
+    n, services = 100000, 10000
+    with Lab() as lab:
+        lab.client = lab.plain("client")
+        ip = lambda i: f"10.{64 + (i >> 16)}.{i >> 8 & 255}.{i & 255}"
+        if name == "meshd":
+            lab.workload(lab.client)
+            with open(f"{lab.config}/workloads.yaml", "w") as f:
+                for i in range(n):
+                    f.write(f"apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {{name: w{i}, namespace: ns{i % 100}}}\n"
+                            f"spec: {{address: {ip(i)}, serviceAccount: sa{i % 1000}, labels: {{app: s{i % services}, networking.istio.io/tunnel: http}}}}\n---\n")
+            with open(f"{lab.config}/services.yaml", "w") as f:
+                for i in range(services):
+                    f.write(service(f"s{i}", {80: 8080}, [f"10.200.{i >> 8}.{i & 255}"], ns=f"ns{i % 100}"))
+            lab.ca()
+            t = time.time()
+            lab.client.start(capture=False, ready=False)
+            pid = lab.client.proc.pid
+        else:
+            path = f"{lab.dir}/zt.yaml"
+            with open(path, "w") as f:
+                f.write(f'workloads:\n- {{uid: c, name: client, namespace: default, serviceAccount: client, workloadIps: ["{lab.client.v4}"], services: {{}}}}\n')
+                for i in range(n):
+                    s = i % services
+                    f.write(f'- {{uid: w{i}, name: w{i}, namespace: ns{i % 100}, serviceAccount: sa{i % 1000}, workloadIps: ["{ip(i)}"], protocol: HBONE, '
+                            f'services: {{ns{s % 100}/s{s}.ns{s % 100}.svc.cluster.local: {{80: 8080}}}}}}\n')
+                f.write("policies: []\nservices:\n")
+                for i in range(services):
+                    f.write(f'- {{name: s{i}, namespace: ns{i % 100}, hostname: s{i}.ns{i % 100}.svc.cluster.local, vips: ["/10.200.{i >> 8}.{i & 255}"], ports: {{80: 8080}}}}\n')
+            z = PEERS[name](lab)
+            t = time.time()
+            z.spawn(lab.client, z.path, env=dict(FAKE_CA="true", XDS_ADDRESS="", LOCAL_XDS_PATH=path, PROXY_MODE="dedicated",
+                    PROXY_WORKLOAD_INFO="default/client/client", ZTUNNEL_WORKER_THREADS=THREADS))
+            pid = z.procs[0].pid
+            lab.closing.append(type("Stop", (), {"close": lambda self: z.stop()})())
+        eventually(lambda: lab.client.http("/healthz/ready", port=15021)[0] == 200, 120)
+        seconds = time.time() - t
+        time.sleep(1)
+        return {"load_s": seconds, "load_mib": pss_kib([pid]) / 1024}
+
+
+# --- the table
+
+def table(rows):
+    names = list(rows)
+    keys = [k for k in dict.fromkeys(k for r in rows.values() for k in r)]
+    print("\n" + " " * 18 + "".join(f"{n:>14}" for n in names))
+    for k in keys:
+        print(f"{k:18}" + "".join(f"{rows[n][k]:14.2f}" if k in rows[n] else f"{'-':>14}" for n in names))
+    for n in names:
+        if "meshd" in rows and n not in ("meshd", "direct"):
+            print(f"\nmeshd / {n}: " + "  ".join(f"{k} {rows['meshd'][k] / rows[n][k]:.2f}" for k in keys if rows["meshd"].get(k) and rows[n].get(k)))
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--peers", default="meshd,haproxy-tcp,ztunnel")
+    ap.add_argument("--rounds", type=int, default=5)
+    ap.add_argument("--secs", type=float, default=5)
+    ap.add_argument("--what", default="lat,flat,conn,bulk,calls,mem,load")
+    ap.add_argument("--json", help="also write every row here")
+    a = ap.parse_args()
+    if not REAL_ROOT:
+        sys.exit("bench: needs root")
+    peers = [p for p in a.peers.split(",") if PEERS[p].here() or print(f"{p}: not here, left out")]
+    what, all_rows = a.what.split(","), {p: {} for p in peers}
+    with tempfile.TemporaryDirectory() as d:
+        load = f"{d}/load"
+        sh(os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-o", load, f"{HERE}/load.c")
+        for r in range(a.rounds):
+            for p in peers:
+                row = measure(p, load, a.secs, what)
+                if "load" in what and r == 0 and p in ("meshd", "ztunnel"):
+                    row.update(big_mesh(p))
+                print(f"round {r + 1} {p}: " + json.dumps({k: round(v, 2) for k, v in row.items()}), flush=True)
+                for k, v in row.items():
+                    all_rows[p].setdefault(k, []).append(v)
+    if a.json:
+        with open(a.json, "w") as f:
+            json.dump(all_rows, f)
+    table({p: {k: statistics.median(v) for k, v in m.items()} for p, m in all_rows.items()})
+
+
+if __name__ == "__main__":
+    main()

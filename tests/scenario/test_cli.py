@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Subcommands: redirect, run, analyze, ca, help."""
+import os, re
+from harness import Lab, eventually, meshd_path, policy, sh
+
+
+def ruleset(h):
+    return h.run("nft", "list", "ruleset").stdout + h.run("ip", "rule").stdout + h.run("ip", "-6", "rule").stdout + h.run("ip", "route", "show", "table", "all").stdout
+
+
+def test_redirect_is_reversible_and_idempotent():
+    with Lab() as lab:
+        out = lab.plain("out")
+        before = ruleset(out)
+        out.cli("redirect", "up", "--mode=ztunnel")
+        once = ruleset(out)
+        assert once != before and "15001" in once and "15006" in once
+        out.cli("redirect", "up", "--mode=ztunnel")
+        assert ruleset(out) == once
+        out.cli("redirect", "down")
+        assert ruleset(out) == before
+        out.cli("redirect", "down")
+
+
+def test_redirect_leaves_foreign_rules_and_ssh_alone():
+    with Lab() as lab:
+        shop, out = lab.plain("shop", "out")
+        shop.run("nft", "add", "table", "inet", "mine")
+        shop.serve(22)
+        live = out.connect(shop.v4, 22)
+        shop.cli("redirect", "up", "--mode=ztunnel")
+        live.sendall(b"x")
+        assert live.recv(1) == b"x"                        # a session that was there stays
+        assert out.talk(shop.v4, 22, b"ssh") == b"ssh"     # and a new one comes in, without any meshd running
+        shop.cli("redirect", "down")
+        assert "table inet mine" in shop.run("nft", "list", "ruleset").stdout
+
+
+def test_redirect_rules():
+    """Exclusions, families, marks: a script of its own."""
+    r = sh("sh", os.path.join(os.path.dirname(__file__), "redirect.sh"), meshd_path(), check=False, timeout=100)
+    assert r.returncode == 0, r.stdout + r.stderr
+
+
+def test_run_captures_the_command_only():
+    with Lab() as lab:
+        shop = lab.meshed("shop")
+        web = lab.plain("web")
+        lab.workload(web)
+        server = shop.serve(8080)
+        code = f"import socket,sys; s=socket.create_connection(('{shop.v4}',8080),5); s.sendall(b'hi'); assert s.recv(2)==b'hi'; sys.exit(7)"
+        before = ruleset(web)
+        r = web.cli("run", f"--config-dir={lab.config}", "--workload=default/web", f"--ca-dir={lab.ca()}", "--", "python3", "-c", code, check=False)
+        assert r.returncode == 7, (r.returncode, r.stdout, r.stderr)
+        assert shop.access(direction="inbound", src_identity=web.identity)
+        assert ruleset(web) == before, ruleset(web)
+
+
+def test_run_leaves_others_alone_and_passes_signals():
+    with Lab() as lab:
+        web, ext = lab.plain("web", "ext")
+        lab.workload(web)
+        s = ext.serve(80)
+        p = web.popen(lab.meshd, "run", f"--config-dir={lab.config}", "--workload=default/web", f"--ca-dir={lab.ca()}", "--", "sleep", "60", env=lab.env)
+        eventually(lambda: "15001" in ruleset(web), 10)
+        port = web.connect(ext.v4, 80)
+        port.sendall(b"x")
+        assert port.recv(1) == b"x"
+        assert s.peers[-1] == port.getsockname(), "a process beside the command was captured"
+        p.terminate()
+        assert p.wait(10) in (143, -15, 128 + 15)
+        assert "15001" not in ruleset(web)
+
+
+def test_analyze():
+    with Lab() as lab:
+        lab.write("good.yaml", policy("good", "[{}]"))
+        assert sh(lab.meshd, "analyze", lab.config).returncode == 0
+        lab.write("bad.yaml", policy("bad", "[{from: [{source: {ipBlocks: [nonsense]}}]}]"))
+        r = sh(lab.meshd, "analyze", lab.config, check=False)
+        assert r.returncode != 0
+        assert re.search(r"bad\.yaml:\d+: AuthorizationPolicy default/bad: .*ipBlocks", r.stdout + r.stderr), r.stdout + r.stderr
+
+
+def test_analyze_the_examples():
+    with Lab() as lab:
+        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        for d in sorted(os.listdir(f"{root}/examples")):
+            if os.path.isdir(f"{root}/examples/{d}"):
+                r = sh(lab.meshd, "analyze", f"{root}/examples/{d}", check=False)
+                assert r.returncode == 0, d + ": " + r.stdout + r.stderr
+
+
+def test_help_and_errors():
+    with Lab() as lab:
+        assert "redirect" in sh(lab.meshd, "help").stdout and "--config-dir" in sh(lab.meshd, "--help").stdout
+        assert re.match(r"meshd \d", sh(lab.meshd, "version").stdout)
+        for bad in (["--mode=nonsense"], ["--mode=ztunnel", "--config-dir=/nonexistent", "--workload=a/b"], ["frobnicate"], ["--mode=ztunnel", "--concurrency=x"]):
+            r = sh(lab.meshd, *bad, check=False)
+            assert r.returncode != 0 and len(r.stderr.strip().splitlines()) <= 3 and r.stderr, (bad, r.stderr)
+
+
+def test_manual_has_todays_options():
+    from harness import ROOT
+    options = sh(meshd_path(), "help", "--roff").stdout
+    assert options.startswith(".TP") and options in open(f"{ROOT}/man/meshd.8").read(), "put the output of `meshd help --roff` into man/meshd.8"
