@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/mesh_int.h"
+
+static const struct mesh empty;
+_Atomic(const struct mesh *) mesh_published = &empty;
+
+const struct mesh *mesh_current(void)
+{
+	return atomic_load(&mesh_published);
+}
+
+uint64_t mesh_generation(const struct mesh *m)
+{
+	return m->generation;
+}
+
+const struct mesh_settings *mesh_settings(const struct mesh *m)
+{
+	static const struct mesh_settings defaults = {
+		.trust_domain = "cluster.local", .root_ns = "istio-system", .cluster_domain = "cluster.local",
+		.network = "", .cluster = "Kubernetes", .connect_timeout_ms = 10000,
+	};
+
+	return m->settings ? &m->settings->s : &defaults;
+}
+
+/* --- workloads --- */
+static bool is_pod(const struct workload *w)
+{
+	return strstr(w->uid, "//Pod/") != NULL;
+}
+
+static struct workload *workload_better(struct workload *a, struct workload *b)
+{
+	if (!a || !b)
+		return a ? a : b;
+	if (is_pod(a) != is_pod(b))
+		return is_pod(a) ? a : b;
+	if (a->tunnel != b->tunnel)
+		return a->tunnel == TUNNEL_HBONE ? a : b;
+	return strcmp(a->uid, b->uid) <= 0 ? a : b;
+}
+
+struct workload *mesh_workload(const struct mesh *m, struct str uid)
+{
+	struct pmap_run run = pmap_find(&m->workloads, mesh_hash(uid));
+
+	for (int i = 0; i < run.n; i++) {
+		struct workload *w = run.values[i];
+
+		if (str_is(uid, w->uid))
+			return w;
+	}
+	return NULL;
+}
+
+struct workload *mesh_workload_named(const struct mesh *m, struct str ns, struct str name)
+{
+	struct pmap_run run = pmap_find(&m->workloads_named, mesh_hash_pair(mesh_hash(ns), mesh_hash(name)));
+	struct workload *best = NULL;
+
+	for (int i = 0; i < run.n; i++) {
+		struct workload *w = run.values[i];
+
+		if (str_is(ns, w->ns) && str_is(name, w->name))
+			best = workload_better(best, w);
+	}
+	return best;
+}
+
+static bool workload_is_at(const struct workload *w, struct str network, const struct ip *ip)
+{
+	for (int i = 0; i < w->n_ips; i++)
+		if (ip_eq(&w->ips[i], ip))
+			return str_is(network, w->network);
+	return false;
+}
+
+struct workload *mesh_workload_by_ip(const struct mesh *m, struct str network, const struct ip *ip)
+{
+	struct pmap_run run = pmap_find(&m->workloads_at, mesh_hash_cidr(mesh_hash(network), ip, 128));
+	struct workload *best = NULL;
+
+	for (int i = 0; i < run.n; i++)
+		if (workload_is_at(run.values[i], network, ip))
+			best = workload_better(best, run.values[i]);
+	return best;
+}
+
+/* --- services --- */
+struct service *mesh_service(const struct mesh *m, struct str key)
+{
+	struct pmap_run run = pmap_find(&m->services, mesh_hash(key));
+
+	for (int i = 0; i < run.n; i++) {
+		struct service *s = run.values[i];
+
+		if (str_is(key, s->key))
+			return s;
+	}
+	return NULL;
+}
+
+static struct service *service_better(struct service *a, struct service *b, struct str ns)
+{
+	if (!a || !b)
+		return a ? a : b;
+	if (str_is(ns, a->ns) != str_is(ns, b->ns))
+		return str_is(ns, a->ns) ? a : b;
+	if (a->canonical != b->canonical)
+		return a->canonical ? a : b;
+	return strcmp(a->key, b->key) <= 0 ? a : b;
+}
+
+static bool service_seen_from(const struct service *s, struct str ns)
+{
+	return !s->hidden_outside_ns || str_is(ns, s->ns);
+}
+
+static bool service_is_at(const struct service *s, struct str network, const struct ip *ip, unsigned bits)
+{
+	for (int i = 0; i < s->n_vips; i++) {
+		const struct vip *v = &s->vips[i];
+
+		if (v->cidr.bits == bits && ip_eq(&v->cidr.ip, ip) && str_is(network, v->network))
+			return true;
+	}
+	return false;
+}
+
+/* The best of the services that have exactly this block as a VIP. */
+static struct service *service_of_cidr(const struct mesh *m, struct str network, const struct ip *ip, unsigned bits,
+				       struct str client_ns)
+{
+	struct pmap_run run = pmap_find(&m->services_at, mesh_hash_cidr(mesh_hash(network), ip, bits));
+	struct service *best = NULL;
+
+	for (int i = 0; i < run.n; i++) {
+		struct service *s = run.values[i];
+
+		if (service_seen_from(s, client_ns) && service_is_at(s, network, ip, bits))
+			best = service_better(best, s, client_ns);
+	}
+	return best;
+}
+
+struct service *mesh_service_by_vip(const struct mesh *m, struct str network, const struct ip *ip, struct str client_ns)
+{
+	int least = ip_is_v4(ip) ? 96 : 0;       /* ::/0 is for IPv6 only */
+	struct ip masked = *ip;
+	struct service *best = NULL, *s;
+
+	for (int bits = 128; bits >= least; bits--) {
+		if (bits < 128)
+			masked.b[bits / 8] &= (uint8_t)~(0x80u >> bits % 8);
+		s = m->n_vips[bits] ? service_of_cidr(m, network, &masked, (unsigned)bits, client_ns) : NULL;
+		if (!s)
+			continue;
+		if (bits == 128 || str_is(client_ns, s->ns))
+			return s;
+		best = best ? best : s;
+	}
+	return best;
+}
+
+struct service *mesh_service_by_host(const struct mesh *m, struct str hostname, struct str ns)
+{
+	struct pmap_run run = pmap_find(&m->services_called, mesh_hash(hostname));
+	struct service *best = NULL;
+
+	for (int i = 0; i < run.n; i++) {
+		struct service *s = run.values[i];
+
+		if (str_is(hostname, s->hostname) && service_seen_from(s, ns))
+			best = service_better(best, s, ns);
+	}
+	return best;
+}
+
+/* --- policies --- */
+struct policy *mesh_policy(const struct mesh *m, struct str key)
+{
+	struct pmap_run run = pmap_find(&m->policies, mesh_hash(key));
+
+	for (int i = 0; i < run.n; i++) {
+		struct policy *p = run.values[i];
+
+		if (str_is(key, p->key))
+			return p;
+	}
+	return NULL;
+}
+
+struct peer_authn *mesh_peer_authn(const struct mesh *m, struct str key)
+{
+	struct pmap_run run = pmap_find(&m->peer_authns, mesh_hash(key));
+
+	for (int i = 0; i < run.n; i++) {
+		struct peer_authn *p = run.values[i];
+
+		if (str_is(key, p->key))
+			return p;
+	}
+	return NULL;
+}
+
+void mesh_each_policy_in(const struct mesh *m, struct str ns, bool (*fn)(struct policy *p, void *arg), void *arg)
+{
+	struct pmap_run run = pmap_find(&m->policies_in, mesh_hash(ns));
+
+	for (int i = 0; i < run.n; i++) {
+		struct policy *p = run.values[i];
+
+		if (str_is(ns, p->ns) && !fn(p, arg))
+			return;
+	}
+}
+
+void mesh_each_peer_authn_in(const struct mesh *m, struct str ns, bool (*fn)(struct peer_authn *p, void *arg), void *arg)
+{
+	struct pmap_run run = pmap_find(&m->peer_authns_in, mesh_hash(ns));
+
+	for (int i = 0; i < run.n; i++) {
+		struct peer_authn *p = run.values[i];
+
+		if (str_is(ns, p->ns) && !fn(p, arg))
+			return;
+	}
+}
+
+/* --- all of a kind --- */
+#define EACH(noun, map) \
+	struct each_##noun { bool (*fn)(struct noun *o, void *arg); void *arg; }; \
+	static bool call_##noun(void *value, void *arg) \
+	{ \
+		struct each_##noun *e = arg; \
+		return e->fn(value, e->arg); \
+	} \
+	void mesh_each_##noun(const struct mesh *m, bool (*fn)(struct noun *o, void *arg), void *arg) \
+	{ \
+		struct each_##noun e = { fn, arg }; \
+		pmap_each(&m->map, call_##noun, &e); \
+	}
+
+EACH(workload, workloads)
+EACH(service, services)
+EACH(policy, policies)
+EACH(peer_authn, peer_authns)
+
+size_t mesh_count(const struct mesh *m, size_t *services, size_t *policies)
+{
+	if (services)
+		*services = m->services.len;
+	if (policies)
+		*policies = m->policies.len;
+	return m->workloads.len;
+}

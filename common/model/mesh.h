@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mesh: every object that the sources know, as one immutable snapshot with indexes. Snapshots share structure
+ * (persistent maps): a change copies only its path. One writer, the control thread, edits and publishes; readers look
+ * at mesh_current() within a loop turn (base/epoch.h) and take references on objects that they keep. */
+#ifndef MODEL_MESH_H
+#define MODEL_MESH_H
+
+#include "model/object.h"
+
+struct mesh_settings {
+	const char *trust_domain;            /* "cluster.local" */
+	const char *const *aliases;          /* trustDomainAliases */
+	int n_aliases;
+	const char *root_ns;                 /* "istio-system" */
+	const char *cluster_domain;          /* "cluster.local" */
+	const char *network, *cluster;       /* own; "" and "Kubernetes" */
+	unsigned connect_timeout_ms;
+	bool strict;                         /* MESHD_ENFORCEMENT=strict: policies keep to their words */
+};
+
+struct mesh;
+struct mesh_edit;
+struct plan;
+
+/* --- writer --- */
+struct mesh_edit *mesh_edit_begin(void);             /* on top of the published mesh */
+void mesh_edit_settings(struct mesh_edit *e, const struct mesh_settings *s);   /* copied */
+/* put takes over the caller's reference and replaces what has the same key; del ignores what is not there. A service keeps
+ * the workload objects that it was made with: who replaces or deletes a workload puts its services again, too. */
+void mesh_put_workload(struct mesh_edit *e, struct workload *w);
+void mesh_del_workload(struct mesh_edit *e, struct str uid);
+void mesh_put_service(struct mesh_edit *e, struct service *s);
+void mesh_del_service(struct mesh_edit *e, struct str key);
+void mesh_put_policy(struct mesh_edit *e, struct policy *p);
+void mesh_del_policy(struct mesh_edit *e, struct str key);
+void mesh_put_peer_authn(struct mesh_edit *e, struct peer_authn *p);
+void mesh_del_peer_authn(struct mesh_edit *e, struct str key);
+/* Publishes as the next generation and retires the old snapshot by epoch. */
+void mesh_edit_publish(struct mesh_edit *e);
+void mesh_edit_abandon(struct mesh_edit *e);
+
+/* --- readers --- */
+const struct mesh *mesh_current(void);               /* never NULL: an empty mesh before the first publish */
+uint64_t mesh_generation(const struct mesh *m);
+const struct mesh_settings *mesh_settings(const struct mesh *m);
+struct workload *mesh_workload(const struct mesh *m, struct str uid);
+struct workload *mesh_workload_named(const struct mesh *m, struct str ns, struct str name);
+/* Several workloads on one address: a Pod before others, then HBONE before none, then the smallest uid. */
+struct workload *mesh_workload_by_ip(const struct mesh *m, struct str network, const struct ip *ip);
+struct service *mesh_service(const struct mesh *m, struct str key);
+/* Exact VIP first, then CIDR VIPs: the client's namespace, the longest prefix, canonical, the first by key. Hidden services
+ * are skipped; IPv6 blocks never hold IPv4 addresses. */
+struct service *mesh_service_by_vip(const struct mesh *m, struct str network, const struct ip *ip, struct str client_ns);
+/* By hostname: hidden skipped; the namespace `ns`, then canonical, then the first by key. */
+struct service *mesh_service_by_host(const struct mesh *m, struct str hostname, struct str ns);
+struct policy *mesh_policy(const struct mesh *m, struct str key);
+struct peer_authn *mesh_peer_authn(const struct mesh *m, struct str key);
+
+/* In no particular order; stops when fn returns false. */
+void mesh_each_workload(const struct mesh *m, bool (*fn)(struct workload *w, void *arg), void *arg);
+void mesh_each_service(const struct mesh *m, bool (*fn)(struct service *s, void *arg), void *arg);
+void mesh_each_policy(const struct mesh *m, bool (*fn)(struct policy *p, void *arg), void *arg);
+void mesh_each_policy_in(const struct mesh *m, struct str ns, bool (*fn)(struct policy *p, void *arg), void *arg);
+void mesh_each_peer_authn(const struct mesh *m, bool (*fn)(struct peer_authn *p, void *arg), void *arg);
+void mesh_each_peer_authn_in(const struct mesh *m, struct str ns, bool (*fn)(struct peer_authn *p, void *arg), void *arg);
+size_t mesh_count(const struct mesh *m, size_t *services, size_t *policies);   /* returns workloads; NULL is allowed */
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The indexes of a mesh. The maps by key hold the references; the others borrow. */
+#ifndef MODEL_MESH_INT_H
+#define MODEL_MESH_INT_H
+
+#include "base/pmap.h"
+#include "model/mesh.h"
+
+struct settings_block {
+	struct mesh_settings s;      /* first: the block begins with what readers see */
+	int refs;                    /* of the writer */
+};
+
+struct mesh {
+	uint64_t generation;
+	struct settings_block *settings;     /* shared; NULL: the defaults */
+	struct pmap workloads;               /* by uid */
+	struct pmap workloads_named;         /* by namespace and name */
+	struct pmap workloads_at;            /* by network and address: one entry per address */
+	struct pmap services;                /* by key */
+	struct pmap services_at;             /* by network and CIDR: one entry per VIP */
+	struct pmap services_called;         /* by hostname */
+	struct pmap policies;                /* by key */
+	struct pmap policies_in;             /* by namespace */
+	struct pmap peer_authns;             /* by key */
+	struct pmap peer_authns_in;          /* by namespace */
+	uint32_t n_vips[129];                /* VIPs with that many bits: a look-up tries only lengths that exist */
+};
+
+extern _Atomic(const struct mesh *) mesh_published;
+
+static inline uint64_t mesh_hash(struct str s)
+{
+	return hash_bytes(s.p, s.n);
+}
+
+static inline uint64_t mesh_hash_pair(uint64_t a, uint64_t b)
+{
+	uint64_t pair[2] = { a, b };
+
+	return hash_bytes(pair, sizeof(pair));
+}
+
+static inline uint64_t mesh_hash_cidr(uint64_t network, const struct ip *ip, unsigned bits)
+{
+	return mesh_hash_pair(network + bits, hash_bytes(ip->b, sizeof(ip->b)));
+}
+
+#endif

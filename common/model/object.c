@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/object.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "model/pack.h"
+
+static bool last_ref(atomic_uint *refs)
+{
+	return atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) == 1;
+}
+
+static int label_cmp(const void *a, const void *b)
+{
+	return strcmp(((const struct label *)a)->key, ((const struct label *)b)->key);
+}
+
+static const struct label *pack_labels(struct pack *p, const struct label *from, int n)
+{
+	struct label *to = pack_array(p, n, sizeof(*to));
+
+	for (int i = 0; i < n; i++) {
+		const char *key = pack_str(p, from[i].key), *value = pack_str(p, from[i].value);
+
+		if (to)
+			to[i] = (struct label){ key, value };
+	}
+	if (to)
+		qsort(to, (size_t)n, sizeof(*to), label_cmp);
+	return to;
+}
+
+/* The long strings come first: others are their endings (the name ends the uid, the service account the identity). */
+static struct workload *workload_pack(struct pack *p, const struct workload *from)
+{
+	struct workload *w = pack_array(p, 1, sizeof(*w)), c = *from;
+
+	c.uid = pack_str(p, from->uid);
+	c.identity = pack_str(p, from->identity);
+	c.hostname = pack_str(p, from->hostname);
+	c.name = pack_str(p, from->name);
+	c.ns = pack_str(p, from->ns);
+	c.service_account = pack_str(p, from->service_account);
+	c.trust_domain = pack_str(p, from->trust_domain);
+	c.network = pack_str(p, from->network);
+	c.cluster = pack_str(p, from->cluster);
+	c.node = pack_str(p, from->node);
+	c.workload_name = pack_str(p, from->workload_name);
+	c.canonical_name = pack_str(p, from->canonical_name);
+	c.canonical_revision = pack_str(p, from->canonical_revision);
+	c.workload_type = pack_str(p, from->workload_type);
+	c.locality.region = pack_str(p, from->locality.region);
+	c.locality.zone = pack_str(p, from->locality.zone);
+	c.locality.subzone = pack_str(p, from->locality.subzone);
+	c.ips = pack_copy(p, from->ips, from->n_ips, sizeof(*from->ips));
+	c.labels = pack_labels(p, from->labels, from->n_labels);
+	c.policies = pack_strs(p, from->policies, from->n_policies);
+	atomic_init(&c.refs, 1);
+	if (w)
+		*w = c;
+	return w;
+}
+
+struct workload *workload_new(const struct workload *from)
+{
+	struct pack p = { 0 };
+	struct workload *w;
+
+	workload_pack(&p, from);
+	pack_start(&p);
+	w = workload_pack(&p, from);
+	pack_done(&p);
+	return w;
+}
+
+struct workload *workload_ref(struct workload *w)
+{
+	atomic_fetch_add_explicit(&w->refs, 1, memory_order_relaxed);
+	return w;
+}
+
+void workload_unref(struct workload *w)
+{
+	if (w && last_ref(&w->refs))
+		free(w);
+}
+
+static const struct service_port *pack_ports(struct pack *p, const struct service_port *from, int n)
+{
+	struct service_port *to = pack_array(p, n, sizeof(*to));
+
+	for (int i = 0; i < n; i++) {
+		struct service_port c = from[i];
+
+		c.name = pack_str(p, from[i].name);
+		c.protocol = pack_str(p, from[i].protocol);
+		if (to)
+			to[i] = c;
+	}
+	return to;
+}
+
+static const struct vip *pack_vips(struct pack *p, const struct vip *from, int n)
+{
+	struct vip *to = pack_array(p, n, sizeof(*to));
+
+	for (int i = 0; i < n; i++) {
+		struct vip c = { pack_str(p, from[i].network), from[i].cidr };
+
+		if (to)
+			to[i] = c;
+	}
+	return to;
+}
+
+static const struct endpoint *pack_endpoints(struct pack *p, const struct endpoint *from, int n, uint32_t *ret_max_weight)
+{
+	struct endpoint *to = pack_array(p, n, sizeof(*to));
+
+	*ret_max_weight = 1;
+	for (int i = 0; i < n; i++) {
+		struct endpoint c = from[i];
+
+		c.ports = pack_ports(p, from[i].ports, from[i].n_ports);
+		if (c.workload->weight > *ret_max_weight)
+			*ret_max_weight = c.workload->weight;
+		if (to) {
+			to[i] = c;
+			workload_ref(c.workload);
+		}
+	}
+	return to;
+}
+
+static struct service *service_pack(struct pack *p, const struct service *from)
+{
+	struct service *s = pack_array(p, 1, sizeof(*s)), c = *from;
+
+	c.key = pack_str(p, from->key);
+	c.name = pack_str(p, from->name);
+	c.ns = pack_str(p, from->ns);
+	c.hostname = pack_str(p, from->hostname);
+	c.vips = pack_vips(p, from->vips, from->n_vips);
+	c.ports = pack_ports(p, from->ports, from->n_ports);
+	c.sans = pack_strs(p, from->sans, from->n_sans);
+	c.endpoints = pack_endpoints(p, from->endpoints, from->n_endpoints, &c.max_weight);
+	atomic_init(&c.refs, 1);
+	if (s)
+		*s = c;
+	return s;
+}
+
+struct service *service_new(const struct service *from)
+{
+	struct pack p = { 0 };
+	struct service *s;
+
+	service_pack(&p, from);
+	pack_start(&p);
+	s = service_pack(&p, from);
+	pack_done(&p);
+	return s;
+}
+
+struct service *service_ref(struct service *s)
+{
+	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+	return s;
+}
+
+void service_unref(struct service *s)
+{
+	if (!s || !last_ref(&s->refs))
+		return;
+	for (int i = 0; i < s->n_endpoints; i++)
+		workload_unref(s->endpoints[i].workload);
+	free(s);
+}
+
+static const struct match *pack_texts(struct pack *p, const struct match *from, int n)
+{
+	struct match *to = pack_array(p, n, sizeof(*to));
+
+	for (int i = 0; i < n; i++) {
+		struct match c = { from[i].kind, pack_str(p, from[i].text) };
+
+		if (to)
+			to[i] = c;
+	}
+	return to;
+}
+
+static const struct ns_sa *pack_accounts(struct pack *p, const struct ns_sa *from, int n)
+{
+	struct ns_sa *to = pack_array(p, n, sizeof(*to));
+
+	for (int i = 0; i < n; i++) {
+		const char *ns = pack_str(p, from[i].ns), *sa = pack_str(p, from[i].sa);
+
+		if (to)
+			to[i] = (struct ns_sa){ ns, sa };
+	}
+	return to;
+}
+
+static const struct policy_match *pack_matches(struct pack *p, const struct policy_match *from, int n)
+{
+	struct policy_match *to = pack_array(p, n, sizeof(*to));
+
+	for (int i = 0; i < n; i++) {
+		const struct policy_match *f = &from[i];
+		struct policy_match c = *f;
+
+		for (int j = 0; j < 2; j++) {
+			c.namespaces[j] = pack_texts(p, f->namespaces[j], f->n_namespaces[j]);
+			c.principals[j] = pack_texts(p, f->principals[j], f->n_principals[j]);
+			c.service_accounts[j] = pack_accounts(p, f->service_accounts[j], f->n_service_accounts[j]);
+			c.source_ips[j] = pack_copy(p, f->source_ips[j], f->n_source_ips[j], sizeof(struct cidr));
+			c.dest_ips[j] = pack_copy(p, f->dest_ips[j], f->n_dest_ips[j], sizeof(struct cidr));
+			c.dest_ports[j] = pack_copy(p, f->dest_ports[j], f->n_dest_ports[j], sizeof(uint16_t));
+		}
+		if (to)
+			to[i] = c;
+	}
+	return to;
+}
+
+static const struct policy_clause *pack_clauses(struct pack *p, const struct policy_clause *from, int n)
+{
+	struct policy_clause *to = pack_array(p, n, sizeof(*to));
+
+	for (int i = 0; i < n; i++) {
+		struct policy_clause c = { pack_matches(p, from[i].matches, from[i].n_matches), from[i].n_matches };
+
+		if (to)
+			to[i] = c;
+	}
+	return to;
+}
+
+static const struct policy_rule *pack_rules(struct pack *p, const struct policy_rule *from, int n)
+{
+	struct policy_rule *to = pack_array(p, n, sizeof(*to));
+
+	for (int i = 0; i < n; i++) {
+		struct policy_rule c = { pack_clauses(p, from[i].clauses, from[i].n_clauses), from[i].n_clauses };
+
+		if (to)
+			to[i] = c;
+	}
+	return to;
+}
+
+static struct policy *policy_pack(struct pack *p, const struct policy *from)
+{
+	struct policy *y = pack_array(p, 1, sizeof(*y)), c = *from;
+
+	c.key = pack_str(p, from->key);
+	c.ns = pack_str(p, from->ns);
+	c.name = pack_str(p, from->name);
+	c.where = pack_str(p, from->where);
+	c.problem = pack_str(p, from->problem);
+	c.selector = pack_labels(p, from->selector, from->n_selector);
+	c.rules = pack_rules(p, from->rules, from->n_rules);
+	c.compiled = NULL;
+	c.compiled_free = NULL;
+	atomic_init(&c.refs, 1);
+	if (y)
+		*y = c;
+	return y;
+}
+
+struct policy *policy_new(const struct policy *from)
+{
+	struct pack p = { 0 };
+	struct policy *y;
+
+	policy_pack(&p, from);
+	pack_start(&p);
+	y = policy_pack(&p, from);
+	pack_done(&p);
+	return y;
+}
+
+struct policy *policy_ref(struct policy *p)
+{
+	atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+	return p;
+}
+
+void policy_unref(struct policy *p)
+{
+	if (!p || !last_ref(&p->refs))
+		return;
+	if (p->compiled_free)
+		p->compiled_free(p->compiled);
+	free(p);
+}
+
+static struct peer_authn *peer_authn_pack(struct pack *p, const struct peer_authn *from, const char *refusal)
+{
+	struct peer_authn *a = pack_array(p, 1, sizeof(*a)), c = *from;
+
+	c.refusal = pack_str(p, refusal);
+	c.key = pack_str(p, from->key);
+	c.ns = pack_str(p, from->ns);
+	c.name = pack_str(p, from->name);
+	c.where = pack_str(p, from->where);
+	c.problem = pack_str(p, from->problem);
+	c.selector = pack_labels(p, from->selector, from->n_selector);
+	c.ports = pack_copy(p, from->ports, from->n_ports, sizeof(*from->ports));
+	atomic_init(&c.refs, 1);
+	if (a)
+		*a = c;
+	return a;
+}
+
+struct peer_authn *peer_authn_new(const struct peer_authn *from)
+{
+	char *refusal = xasprintf(from->broken ? "PeerAuthentication %s could not be loaded" :
+				  "mTLS is required (PeerAuthentication %s)", from->key);
+	struct pack p = { 0 };
+	struct peer_authn *a;
+
+	peer_authn_pack(&p, from, refusal);
+	pack_start(&p);
+	a = peer_authn_pack(&p, from, refusal);
+	pack_done(&p);
+	free(refusal);
+	return a;
+}
+
+struct peer_authn *peer_authn_ref(struct peer_authn *p)
+{
+	atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+	return p;
+}
+
+void peer_authn_unref(struct peer_authn *p)
+{
+	if (p && last_ref(&p->refs))
+		free(p);
+}
+
+bool labels_match(const struct label *selector, int n_selector, const struct label *labels, int n_labels)
+{
+	for (int i = 0; i < n_selector; i++) {
+		const struct label *l = n_labels ? bsearch(&selector[i], labels, (size_t)n_labels, sizeof(*l), label_cmp) : NULL;
+
+		if (!l || strcmp(l->value, selector[i].value) != 0)
+			return false;
+	}
+	return true;
+}

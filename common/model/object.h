@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the mesh consists of: workloads, services, policies. Objects are immutable once they are in a mesh, refcounted,
+ * and may be held by any thread. All strings are owned by the object ("" when absent, never NULL). */
+#ifndef MODEL_OBJECT_H
+#define MODEL_OBJECT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/str.h"
+
+struct label {
+	const char *key, *value;
+};
+
+struct locality {
+	const char *region, *zone, *subzone;
+};
+
+enum tunnel_protocol { TUNNEL_NONE, TUNNEL_HBONE };   /* WDS TunnelProtocol */
+
+struct workload {
+	atomic_uint refs;
+	const char *uid;             /* "CLUSTER//Pod/NS/NAME" or "CLUSTER/networking.istio.io/WorkloadEntry/NS/NAME": unique */
+	const char *name, *ns, *service_account, *trust_domain;
+	const char *identity;        /* spiffe://td/ns/x/sa/y */
+	const char *network, *cluster, *node, *hostname;
+	const char *canonical_name, *canonical_revision, *workload_name, *workload_type;   /* type: pod, deployment, … */
+	struct locality locality;
+	const struct ip *ips;
+	int n_ips;
+	enum tunnel_protocol tunnel;
+	bool proxy_protocol;         /* the application wants PROXY v2 */
+	uint16_t app_tunnel_port;    /* 0: none */
+	bool healthy;
+	uint32_t weight;             /* capacity; 0 counts as 1 */
+	const struct label *labels;  /* workload_new sorts them by key */
+	int n_labels;
+	const char *const *policies; /* selector policies by "ns/name" that the source has bound (WDS) */
+	int n_policies;
+};
+
+struct service_port {
+	uint16_t port, target;       /* target 0: as port */
+	const char *name, *protocol;
+};
+
+struct vip {
+	const char *network;
+	struct cidr cidr;            /* a single address has 128 bits */
+};
+
+struct endpoint {
+	struct workload *workload;   /* reference held */
+	const struct service_port *ports;   /* overrides of the service's targets; port = service port */
+	int n_ports;
+};
+
+enum lb_mode { LB_STANDARD, LB_STRICT, LB_FAILOVER, LB_PASSTHROUGH };
+enum lb_scope { LB_NETWORK, LB_REGION, LB_ZONE, LB_SUBZONE, LB_NODE, LB_CLUSTER };
+
+struct service {
+	atomic_uint refs;
+	const char *key;             /* "ns/hostname": unique */
+	const char *name, *ns, *hostname;
+	const struct vip *vips;
+	int n_vips;
+	const struct service_port *ports;
+	int n_ports;
+	const char *const *sans;     /* SPIFFE IDs beyond the endpoints' own */
+	int n_sans;
+	const struct endpoint *endpoints;
+	int n_endpoints;
+	uint32_t max_weight;         /* of the endpoints' workloads; service_new finds it */
+	enum lb_mode lb_mode;
+	enum lb_scope scopes[6];
+	int n_scopes;
+	bool allow_unhealthy;        /* healthPolicy AllowAll */
+	bool canonical;
+	bool hidden_outside_ns;      /* visibility NAMESPACE */
+};
+
+enum policy_scope { POLICY_GLOBAL, POLICY_NAMESPACE, POLICY_SELECTOR };
+enum policy_action { POLICY_ALLOW, POLICY_DENY };
+
+enum match_kind { MATCH_EXACT, MATCH_PREFIX, MATCH_SUFFIX, MATCH_PRESENCE };
+struct match {
+	enum match_kind kind;
+	const char *text;
+};
+
+struct ns_sa {
+	const char *ns, *sa;
+};
+
+/* What one clause demands; an empty list demands nothing. Values in a list are ORed, lists are ANDed; n_ lists: none may match.
+ * As WDS istio.security.Match; each member i of positive/negative pairs shares its meaning. */
+struct policy_match {
+	const struct match *namespaces[2], *principals[2];     /* [0] must match, [1] must not */
+	int n_namespaces[2], n_principals[2];
+	const struct ns_sa *service_accounts[2];
+	int n_service_accounts[2];
+	const struct cidr *source_ips[2], *dest_ips[2];
+	int n_source_ips[2], n_dest_ips[2];
+	const uint16_t *dest_ports[2];
+	int n_dest_ports[2];
+};
+
+/* rules OR; clauses AND; matches OR (Istio's from/to/when become clauses). No rules: never matches. A rule without
+ * clauses matches all; a clause without matches matches; a match with nothing set never does. */
+struct policy_clause { const struct policy_match *matches; int n_matches; };
+struct policy_rule   { const struct policy_clause *clauses; int n_clauses; };
+
+struct policy {
+	atomic_uint refs;
+	const char *key;             /* "ns/name": unique together with the kind that made it */
+	const char *ns, *name;
+	const char *where;           /* "file:line" or "" */
+	enum policy_scope scope;
+	enum policy_action action;
+	bool dry_run;
+	bool broken;                 /* could not be loaded: its scope refuses everything; `problem` says why */
+	const char *problem;
+	const struct label *selector;
+	int n_selector;
+	const struct policy_rule *rules;
+	int n_rules;
+	void *compiled;              /* owned; the policy room's, freed by compiled_free */
+	void (*compiled_free)(void *compiled);
+};
+
+enum mtls_mode { MTLS_UNSET, MTLS_DISABLE, MTLS_PERMISSIVE, MTLS_STRICT };
+struct mtls_port { uint16_t port; enum mtls_mode mode; };
+
+struct peer_authn {
+	atomic_uint refs;
+	const char *key, *ns, *name, *where;
+	int64_t created;             /* metadata.creationTimestamp, Unix seconds; INT64_MAX when absent: "oldest" then is by name */
+	bool broken;
+	const char *problem;
+	const struct label *selector;
+	int n_selector;
+	bool has_selector;
+	enum mtls_mode mode;
+	const struct mtls_port *ports;
+	int n_ports;
+	const char *refusal;         /* what a connection is told that it refuses; peer_authn_new writes it */
+};
+
+/* *_new: copy everything that the template points to into one block (endpoints take references; NULL strings become "";
+ * refs and compiled of the template are not read). refs is 1.
+ * *_unref(NULL) is allowed. Any thread. */
+struct workload *workload_new(const struct workload *from);
+struct workload *workload_ref(struct workload *w);
+void workload_unref(struct workload *w);
+struct service *service_new(const struct service *from);
+struct service *service_ref(struct service *s);
+void service_unref(struct service *s);
+struct policy *policy_new(const struct policy *from);
+struct policy *policy_ref(struct policy *p);
+void policy_unref(struct policy *p);
+struct peer_authn *peer_authn_new(const struct peer_authn *from);
+struct peer_authn *peer_authn_ref(struct peer_authn *p);
+void peer_authn_unref(struct peer_authn *p);
+
+/* Every key of the selector is in the (sorted) labels with the same value; an empty selector selects all. */
+bool labels_match(const struct label *selector, int n_selector, const struct label *labels, int n_labels);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rules of one policy, compiled: what a clause demands becomes a list of checks over sets. */
+#ifndef POLICY_RULEBOOK_H
+#define POLICY_RULEBOOK_H
+
+#include "policy/authz.h"
+
+/* A connection, prepared for many rulebooks. */
+struct subject {
+	const struct authz_input *in;
+	struct str principal;        /* without scheme; empty: not authenticated */
+	struct str tail;             /* of the principal, after its trust domain and '/' */
+	struct str ns, account;      /* account: "NS/sa/SA", the end of the principal; empty when it is not of Istio's form */
+	uint64_t tail_hash, ns_hash, account_hash;
+	const struct mesh_settings *aliases;   /* not NULL: the trust domain is one of these, which all mean the same */
+};
+
+struct rulebook;
+
+/* NULL when memory is out. Borrows the texts of p. */
+struct rulebook *rulebook_new(const struct policy *p);
+void rulebook_free(void *b);
+/* The first rule that matches, or -1. */
+int rulebook_judge(const struct rulebook *b, const struct subject *s);
+
+/* Borrows all. */
+void subject_init(struct subject *s, const struct authz_input *in, const struct mesh_settings *settings);
+
+#endif
