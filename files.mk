@@ -91,7 +91,8 @@ libmeshd_a_SOURCES = \
 	src/options.c \
 	src/redirect_cmd.c \
 	src/run.c \
-	src/serve.c
+	src/serve.c \
+	src/settings.c
 
 HEADERS_ALL = \
 	common/admin/admin.h \
@@ -171,7 +172,9 @@ HEADERS_ALL = \
 	src/options.h \
 	src/redirect_cmd.h \
 	src/run.h \
+	src/settings.h \
 	src/version.h \
+	tests/unit/confdir_fixture.h \
 	tests/unit/pki.h \
 	tests/unit/shell.h \
 	tests/unit/suite.h
@@ -179,8 +182,11 @@ HEADERS_ALL = \
 UNIT_TESTS = \
 	tests/unit/test_addr \
 	tests/unit/test_admin \
+	tests/unit/test_authz \
 	tests/unit/test_baggage \
 	tests/unit/test_buf \
+	tests/unit/test_cidrset \
+	tests/unit/test_conf_authz \
 	tests/unit/test_epoch \
 	tests/unit/test_flow \
 	tests/unit/test_h1server \
@@ -199,7 +205,9 @@ UNIT_TESTS = \
 	tests/unit/test_run \
 	tests/unit/test_spiffe \
 	tests/unit/test_str \
-	tests/unit/test_tlsctx
+	tests/unit/test_tlsctx \
+	tests/unit/test_value \
+	tests/unit/test_yaml
 
 FUZZERS = \
 	tests/fuzz/fuzz_baggage \
@@ -210,9 +218,15 @@ tests_unit_test_addr_SOURCES = tests/unit/test_addr.c
 
 tests_unit_test_admin_SOURCES = tests/unit/test_admin.c
 
+tests_unit_test_authz_SOURCES = tests/unit/test_authz.c
+
 tests_unit_test_baggage_SOURCES = tests/unit/test_baggage.c
 
 tests_unit_test_buf_SOURCES = tests/unit/test_buf.c
+
+tests_unit_test_cidrset_SOURCES = tests/unit/test_cidrset.c
+
+tests_unit_test_conf_authz_SOURCES = tests/unit/test_conf_authz.c
 
 tests_unit_test_epoch_SOURCES = tests/unit/test_epoch.c
 
@@ -251,6 +265,10 @@ tests_unit_test_spiffe_SOURCES = tests/unit/test_spiffe.c
 tests_unit_test_str_SOURCES = tests/unit/test_str.c
 
 tests_unit_test_tlsctx_SOURCES = tests/unit/test_tlsctx.c
+
+tests_unit_test_value_SOURCES = tests/unit/test_value.c
+
+tests_unit_test_yaml_SOURCES = tests/unit/test_yaml.c
 
 tests_fuzz_fuzz_baggage_SOURCES = tests/fuzz/fuzz_baggage.c
 tests_fuzz_fuzz_baggage_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)

@@ -11,8 +11,8 @@
 #include "identity/localca.h"
 #include "modes/proxy.h"
 #include "source/analyze.h"
-#include "source/explain.h"
 #include "src/options.h"
+#include "src/settings.h"
 #include "src/version.h"
 
 #define CERT_TTL_S (24 * 3600)
@@ -80,25 +80,34 @@ int ca_command(int argc, char **argv)
 
 int analyze_command(int argc, char **argv)
 {
+	struct mesh_settings base;
+	struct buf out = { 0 };
+	struct err err;
+	int status;
+
 	if (argc != 2 || argv[1][0] == '-')
 		return usage("analyze");
-	return analyze_dir(argv[1], stdout);
+	if (settings_read(&base, &err) < 0)
+		return fail(&err);
+	status = analyze_dir(argv[1], &base, &out);
+	print(&out);
+	return status;
 }
 
 int explain_command(int argc, char **argv)
 {
 	struct buf out = { 0 };
-	struct err err;
+	int r;
 
 	if (argc == 2 && strcmp(argv[1], "--roff") == 0) {
-		explain_roff(&out);
+		fields_man(&out);
 		return print(&out);
 	}
 	if (argc != 2 || argv[1][0] == '-')
 		return usage("explain");
-	if (explain_field(argv[1], &out, &err) < 0)
-		return fail(&err);
-	return print(&out);
+	r = explain_field(argv[1], &out);
+	print(&out);
+	return r < 0;
 }
 
 /* ---- asking a running meshd ---- */

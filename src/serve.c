@@ -19,6 +19,7 @@
 #include "net/privs.h"
 #include "source/confdir.h"
 #include "src/options.h"
+#include "src/settings.h"
 #include "src/version.h"
 
 #define RELOAD_QUIET_MS  100
@@ -147,18 +148,11 @@ static void on_files(void *arg)
 
 static int load_first(struct serve *s, struct err *err)
 {
-	static struct mesh_settings base = {
-		.trust_domain = "cluster.local", .root_ns = "istio-system", .cluster_domain = "cluster.local", .network = "",
-		.cluster = "Kubernetes", .connect_timeout_ms = LIMIT_CONNECT_MS,
-	};
-	const char *stance = getenv("MESHD_ENFORCEMENT"), *network = getenv("NETWORK"), *cluster = getenv("CLUSTER_ID");
-	int r;
+	struct mesh_settings base;
+	int r = settings_read(&base, err);
 
-	if (stance && strcmp(stance, "istio") != 0 && strcmp(stance, "strict") != 0)
-		return err_set(err, -EINVAL, "MESHD_ENFORCEMENT: want istio or strict (closed comes with waypoints), got '%s'", stance);
-	base.strict = stance && strcmp(stance, "strict") == 0;
-	base.network = network ? network : base.network;
-	base.cluster = cluster ? cluster : base.cluster;
+	if (r < 0)
+		return r;
 	s->confdir = confdir_new(s->opt.config_dir, &base);
 	r = confdir_load(s->confdir, err);
 	if (r < 0)
@@ -231,7 +225,7 @@ static void each_finding(void *arg, void (*fn)(bool error, const char *text, voi
 	for (size_t i = 0; i < n; i++) {
 		struct buf text = { 0 };
 
-		finding_format(v[i], &text);
+		finding_format(v[i], false, &text);
 		buf_append(&text, "", 1);
 		fn(v[i]->level == FINDING_ERROR, (char *)buf_data(&text), fn_arg);
 		buf_done(&text);
@@ -304,20 +298,6 @@ static void catch_signals(struct serve *s)
 
 /* ---- start ---- */
 
-static bool env_true(const char *name)
-{
-	const char *v = getenv(name);
-
-	return v && (strcmp(v, "true") == 0 || strcmp(v, "1") == 0);
-}
-
-static bool env_false(const char *name)
-{
-	const char *v = getenv(name);
-
-	return v && (strcmp(v, "false") == 0 || strcmp(v, "0") == 0);
-}
-
 static unsigned cpu_limit(void)
 {
 	FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
@@ -381,7 +361,7 @@ static void defaults(struct options *o)
 	o->crl = o->crl ? o->crl : getenv("CRL_PATH");
 	o->log_level = o->log_level ? o->log_level : getenv("MESHD_LOG");
 	o->log_format = o->log_format ? o->log_format : getenv("LOG_FORMAT");
-	o->tls12 |= env_true("TLS12_ENABLED");
+	o->tls12 |= env_is_true("TLS12_ENABLED");
 	if (!o->drain_ms && grace && str_to_u64(str_c(grace), &s) && s < 86400)
 		o->drain_ms = (unsigned)(s > 10 ? s - 5 : s > 1 ? s - 1 : 1) * 1000;
 	o->drain_ms = o->drain_ms ? o->drain_ms : LIMIT_DRAIN_MS;
@@ -393,7 +373,7 @@ static int start_admin(struct serve *s, struct err *err)
 {
 	struct admin_conf conf = {
 		.control = s->loop, .mode = s->opt.mode, .version = MESHD_VERSION, .admin_port = (uint16_t)s->opt.admin_port,
-		.stats_port = PORT_STATS, .ready_port = PORT_READY, .ipv6 = !env_false("IPV6_ENABLED"), .unix_path = s->opt.admin_socket,
+		.stats_port = PORT_STATS, .ready_port = PORT_READY, .ipv6 = !env_is_false("IPV6_ENABLED"), .unix_path = s->opt.admin_socket,
 		.post_unix_only = s->opt.post_unix_only, .identity = s->identity,
 	};
 
@@ -404,10 +384,10 @@ static int start_proxy(struct serve *s, struct err *err)
 {
 	struct proxy_conf conf = {
 		.workloads = s->opt.workloads.v, .n_workloads = s->opt.workloads.n, .concurrency = (int)s->opt.concurrency,
-		.ipv6 = !env_false("IPV6_ENABLED"), .mark = net_can_mark(), .spoof = !env_false("ENABLE_ORIG_SRC") && net_can_spoof(),
+		.ipv6 = !env_is_false("IPV6_ENABLED"), .mark = net_can_mark(), .spoof = !env_is_false("ENABLE_ORIG_SRC") && net_can_spoof(),
 	};
 
-	if (env_true("ENABLE_ORIG_SRC") && !conf.spoof)
+	if (env_is_true("ENABLE_ORIG_SRC") && !conf.spoof)
 		return err_set(err, -EPERM, "ENABLE_ORIG_SRC=true, but preserving source addresses is not permitted: it needs CAP_NET_ADMIN");
 	if (!conf.mark)
 		log_warn(LOG_NET, "sockets cannot be marked (no CAP_NET_ADMIN): capture rules must exempt this process by its uid");

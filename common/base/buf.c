@@ -129,9 +129,19 @@ int buf_json_str(struct buf *b, struct str s)
 	int r = buf_append(b, "\"", 1);
 
 	for (size_t i = 0; i < s.n;) {
-		const uint8_t *p = (const uint8_t *)s.p + i;
-		size_t len = utf8_len(p, s.n - i);
+		size_t plain = 0;
 
+		const uint8_t *p = (const uint8_t *)s.p + i;
+		size_t len;
+
+		while (plain < s.n - i && p[plain] >= 0x20 && p[plain] < 0x7f && p[plain] != '"' && p[plain] != '\\')
+			plain++;
+		if (plain) {
+			r |= buf_append(b, p, plain);
+			i += plain;
+			continue;
+		}
+		len = utf8_len(p, s.n - i);
 		if (len == 0)
 			r |= buf_puts(b, "\\ufffd");
 		else if (*p == '"' || *p == '\\')

@@ -12,6 +12,8 @@
 
 #define QUEUE_BYTES (4u << 20)    /* lines that wait for a slow reader; beyond it they are dropped and counted */
 #define HEAD_BYTES  96
+#define LINE_BYTES  512
+#define BATCH_US    2000           /* lines of this long leave in one write */
 
 static const char *const level_names[] = { "off", "error", "warn", "info", "debug", "trace" };
 static const char *const scope_names[LOG_SCOPES] = {
@@ -56,6 +58,7 @@ static void put_time(struct buf *out)
 {
 	static _Thread_local time_t cached = -1;
 	static _Thread_local char text[32];
+	char us[8] = { '.', [7] = 'Z' };
 	struct timespec ts;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
@@ -66,7 +69,21 @@ static void put_time(struct buf *out)
 		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
 		cached = ts.tv_sec;
 	}
-	buf_printf(out, "%s.%06ldZ", text, ts.tv_nsec / 1000);
+	buf_puts(out, text);
+	for (int i = 6, v = (int)(ts.tv_nsec / 1000); i > 0; i--, v /= 10)
+		us[i] = (char)('0' + v % 10);
+	buf_append(out, us, sizeof(us));
+}
+
+static void put_number(struct buf *out, uint64_t v)
+{
+	char text[20];
+	size_t at = sizeof(text);
+
+	do
+		text[--at] = (char)('0' + v % 10);
+	while (v /= 10);
+	buf_append(out, text + at, sizeof(text) - at);
 }
 
 static void report_drops(struct buf *out)
@@ -88,6 +105,11 @@ static void *writer_main(void *arg)
 
 		if (!buf_len(&writer.queue)) {
 			pthread_cond_wait(&writer.wake, &writer.lock);
+			if (!writer.stop) {
+				pthread_mutex_unlock(&writer.lock);
+				usleep(BATCH_US);
+				pthread_mutex_lock(&writer.lock);
+			}
 			continue;
 		}
 		batch = writer.queue;
@@ -128,16 +150,20 @@ void log_stop(void)
 
 static void emit(struct buf *line)
 {
+	bool first;
+
 	if (!writer.running) {
 		write_all(writer.fd, buf_str(line));
 		buf_done(line);
 		return;
 	}
 	pthread_mutex_lock(&writer.lock);
+	first = !buf_len(&writer.queue);
 	if (buf_len(&writer.queue) + buf_len(line) > QUEUE_BYTES || buf_append(&writer.queue, buf_data(line), buf_len(line)) < 0)
 		atomic_fetch_add(&dropped, 1);
-	pthread_cond_signal(&writer.wake);
 	pthread_mutex_unlock(&writer.lock);
+	if (first)
+		pthread_cond_signal(&writer.wake);
 	buf_done(line);
 }
 
@@ -153,7 +179,7 @@ uint64_t log_dropped(void)
 
 static void put_head(struct buf *out, enum log_scope scope, enum log_level level, struct str msg)
 {
-	buf_reserve(out, HEAD_BYTES + msg.n);
+	buf_reserve(out, HEAD_BYTES + LINE_BYTES + msg.n);
 	if (writer.json) {
 		buf_printf(out, "{\"level\":\"%s\",\"time\":\"", level_names[level]);
 		put_time(out);
@@ -173,15 +199,11 @@ void log_fields(enum log_scope scope, enum log_level level, const char *msg, con
 		return;
 	put_head(&out, scope, level, str_c(msg));
 	for (int i = 0; i < n; i++) {
-		if (writer.json) {
-			buf_append(&out, ",", 1);
-			buf_json_str(&out, str_c(f[i].key));
-			buf_append(&out, ":", 1);
-		} else {
-			buf_printf(&out, "%s%s=", i ? " " : "", f[i].key);
-		}
+		buf_puts(&out, writer.json ? ",\"" : i ? " " : "");
+		buf_puts(&out, f[i].key);
+		buf_puts(&out, writer.json ? "\":" : "=");
 		if (!f[i].value.p)
-			buf_printf(&out, "%llu", (unsigned long long)f[i].number);
+			put_number(&out, f[i].number);
 		else if (f[i].bare && !writer.json)
 			buf_append(&out, f[i].value.p, f[i].value.n);
 		else

@@ -27,9 +27,10 @@ static void relay(struct pump *p, struct stage *from, struct stage *to, enum sta
 		break;
 	case STAGE_EOF:
 		*eof = true;
-		stage_shut(to);
 		if (p->down_eof && p->up_eof)
 			pump_finish(p, FAIL_NONE);
+		else
+			stage_shut(to);
 		break;
 	case STAGE_DRAINED:
 		stage_want(to, true);

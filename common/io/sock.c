@@ -112,7 +112,7 @@ static void finish_linger(struct sock *k)
 	ssize_t n;
 
 	do
-		n = recv(k->fd, drop, sizeof(drop), 0);
+		n = k->eof ? 0 : recv(k->fd, drop, sizeof(drop), 0);
 	while (n > 0);
 	sock_end(k, false);
 }
@@ -132,11 +132,11 @@ static void flush_out(struct sock *k)
 		}
 		buf_consume(&k->out, (size_t)n);
 	}
-	maybe_shut(k);
 	if (k->done && !buf_len(&k->out)) {
 		finish_linger(k);
 		return;
 	}
+	maybe_shut(k);
 	update_io(k);
 	stage_set_queued(&k->stage, buf_len(&k->out));
 }
@@ -257,7 +257,6 @@ static void sock_done(struct stage *s, enum fail why)
 	k->shut = true;
 	k->want_read = false;
 	if (!buf_len(&k->out)) {
-		maybe_shut(k);
 		finish_linger(k);
 		return;
 	}

@@ -109,8 +109,9 @@ static struct settings_block *settings_pack(struct pack *p, const struct mesh_se
 void mesh_edit_settings(struct mesh_edit *e, const struct mesh_settings *s)
 {
 	struct settings_block *b;
-	struct pack p = { 0 };
+	struct pack p;
 
+	pack_init(&p);
 	settings_pack(&p, s);
 	pack_start(&p);
 	b = settings_pack(&p, s);

@@ -64,9 +64,10 @@ static struct workload *workload_pack(struct pack *p, const struct workload *fro
 
 struct workload *workload_new(const struct workload *from)
 {
-	struct pack p = { 0 };
+	struct pack p;
 	struct workload *w;
 
+	pack_init(&p);
 	workload_pack(&p, from);
 	pack_start(&p);
 	w = workload_pack(&p, from);
@@ -153,9 +154,10 @@ static struct service *service_pack(struct pack *p, const struct service *from)
 
 struct service *service_new(const struct service *from)
 {
-	struct pack p = { 0 };
+	struct pack p;
 	struct service *s;
 
+	pack_init(&p);
 	service_pack(&p, from);
 	pack_start(&p);
 	s = service_pack(&p, from);
@@ -273,9 +275,10 @@ static struct policy *policy_pack(struct pack *p, const struct policy *from)
 
 struct policy *policy_new(const struct policy *from)
 {
-	struct pack p = { 0 };
+	struct pack p;
 	struct policy *y;
 
+	pack_init(&p);
 	policy_pack(&p, from);
 	pack_start(&p);
 	y = policy_pack(&p, from);
@@ -320,9 +323,10 @@ struct peer_authn *peer_authn_new(const struct peer_authn *from)
 {
 	char *refusal = xasprintf(from->broken ? "PeerAuthentication %s could not be loaded" :
 				  "mTLS is required (PeerAuthentication %s)", from->key);
-	struct pack p = { 0 };
+	struct pack p;
 	struct peer_authn *a;
 
+	pack_init(&p);
 	peer_authn_pack(&p, from, refusal);
 	pack_start(&p);
 	a = peer_authn_pack(&p, from, refusal);

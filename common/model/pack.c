@@ -8,14 +8,18 @@
 
 #define WINDOW 32     /* strings that a new one is compared with */
 
-struct pack_seen {
-	const char *s;
-	size_t n, offset;    /* from the first string; SIZE_MAX: "" */
-};
-
 static size_t round_up(size_t n)
 {
 	return (n + 7) & ~(size_t)7;
+}
+
+void pack_init(struct pack *p)
+{
+	p->block = NULL;
+	p->arrays = p->strings = 0;
+	p->seen = p->few;
+	p->n_seen = p->next = 0;
+	p->cap = (int)ARRAY_LEN(p->few);
 }
 
 void pack_start(struct pack *p)
@@ -28,8 +32,8 @@ void pack_start(struct pack *p)
 
 void pack_done(struct pack *p)
 {
-	free(p->seen);
-	*p = (struct pack){ 0 };
+	if (p->seen != p->few)
+		free(p->seen);
 }
 
 void *pack_array(struct pack *p, int n, size_t size)
@@ -40,16 +44,27 @@ void *pack_array(struct pack *p, int n, size_t size)
 	return at;
 }
 
+static void grow(struct pack *p)
+{
+	struct pack_seen *old = p->seen == p->few ? NULL : p->seen;
+
+	p->cap *= 2;
+	p->seen = xrealloc(old, (size_t)p->cap * sizeof(*p->seen));
+	if (!old)
+		memcpy(p->seen, p->few, sizeof(p->few));
+}
+
 static void measure(struct pack *p, const char *s)
 {
 	struct pack_seen new = { s ? s : "", s ? strlen(s) : 0, SIZE_MAX };
 
-	if ((p->n_seen & (p->n_seen - 1)) == 0)
-		p->seen = xrealloc(p->seen, (size_t)(p->n_seen ? p->n_seen * 2 : 1) * sizeof(new));
+	if (p->n_seen == p->cap)
+		grow(p);
 	for (int i = 0; i < p->n_seen && i < WINDOW && new.n && new.offset == SIZE_MAX; i++) {
 		struct pack_seen *old = &p->seen[i];
 
-		if (old->n >= new.n && memcmp(old->s + old->n - new.n, new.s, new.n) == 0)
+		if (old->n >= new.n && old->s[old->n - 1] == new.s[new.n - 1] &&
+		    memcmp(old->s + old->n - new.n, new.s, new.n) == 0)
 			new.offset = old->offset + old->n - new.n;
 	}
 	if (new.n && new.offset == SIZE_MAX) {

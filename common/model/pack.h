@@ -8,17 +8,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct pack_seen;
+struct pack_seen {
+	const char *s;
+	size_t n, offset;    /* from the first string; SIZE_MAX: "" */
+};
 
 struct pack {
 	char *block;                 /* owned until the fill is done; NULL while measuring */
 	size_t arrays, strings;      /* bytes of each: arrays come first */
-	struct pack_seen *seen;      /* every string, in the order of the calls */
-	int n_seen, next;
+	struct pack_seen *seen;      /* every string, in the order of the calls: few, or on the heap */
+	struct pack_seen few[40];
+	int n_seen, cap, next;
 };
 
+void pack_init(struct pack *p);
+
 void pack_start(struct pack *p);
-void pack_done(struct pack *p);      /* forgets what was measured; the block is the caller's */
+void pack_done(struct pack *p);      /* the block is the caller's */
 /* Zeroed, for any type. NULL while measuring, and when n is 0. */
 void *pack_array(struct pack *p, int n, size_t size);
 /* NULL is "". While measuring the result means nothing. */

@@ -11,7 +11,7 @@ static void write_findings(const struct confdir *c, struct buf *out)
 	const struct finding **v = confdir_findings(c, &n);
 
 	for (size_t i = 0; i < n; i++) {
-		finding_format(v[i], out);
+		finding_format(v[i], true, out);
 		buf_puts(out, "\n");
 	}
 	free(v);

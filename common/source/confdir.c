@@ -465,7 +465,7 @@ static void log_report(const struct report *r, int *left)
 		if (r->v[i].level == FINDING_INFO)
 			continue;
 		buf_consume(&b, buf_len(&b));
-		finding_format(&r->v[i], &b);
+		finding_format(&r->v[i], false, &b);
 		if (--*left == 0)
 			log_warn(LOG_SOURCE, "there are more findings: run `meshd analyze` on the directory");
 		else if (r->v[i].level == FINDING_ERROR)

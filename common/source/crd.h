@@ -43,7 +43,7 @@ struct crd_service_entry {
 /* security.istio.io */
 struct crd_source {
 	struct field_strings principals[2], request_principals[2], namespaces[2], service_accounts[2];
-	struct field_strings ip_blocks[2], remote_ip_blocks[2], trust_domains[2];   /* [1]: the not… field */
+	struct field_strings ip_blocks[2], remote_ip_blocks[2], trust_domains[2];   /* [1]: the not-field */
 };
 struct crd_from { struct crd_source *source; };
 struct crd_operation { struct field_strings hosts[2], ports[2], methods[2], paths[2]; };
@@ -139,7 +139,7 @@ extern const struct field_table crd_workload_entry_table, crd_service_entry_tabl
 	crd_peer_authn_table, crd_service_table, crd_pod_table, crd_pod_status_table, crd_namespace_table,
 	crd_mesh_table;
 
-/* A kind that is known and not loaded: VirtualService, Deployment … */
+/* A kind that is known and not loaded: VirtualService, Deployment and so on */
 struct crd_other {
 	const char *group, *kind;          /* kind "*": every kind of the group */
 	enum finding_level level;

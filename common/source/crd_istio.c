@@ -77,7 +77,7 @@ const struct field_table crd_workload_entry_table = {
 
 static const struct field service_port_rows[] = {
 	ROW("number", PORT, crd_service_port, number, "Port that clients use."),
-	ROW("protocol", STRING, crd_service_port, protocol, "HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP, TLS …; carried at L4 in ztunnel mode."),
+	ROW("protocol", STRING, crd_service_port, protocol, "HTTP, HTTPS, GRPC, HTTP2, TCP, TLS and others; all are carried at L4 in ztunnel mode."),
 	ROW("name", STRING, crd_service_port, name, "Name, which endpoints' ports refer to."),
 	ROW("targetPort", PORT, crd_service_port, target, "Port of the endpoints; the same number when absent."),
 	{ 0 },

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The field tables as text: for one field, and as the manual. */
 #include <errno.h>
-#include <strings.h>
 
 #include "source/analyze.h"
 #include "source/crd.h"
@@ -207,8 +206,8 @@ static const char head[] =
 	".PP\nThe directory is watched. A change is applied as a whole within a second. A file that cannot be read or parsed "
 	"holds it back: all stays as it was. An object that is wrong keeps its last good version; without one it is left out, "
 	"or, if it is an AuthorizationPolicy or PeerAuthentication, all connections to what it selects are refused. If two "
-	"files hold the same object, the first by path counts. Every fault is logged as\n"
-	".IR FILE:LINE :\n.IR level :\n.I kind namespace/name\n: field: what was wanted, what came. "
+	"files hold the same object, the first by path counts. Every fault is logged as "
+	"\\fIFILE\\fR:\\fILINE\\fR: \\fIkind namespace\\fR/\\fIname\\fR: \\fIfield\\fR: what was wanted, what came. "
 	"\\fBmeshd analyze\\fR \\fIDIR\\fR lists them without a running meshd, and \\fBmeshd explain\\fR \\fIFIELD\\fR prints what "
 	"stands here.\n"
 	".PP\nAge decides where two objects claim the same thing: metadata.creationTimestamp, then name, then namespace. "

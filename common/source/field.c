@@ -73,7 +73,7 @@ void field_info(struct field_walk *w, unsigned line, const char *path, const cha
 	va_end(ap);
 }
 
-/* "'text'", "a list" …: what came. */
+/* What came: "'text'", "a list". */
 static const char *got(const struct yaml_node *n, char text[80])
 {
 	size_t len = 0;
@@ -85,9 +85,9 @@ static const char *got(const struct yaml_node *n, char text[80])
 	if (yaml_is_null(n))
 		return "nothing";
 	text[len++] = '\'';
-	for (size_t i = 0; i < n->text.n && len < 72; i++)
+	for (size_t i = 0; i < n->text.n && len < 70; i++)
 		text[len++] = iscntrl((unsigned char)n->text.p[i]) ? '?' : n->text.p[i];
-	snprintf(text + len, 80 - len, n->text.n > len - 1 ? "…'" : "'");
+	snprintf(text + len, 80 - len, n->text.n > len - 1 ? "...'" : "'");
 	return text;
 }
 

@@ -97,12 +97,14 @@ const char *finding_level_name(enum finding_level level)
 	return names[level];
 }
 
-void finding_format(const struct finding *f, struct buf *out)
+void finding_format(const struct finding *f, bool with_level, struct buf *out)
 {
+	buf_puts(out, f->file);
 	if (f->line)
-		buf_printf(out, "%s:%u: %s: ", f->file, f->line, finding_level_name(f->level));
-	else
-		buf_printf(out, "%s: %s: ", f->file, finding_level_name(f->level));
+		buf_printf(out, ":%u", f->line);
+	buf_puts(out, ": ");
+	if (with_level)
+		buf_printf(out, "%s: ", finding_level_name(f->level));
 	if (*f->kind) {
 		buf_printf(out, "%s", f->kind);
 		if (*f->name)

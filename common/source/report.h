@@ -29,9 +29,9 @@ void report_add(struct report *r, const struct finding *at, const char *fmt, ...
 void report_done(struct report *r);
 size_t report_count(const struct report *r, enum finding_level level);   /* with those not kept */
 
-const char *finding_level_name(enum finding_level level);   /* "error" … */
-/* "file:line: error: kind ns/name: path: message (and 9 more)" without a newline. */
-void finding_format(const struct finding *f, struct buf *out);
+const char *finding_level_name(enum finding_level level);
+/* "file:line: kind ns/name: path: message (and 9 more)" without a newline; with the level after the line, if asked for. */
+void finding_format(const struct finding *f, bool with_level, struct buf *out);
 int finding_compare(const void *a, const void *b);   /* over struct finding *const: file, line, path, message */
 
 #endif

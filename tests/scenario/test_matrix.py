@@ -77,7 +77,7 @@ def test_unknown_identity_over_hbone():
             assert h.read(sid, 3) == b"boo"
             h.sock.close()
             r = shop.access(direction="inbound", src_identity="/sa/ghost")
-            assert r["src.workload"] == "ghost-1" and r["src.namespace"] == "attic", r
+            assert r["src.workload"] == "ghost" and r["src.namespace"] == "attic", r
         assert shop.metric("istio_tcp_connections_opened_total", source_canonical_service="ghost") == 2
 
 
