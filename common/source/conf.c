@@ -261,7 +261,7 @@ static bool convert(struct doc *d, const void *spec, struct conf_obj *o)
 static void make_broken(struct doc *d, const struct crd_selector *selector, struct conf_obj *o)
 {
 	const char *root_ns = d->l->settings->root_ns;
-	const struct finding *why = d->l->report->n ? &d->l->report->v[d->l->report->n - 1] : NULL;
+	const struct finding *why = NULL;
 	char where[512], problem[1024], name[300], key[700];
 	bool global = !d->ns_known || !strcmp(d->meta.ns, root_ns);
 
@@ -273,10 +273,12 @@ static void make_broken(struct doc *d, const struct crd_selector *selector, stru
 	snprintf(where, sizeof(where), "%s:%u", d->l->file, d->root->line);
 	snprintf(problem, sizeof(problem), "%s%s%s", why ? why->path : "", why && *why->path ? ": " : "",
 		 why ? why->message : "could not be read");
-	if (value_is_name(d->meta.name))
+	if (!d->ns_known)
+		d->meta.ns = root_ns;
+	if (d->ns_known && value_is_name(d->meta.name))
 		snprintf(name, sizeof(name), "%s", d->meta.name);
 	else
-		snprintf(name, sizeof(name), "unnamed-line-%u-of-%s", d->root->line, d->l->file);
+		snprintf(name, sizeof(name), "unknown-in-line-%u-of-%s", d->root->line, d->l->file);
 	snprintf(key, sizeof(key), "%s/%s", d->meta.ns, name);
 	if (d->kind == CONF_AUTHZ) {
 		struct policy p = { .key = key, .ns = d->meta.ns, .name = name, .where = where, .action = POLICY_DENY,
@@ -287,7 +289,7 @@ static void make_broken(struct doc *d, const struct crd_selector *selector, stru
 		p.n_selector = selector ? selector->labels.n : 0;
 		o->u.policy = policy_new(&p);
 	} else {
-		struct peer_authn p = { .key = key, .ns = global ? root_ns : d->meta.ns, .name = name, .where = where,
+		struct peer_authn p = { .key = key, .ns = d->meta.ns, .name = name, .where = where,
 					.created = d->meta.created, .broken = true, .problem = problem };
 
 		p.has_selector = selector != NULL;

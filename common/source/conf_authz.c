@@ -8,12 +8,14 @@
  *  - trustDomains is dropped and not counted as HTTP: beside another field the source becomes wider, alone it never matches;
  *  - principals are compared as written: no trust domain stands for another.
  * Under MESHD_ENFORCEMENT=strict policies keep to their words instead: trustDomains, source.trustDomain and
- * source.serviceAccount count, a DENY whose HTTP-only attributes were dropped denies all that the rest matches, and a full
- * principal of the mesh's trust domain (or cluster.local) holds for the aliases too. */
+ * source.serviceAccount count, and a DENY whose HTTP-only attributes were dropped denies all that the rest matches (that
+ * principals hold for aliases too is the policy room's). */
 #include <stdio.h>
 
 #include "source/conf.h"
 #include "source/value.h"
+
+#define EXTRA_MAX 4      /* sources of a rule with a demand that needs a clause of its own */
 
 struct conv {
 	struct conf_load *l;
@@ -102,35 +104,15 @@ static bool full_principal(struct str p, struct str *td, struct str *rest)
 static void principals(struct conv *c, const char *field, const struct field_strings *v, const struct match **ret, int *n)
 {
 	const struct mesh_settings *s = c->l->settings;
-	struct match *m = copy_of(c, (size_t)v->n * (size_t)(s->n_aliases + 1), sizeof(*m));
 	struct str td, rest;
-	int k = 0;
 
-	check_strings(c, field, v);
-	for (int i = 0; i < v->n; i++) {
-		bool own = full_principal(str_c(v->v[i]), &td, &rest) && is_own_domain(s, td);
-
-		if (!own || (!c->strict && str_is(td, s->trust_domain))) {
-			string_match(c, field, v->v[i], &m[k++]);
-			continue;
-		}
-		if (!c->strict) {
+	for (int i = 0; i < v->n && !c->strict; i++) {
+		if (full_principal(str_c(v->v[i]), &td, &rest) && is_own_domain(s, td) && !str_is(td, s->trust_domain))
 			field_warn(c->w, c->w->line, field,
 				   "'%.120s' stands for this mesh's trust domain with sidecars, but not in ztunnel mode: write '%s/%.*s'",
 				   v->v[i], s->trust_domain, STR_FMT(rest));
-			string_match(c, field, v->v[i], &m[k++]);
-			continue;
-		}
-		for (int a = -1; a < s->n_aliases; a++) {
-			const char *domain = a < 0 ? s->trust_domain : s->aliases[a];
-			char *text = arena_alloc(c->l->arena, strlen(domain) + rest.n + 2);
-
-			snprintf(text, strlen(domain) + rest.n + 2, "%s/%.*s", domain, STR_FMT(rest));
-			m[k++] = (struct match){ MATCH_EXACT, text };
-		}
 	}
-	*ret = m;
-	*n = k;
+	string_matches(c, field, v, ret, n);
 }
 
 static void cidrs(struct conv *c, const char *field, const struct field_strings *v, const struct cidr **ret, int *n)
@@ -178,73 +160,27 @@ static void accounts(struct conv *c, const char *field, const struct field_strin
 
 /* --- trust domains, under strict --- */
 
-/* The principals that lie in trust domain `td` (exact, abc* or *) and match p. False: cannot be said with one match. */
-static bool principal_in(struct conv *c, const struct match *td, const struct match *p, struct match *ret, bool *none)
+/* Every principal begins with its trust domain and a slash: appends what matches those in v to the list. */
+static void domains(struct conv *c, const char *field, const struct field_strings *v, const struct match **list, int *n)
 {
-	const char *prefix = td->text;
-	struct str head = str_c(p->text), rest;
+	struct match *to = copy_of(c, (size_t)(*n + v->n), sizeof(*to));
+	struct match m;
+	char *text;
 
-	*none = false;
-	*ret = *p;
-	if (td->kind == MATCH_PRESENCE)
-		return true;
-	if (td->kind == MATCH_SUFFIX || p->kind == MATCH_SUFFIX)
-		return false;
-	if (td->kind == MATCH_EXACT)
-		prefix = memcpy(arena_alloc(c->l->arena, strlen(td->text) + 2), td->text, strlen(td->text));
-	if (td->kind == MATCH_EXACT)
-		((char *)(uintptr_t)prefix)[strlen(td->text)] = '/';
-	(void)rest;
-	if (p->kind == MATCH_PRESENCE)
-		*ret = (struct match){ MATCH_PREFIX, prefix };
-	else if (str_starts(head, str_c(prefix)))
-		*ret = *p;
-	else if (p->kind == MATCH_PREFIX && str_starts(str_c(prefix), head))
-		*ret = (struct match){ MATCH_PREFIX, prefix };
-	else
-		*none = true;
-	return true;
-}
-
-static void strict_domains(struct conv *c, const struct crd_source *s, struct policy_match *m)
-{
-	static const struct match any = { MATCH_PRESENCE, "" };
-	const struct match *td[2], *old = m->n_principals[0] ? m->principals[0] : &any;
-	int n_td[2], n_old = m->n_principals[0] ? m->n_principals[0] : 1, n = 0;
-	struct match *to;
-	bool none;
-
-	for (int i = 0; i < 2; i++)
-		string_matches(c, i ? "notTrustDomains" : "trustDomains", &s->trust_domains[i], &td[i], &n_td[i]);
-	if (n_td[1]) {
-		to = copy_of(c, (size_t)(m->n_principals[1] + n_td[1]), sizeof(*to));
-		for (int i = 0; i < m->n_principals[1]; i++)
-			to[n++] = m->principals[1][i];
-		for (int i = 0; i < n_td[1]; i++) {
-			if (!principal_in(c, &td[1][i], &any, &to[n++], &none))
-				field_error(c->w, c->w->line, "notTrustDomains", "want no '*abc' under MESHD_ENFORCEMENT=strict");
+	for (int i = 0; i < *n; i++)
+		to[i] = (*list)[i];
+	for (int i = 0; i < v->n; i++) {
+		string_match(c, field, v->v[i], &m);
+		if (m.kind == MATCH_SUFFIX)
+			field_error(c->w, c->w->line, field, "want no '*abc' under MESHD_ENFORCEMENT=strict, got '%.80s'", v->v[i]);
+		if (m.kind == MATCH_EXACT) {
+			text = arena_alloc(c->l->arena, strlen(m.text) + 2);
+			snprintf(text, strlen(m.text) + 2, "%s/", m.text);
+			m = (struct match){ MATCH_PREFIX, text };
 		}
-		m->principals[1] = to;
-		m->n_principals[1] = n;
+		to[(*n)++] = m;
 	}
-	if (!n_td[0])
-		return;
-	n = 0;
-	to = copy_of(c, (size_t)(n_old * n_td[0]), sizeof(*to));
-	for (int i = 0; i < n_old; i++) {
-		for (int k = 0; k < n_td[0]; k++) {
-			if (!principal_in(c, &td[0][k], &old[i], &to[n], &none))
-				field_error(c->w, c->w->line, "trustDomains",
-					    "want no '*abc', here or in principals beside it, under MESHD_ENFORCEMENT=strict");
-			else
-				n += !none;
-		}
-	}
-	if (n == 0) {   /* nobody can be both: a match that no principal meets */
-		to[n++] = (struct match){ MATCH_EXACT, "//" };
-	}
-	m->principals[0] = to;
-	m->n_principals[0] = n;
+	*list = to;
 }
 
 /* --- entries --- */
@@ -259,7 +195,8 @@ static bool is_empty(const struct policy_match *m)
 	return n == 0;
 }
 
-static void convert_source(struct conv *c, const struct crd_source *s, struct policy_match *m)
+/* Under strict, trustDomains beside principals go to *extra, which must match as well. */
+static void convert_source(struct conv *c, const struct crd_source *s, struct policy_match *m, struct policy_match *extra)
 {
 	static const char *const names[][2] = {
 		{ "principals", "notPrincipals" }, { "namespaces", "notNamespaces" }, { "serviceAccounts", "notServiceAccounts" },
@@ -287,10 +224,14 @@ static void convert_source(struct conv *c, const struct crd_source *s, struct po
 		field_error(c->w, c->w->line, "serviceAccounts", "want no principals or namespaces beside it");
 	if (!(s->trust_domains[0].n + s->trust_domains[1].n))
 		return;
-	if (c->strict)
-		strict_domains(c, s, m);
-	else
+	if (!c->strict) {
 		c->trust_domains = true;
+		return;
+	}
+	domains(c, "notTrustDomains", &s->trust_domains[1], &m->principals[1], &m->n_principals[1]);
+	if (m->n_principals[0])
+		m = extra;
+	domains(c, "trustDomains", &s->trust_domains[0], &m->principals[0], &m->n_principals[0]);
 }
 
 static void convert_operation(struct conv *c, const struct crd_operation *o, struct policy_match *m)
@@ -355,15 +296,12 @@ static void convert_when(struct conv *c, const struct crd_when *when, struct pol
 			ports(c, names[i], v, &m->dest_ports[i], &m->n_dest_ports[i]);
 		else if (c->strict && !strcmp(key, "source.serviceAccount"))
 			accounts(c, names[i], v, &m->service_accounts[i], &m->n_service_accounts[i]);
+		else if (c->strict && !strcmp(key, "source.trustDomain"))
+			domains(c, names[i], v, &m->principals[i], &m->n_principals[i]);
 		else if (!http_key(key))
 			field_error(c->w, c->w->line, "key", "want a key that Istio knows, such as source.namespace, got '%.80s'", key);
-		else if (!(c->strict && !strcmp(key, "source.trustDomain")))
+		else
 			note_http(c, key);
-	}
-	if (c->strict && !strcmp(key, "source.trustDomain")) {
-		struct crd_source s = { .trust_domains = { when->values[0], when->values[1] } };
-
-		strict_domains(c, &s, m);
 	}
 }
 
@@ -385,9 +323,38 @@ static void add_clause(struct conv *c, struct policy_rule *r, struct policy_clau
 	clauses[r->n_clauses++] = (struct policy_clause){ m, n };
 }
 
+/* (a and x) or b is (a or b) and (x or b): each entry with an extra demand doubles the clauses. */
+static void add_sources(struct conv *c, struct policy_rule *r, struct policy_clause *clauses, struct policy_match *m,
+			struct policy_match *extra, int n)
+{
+	int with_extra[EXTRA_MAX], k = 0;
+
+	for (int i = 0; i < n; i++) {
+		if (is_empty(&extra[i]))
+			continue;
+		if (k == EXTRA_MAX) {
+			field_error(c->w, c->w->line, "from", "want at most %d sources with both principals and trustDomains "
+				    "under MESHD_ENFORCEMENT=strict", EXTRA_MAX);
+			return;
+		}
+		with_extra[k++] = i;
+	}
+	for (unsigned set = 0; set < 1u << k; set++) {
+		struct policy_match *of = copy_of(c, (size_t)n, sizeof(*of));
+
+		memcpy(of, m, (size_t)n * sizeof(*of));
+		for (int i = 0; i < k; i++) {
+			if (set >> i & 1)
+				of[with_extra[i]] = extra[with_extra[i]];
+		}
+		add_clause(c, r, clauses, of, n);
+	}
+}
+
 static void convert_from(struct conv *c, const struct crd_rule *rule, struct policy_rule *r, struct policy_clause *clauses)
 {
 	struct policy_match *m = copy_of(c, (size_t)rule->from.n, sizeof(*m));
+	struct policy_match *extra = copy_of(c, (size_t)rule->from.n, sizeof(*m));
 	const struct crd_from *f = rule->from.v;
 	size_t len = c->w->path_len;
 
@@ -401,11 +368,11 @@ static void convert_from(struct conv *c, const struct crd_rule *rule, struct pol
 		if (!f[i].source || !memcmp(f[i].source, &none, sizeof(none)))
 			field_error(c->w, c->w->line, "source", "want at least one field, got none");
 		else
-			convert_source(c, f[i].source, &m[i]);
+			convert_source(c, f[i].source, &m[i], &extra[i]);
 		field_leave(c->w, len);
 	}
 	if (rule->from.n)
-		add_clause(c, r, clauses, m, rule->from.n);
+		add_sources(c, r, clauses, m, extra, rule->from.n);
 }
 
 static void convert_to(struct conv *c, const struct crd_rule *rule, struct policy_rule *r, struct policy_clause *clauses)
@@ -473,7 +440,7 @@ static void say_what_differs(struct conv *c)
 
 static void convert_rule(struct conv *c, const struct crd_rule *rule, struct policy_rule *r)
 {
-	struct policy_clause *clauses = arena_alloc(c->l->arena, ((size_t)rule->when.n + 2) * sizeof(*clauses));
+	struct policy_clause *clauses = arena_alloc(c->l->arena, ((size_t)rule->when.n + 1 + (1u << EXTRA_MAX)) * sizeof(*clauses));
 
 	c->http[0] = '\0';
 	c->trust_domains = c->dead = false;
