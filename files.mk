@@ -186,6 +186,7 @@ UNIT_TESTS = \
 	tests/unit/test_baggage \
 	tests/unit/test_buf \
 	tests/unit/test_cidrset \
+	tests/unit/test_conf \
 	tests/unit/test_conf_authz \
 	tests/unit/test_epoch \
 	tests/unit/test_flow \
@@ -225,6 +226,8 @@ tests_unit_test_baggage_SOURCES = tests/unit/test_baggage.c
 tests_unit_test_buf_SOURCES = tests/unit/test_buf.c
 
 tests_unit_test_cidrset_SOURCES = tests/unit/test_cidrset.c
+
+tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
 
 tests_unit_test_conf_authz_SOURCES = tests/unit/test_conf_authz.c
 

@@ -198,7 +198,6 @@ static void on_connect(struct hserve *h, struct h2_stream *tunnel, const struct 
 	struct inbound *in = arg;
 	struct inbound_conn *i = inbound_conn_new(in->worker, in->local, &tunnel->stage);
 	const struct mesh *m = mesh_current();
-	struct buf raw = { 0 };
 	enum fail why;
 	struct flow *f;
 
@@ -213,9 +212,13 @@ static void on_connect(struct hserve *h, struct h2_stream *tunnel, const struct 
 	f->mtls = true;
 	flow_set(&f->source_id, tls_peer_id(hserve_tls(h)));
 	flow_set(&f->dest_id, str_c(in->local->identity));
-	baggage_format(&req->baggage, &raw);
-	flow_set(&f->peer_baggage, buf_str(&raw));
-	buf_done(&raw);
+	if (!f->source_workload) {
+		struct buf raw = { 0 };
+
+		baggage_format(&req->baggage, &raw);
+		flow_set(&f->peer_baggage, buf_str(&raw));
+		buf_done(&raw);
+	}
 	why = resolve(in, m, req, f, &i->conn.input.dest);
 	if (!f->service && req->forwarded_host.n) {
 		struct service *s = mesh_service_by_host(m, req->forwarded_host, str_c(in->local->ns));

@@ -18,7 +18,7 @@ struct outbound {
 	struct workload *chosen;      /* reference; NULL for passthrough */
 	struct buf early;             /* what the client sent before the destination answered; kept for another try */
 	enum fail last_fail;          /* of the endpoint tried before */
-	char last_detail[200];
+	char *last_detail;            /* owned */
 	bool tunnel, client_eof;
 };
 
@@ -37,6 +37,7 @@ static void outbound_free(struct conn *c)
 	for (int i = 0; i < o->tried.n; i++)
 		workload_unref((struct workload *)o->tried.workload[i]);
 	buf_done(&o->early);
+	free(o->last_detail);
 	free(o);
 }
 
@@ -105,7 +106,8 @@ static void on_up_failed(struct outbound *o, struct stage *up)
 	const char *detail = o->tunnel ? hpool_error(up) : sock_errno(up) ? strerror(sock_errno(up)) : "";
 
 	o->last_fail = why;
-	snprintf(o->last_detail, sizeof(o->last_detail), "%s", detail);
+	free(o->last_detail);
+	o->last_detail = xstrdup(detail);
 	o->conn.pump.up = NULL;
 	stage_done(up, why);
 	if (o->chosen && why != FAIL_DENIED_BY_PEER)

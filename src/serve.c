@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `meshd --mode=…`: puts the rooms together, and is the control thread from then on. */
 #include <errno.h>
-#include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +25,7 @@
 #define RELOAD_QUIET_MS  100
 #define COLLECT_MS       1000      /* how often retired snapshots are looked at when nothing is published */
 #define DRAIN_POLL_MS    50
+#define PEAK_CONNS       100       /* fewer are not worth a walk over the heap */
 
 struct options {
 	const char *mode, *config_dir, *ca_dir, *cert, *key, *root, *crl, *user, *log_level, *log_format, *admin_socket;
@@ -67,9 +68,9 @@ struct serve {
 	ev_signal signals[4];
 	struct timer collect, drain_poll;
 	uint64_t drain_until_ms;
-	const char **pending_ids;          /* identities that have no certificate yet: per workload, "" when all is well */
-	char *problems;                    /* per workload, 256 bytes each */
-	bool draining, ready;
+	char *problems;                    /* why a workload is not served, "" when it is: 256 bytes each */
+	int peak;                          /* live connections since memory was given back last */
+	bool draining;
 };
 
 /* ---- identities follow the configuration ---- */
@@ -240,9 +241,19 @@ static const struct admin_ops admin_ops = {
 
 /* ---- life ---- */
 
+/* Retired snapshots go, and after a peak so does the memory that malloc keeps. */
 static void on_collect(struct timer *t)
 {
+	struct serve *s = container_of(t, struct serve, collect);
+	int n = proxy_connections(s->proxy);
+
 	epoch_collect();
+	if (n > s->peak) {
+		s->peak = n;
+	} else if (s->peak > PEAK_CONNS && n < s->peak / 2) {
+		malloc_trim(0);
+		s->peak = n;
+	}
 	timer_start(t, COLLECT_MS);
 }
 

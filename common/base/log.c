@@ -13,6 +13,7 @@
 #define QUEUE_BYTES (4u << 20)    /* lines that wait for a slow reader; beyond it they are dropped and counted */
 #define HEAD_BYTES  96
 #define LINE_BYTES  512
+#define STOP_S      2              /* what a slow reader has at the end */
 #define BATCH_US    2000           /* lines of this long leave in one write */
 
 static const char *const level_names[] = { "off", "error", "warn", "info", "debug", "trace" };
@@ -36,7 +37,7 @@ static struct {
 } writer = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .fd = 1 };
 
 /* A full disk or a closed pipe loses lines, never traffic. */
-static void write_all(int fd, struct str s)
+static bool write_all(int fd, struct str s)
 {
 	while (s.n) {
 		ssize_t n = write(fd, s.p, s.n);
@@ -47,11 +48,12 @@ static void write_all(int fd, struct str s)
 			for (size_t i = 0; i < s.n; i++)
 				if (s.p[i] == '\n')
 					atomic_fetch_add(&dropped, 1);
-			return;
+			return false;
 		}
 		s.p += n;
 		s.n -= (size_t)n;
 	}
+	return true;
 }
 
 static void put_time(struct buf *out)
@@ -102,6 +104,7 @@ static void *writer_main(void *arg)
 	pthread_mutex_lock(&writer.lock);
 	while (!writer.stop || buf_len(&writer.queue)) {
 		struct buf batch;
+		bool written;
 
 		if (!buf_len(&writer.queue)) {
 			pthread_cond_wait(&writer.wake, &writer.lock);
@@ -115,10 +118,11 @@ static void *writer_main(void *arg)
 		batch = writer.queue;
 		writer.queue = (struct buf){ 0 };
 		pthread_mutex_unlock(&writer.lock);
-		write_all(writer.fd, buf_str(&batch));
+		written = write_all(writer.fd, buf_str(&batch));
 		buf_done(&batch);
 		pthread_mutex_lock(&writer.lock);
-		report_drops(&writer.queue);
+		if (written)
+			report_drops(&writer.queue);
 	}
 	pthread_mutex_unlock(&writer.lock);
 	return NULL;
@@ -138,13 +142,18 @@ void log_start(int fd)
 
 void log_stop(void)
 {
+	struct timespec until;
+
 	if (!writer.running)
 		return;
 	pthread_mutex_lock(&writer.lock);
 	writer.stop = true;
 	pthread_cond_signal(&writer.wake);
 	pthread_mutex_unlock(&writer.lock);
-	pthread_join(writer.thread, NULL);
+	/* A reader that takes nothing does not keep the process alive. */
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += STOP_S;
+	pthread_timedjoin_np(writer.thread, NULL, &until);
 	writer.running = false;
 }
 

@@ -46,19 +46,24 @@ struct hconn {
 	bool retired, dead;
 };
 
+/* A request that waits for its stream; one block with its texts. */
+struct request {
+	struct str authority, baggage, forwarded, traceparent, network;
+	char text[];
+};
+
 struct tunnel {
 	struct stage stage;
 	struct list link;          /* in entry.waiting; alone once it has a stream */
-	struct entry *entry;
+	struct entry *entry;       /* only while waiting */
+	struct hconn *conn;        /* from the start of the stream to the reply */
 	struct h2_stream *stream;  /* owned; NULL while waiting */
+	struct request *request;   /* owned; NULL once there is a stream */
 	struct buf early;          /* written while waiting */
-	struct buf head;           /* the request's texts, in order */
-	struct str authority, baggage, forwarded, traceparent, network;
 	struct timer deadline;     /* of the CONNECT reply */
 	struct deferred grave;
 	char *reply_baggage;       /* owned */
-	char peer_id[256];
-	char error[256];
+	char *error;               /* owned; NULL: none */
 	int status;
 	bool open, want_read, shut, done, closed, sent_data, refused;
 };
@@ -153,8 +158,9 @@ static void tunnel_free(struct deferred *d)
 	struct tunnel *t = container_of(d, struct tunnel, grave);
 
 	buf_done(&t->early);
-	buf_done(&t->head);
+	free(t->request);
 	free(t->reply_baggage);
+	free(t->error);
 	free(t);
 }
 
@@ -176,7 +182,7 @@ static void take_reply(struct tunnel *t, const struct h2_head *head)
 	t->status = head->status;
 	timer_stop(&t->deadline);
 	if (head->status != 200) {
-		snprintf(t->error, sizeof(t->error), "http status: %d", head->status);
+		t->error = xasprintf("http status: %d", head->status);
 		tunnel_fail(t, head->status == 401 ? FAIL_DENIED_BY_PEER : FAIL_HTTP_STATUS);
 		return;
 	}
@@ -184,6 +190,7 @@ static void take_reply(struct tunnel *t, const struct h2_head *head)
 	if (baggage.n)
 		t->reply_baggage = str_dup(baggage);
 	stage_emit(&t->stage, STAGE_OPEN, NULL, 0);
+	t->conn = NULL;
 }
 
 static void on_stream(struct stage *s, enum stage_event ev, const struct iovec *iov, int n)
@@ -279,22 +286,24 @@ static int add_field(struct h2_field *f, int n, const char *name, struct str val
 /* Gives a waiting tunnel its stream. False: the connection had no room after all. */
 static bool tunnel_start(struct tunnel *t, struct hconn *c)
 {
+	const struct request *r = t->request;
 	struct h2_field fields[4];
 	int n = 0;
 
-	n = add_field(fields, n, "baggage", t->baggage);
-	n = add_field(fields, n, "forwarded", t->forwarded);
-	n = add_field(fields, n, "traceparent", t->traceparent);
-	n = add_field(fields, n, "x-forwarded-network", t->network);
-	t->stream = h2_request(c->h2, str_c("CONNECT"), t->authority, (struct str){ 0 }, (struct str){ 0 }, fields, n);
+	n = add_field(fields, n, "baggage", r->baggage);
+	n = add_field(fields, n, "forwarded", r->forwarded);
+	n = add_field(fields, n, "traceparent", r->traceparent);
+	n = add_field(fields, n, "x-forwarded-network", r->network);
+	t->stream = h2_request(c->h2, str_c("CONNECT"), r->authority, (struct str){ 0 }, (struct str){ 0 }, fields, n);
 	if (!t->stream)
 		return false;
 	list_del(&t->link);
 	timer_stop(&c->idle);
-	snprintf(t->peer_id, sizeof(t->peer_id), "%.*s", STR_FMT(tls_peer_id(c->tls)));
+	t->conn = c;
 	t->stream->stage.on_event = on_stream;
 	t->stream->stage.arg = t;
-	buf_done(&t->head);
+	free(t->request);
+	t->request = NULL;
 	if (buf_len(&t->early)) {
 		struct iovec iov = { buf_data(&t->early), buf_len(&t->early) };
 
@@ -375,7 +384,7 @@ static void fail_waiting(struct entry *e, enum fail why, const char *text)
 	while (!list_empty(&e->waiting)) {
 		struct tunnel *t = container_of(e->waiting.next, struct tunnel, link);
 
-		snprintf(t->error, sizeof(t->error), "%s", text);
+		t->error = xstrdup(text);
 		tunnel_fail(t, why);
 	}
 }
@@ -474,12 +483,29 @@ struct hpool *hpool_new(struct loop *l, const struct sock_ops *ops)
 	return p;
 }
 
-static struct str keep(struct buf *b, struct str s)
+static struct str keep(char **at, struct str s)
 {
-	struct str at = { (char *)b->mem + b->tail, s.n };
+	struct str kept = { *at, s.n };
 
-	buf_append(b, s.p, s.n);
-	return at;
+	if (s.n)
+		memcpy(*at, s.p, s.n);
+	*at += s.n;
+	return kept;
+}
+
+static struct request *request_copy(const struct hpool_request *r)
+{
+	struct request *q = malloc(sizeof(*q) + r->authority.n + r->baggage.n + r->forwarded.n + r->traceparent.n + r->forwarded_network.n);
+	char *at = q ? q->text : NULL;
+
+	if (!q)
+		return NULL;
+	q->authority = keep(&at, r->authority);
+	q->baggage = keep(&at, r->baggage);
+	q->forwarded = keep(&at, r->forwarded);
+	q->traceparent = keep(&at, r->traceparent);
+	q->network = keep(&at, r->forwarded_network);
+	return q;
 }
 
 struct stage *hpool_open(struct hpool *p, const struct hpool_target *target, const struct hpool_request *r)
@@ -496,15 +522,11 @@ struct stage *hpool_open(struct hpool *p, const struct hpool_target *target, con
 	t->stage = (struct stage){ .ops = &tunnel_ops, .loop = p->loop };
 	t->entry = e;
 	timer_init(&t->deadline, p->loop, on_reply_timeout);
-	if (!buf_reserve(&t->head, r->authority.n + r->baggage.n + r->forwarded.n + r->traceparent.n + r->forwarded_network.n + 1)) {
+	t->request = request_copy(r);
+	if (!t->request) {
 		free(t);
 		return NULL;
 	}
-	t->authority = keep(&t->head, r->authority);
-	t->baggage = keep(&t->head, r->baggage);
-	t->forwarded = keep(&t->head, r->forwarded);
-	t->traceparent = keep(&t->head, r->traceparent);
-	t->network = keep(&t->head, r->forwarded_network);
 	list_add_tail(&e->waiting, &t->link);
 	loop_defer(p->loop, &e->serve);
 	return &t->stage;
@@ -524,12 +546,16 @@ bool hpool_may_retry(const struct stage *tunnel)
 
 const char *hpool_error(const struct stage *tunnel)
 {
-	return tunnel_of(tunnel)->error;
+	const char *error = tunnel_of(tunnel)->error;
+
+	return error ? error : "";
 }
 
 struct str hpool_peer_id(const struct stage *tunnel)
 {
-	return str_c(tunnel_of(tunnel)->peer_id);
+	const struct hconn *c = tunnel_of(tunnel)->conn;
+
+	return c ? tls_peer_id(c->tls) : (struct str){ 0 };
 }
 
 struct str hpool_reply_baggage(const struct stage *tunnel)

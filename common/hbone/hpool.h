@@ -34,7 +34,7 @@ struct stage *hpool_open(struct hpool *p, const struct hpool_target *t, const st
 int hpool_status(const struct stage *tunnel);
 bool hpool_may_retry(const struct stage *tunnel);
 const char *hpool_error(const struct stage *tunnel);          /* TLS or connect detail for the log; "" */
-struct str hpool_peer_id(const struct stage *tunnel);         /* after the handshake; else "" */
+struct str hpool_peer_id(const struct stage *tunnel);         /* inside OPEN; else empty */
 struct str hpool_reply_baggage(const struct stage *tunnel);   /* after OPEN */
 void hpool_drain(struct hpool *p);
 /* After a rotation or CRL change: idle connections with an older certificate go, busy ones take no new streams. */

@@ -30,7 +30,6 @@ struct stream {
 	struct deferred wake, grave;
 	struct buf out;           /* accepted, waits for window */
 	struct buf in;            /* received while the reader did not want it */
-	struct buf head;          /* header block being collected: name NUL value NUL … */
 	const struct iovec *lent; /* what the present write() call lends */
 	int n_lent;
 	size_t lent_len, lent_off;
@@ -39,7 +38,6 @@ struct stream {
 	size_t grown_bytes;       /* taken since the window grew last */
 	int32_t window;
 	uint64_t done_ms;
-	int n_fields;
 	bool provided;            /* a data provider is attached (client: from the start; server: with the reply) */
 	bool want_read, got_end, eof_told, shut, end_sent, closed, closed_told, done, held;
 };
@@ -53,6 +51,8 @@ struct h2 {
 	struct deferred flush, grave;
 	struct timer ping;
 	struct list streams, touched;
+	struct buf head;          /* the header block that is arriving: name NUL value NUL … */
+	int n_fields;
 	struct piece *pieces;     /* only inside h2_input */
 	int n_pieces, n_streams;
 	size_t buffered;          /* in all streams' `in` */
@@ -125,7 +125,6 @@ static void stream_free(struct deferred *d)
 
 	buf_done(&s->out);
 	buf_done(&s->in);
-	buf_done(&s->head);
 	free(s);
 }
 
@@ -198,7 +197,7 @@ static void deliver(struct stream *s)
 	if (s->done)
 		return;
 	deliver_data(s);
-	if (s->done || (s->pub.stage.fail == FAIL_NONE && (buf_len(&s->in) || s->first_piece >= 0)))
+	if (s->done || (s->pub.stage.fail == FAIL_NONE && (!s->want_read || buf_len(&s->in) || s->first_piece >= 0)))
 		return;
 	if (s->got_end && !s->eof_told && s->pub.stage.fail == FAIL_NONE) {
 		s->eof_told = true;
@@ -251,6 +250,7 @@ static void h2_free(struct deferred *d)
 	struct h2 *h = container_of(d, struct h2, grave);
 
 	nghttp2_session_del(h->ng);
+	buf_done(&h->head);
 	free(h);
 }
 
@@ -420,6 +420,8 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 	struct h2 *h = arg;
 	struct stream *s;
 
+	buf_done(&h->head);
+	h->n_fields = 0;
 	if (!h->server || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;
 	s = stream_new(h);
@@ -435,14 +437,15 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t nn,
 		     const uint8_t *value, size_t vn, uint8_t flags, void *arg)
 {
-	struct stream *s = user_data(ng, frame->hd.stream_id);
+	struct h2 *h = arg;
 
-	if (!s || frame->headers.cat == NGHTTP2_HCAT_HEADERS)
+	/* Trailers are of no use to a tunnel. */
+	if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat == NGHTTP2_HCAT_HEADERS)
 		return 0;
-	if (buf_len(&s->head) + nn + vn > LIMIT_HEADER_BYTES || s->n_fields >= LIMIT_HEADER_COUNT)
+	if (buf_len(&h->head) + nn + vn > LIMIT_HEADER_BYTES || h->n_fields >= LIMIT_HEADER_COUNT)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	s->n_fields++;
-	if (buf_append(&s->head, name, nn + 1) < 0 || buf_append(&s->head, value, vn + 1) < 0)
+	h->n_fields++;
+	if (buf_append(&h->head, name, nn + 1) < 0 || buf_append(&h->head, value, vn + 1) < 0)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	return 0;
 }
@@ -469,11 +472,10 @@ static void emit_head(struct h2 *h, struct stream *s, bool end)
 {
 	struct h2_field fields[LIMIT_HEADER_COUNT];
 	struct h2_head head = { .fields = fields, .end = end };
-	struct buf block = s->head;
+	struct buf block = h->head;
 	const char *p = (const char *)block.mem, *stop = p + buf_len(&block);
 
-	s->head = (struct buf){ 0 };
-	s->n_fields = 0;
+	h->head = (struct buf){ 0 };
 	while (p && p < stop) {
 		struct str name = str_c(p), value;
 

@@ -14,6 +14,11 @@ uint64_t mesh_generation(const struct mesh *m)
 	return m->generation;
 }
 
+uint64_t mesh_policy_generation(const struct mesh *m)
+{
+	return m->policy_generation;
+}
+
 const struct mesh_settings *mesh_settings(const struct mesh *m)
 {
 	static const struct mesh_settings defaults = {

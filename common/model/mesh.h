@@ -42,6 +42,7 @@ void mesh_edit_abandon(struct mesh_edit *e);
 /* --- readers --- */
 const struct mesh *mesh_current(void);               /* never NULL: an empty mesh before the first publish */
 uint64_t mesh_generation(const struct mesh *m);
+uint64_t mesh_policy_generation(const struct mesh *m);   /* when settings, policies or PeerAuthentications last changed */
 const struct mesh_settings *mesh_settings(const struct mesh *m);
 struct workload *mesh_workload(const struct mesh *m, struct str uid);
 struct workload *mesh_workload_named(const struct mesh *m, struct str ns, struct str name);

@@ -118,6 +118,7 @@ void mesh_edit_settings(struct mesh_edit *e, const struct mesh_settings *s)
 	pack_done(&p);
 	settings_unref(e->m->settings);
 	e->m->settings = b;
+	e->m->policy_generation = e->m->generation;
 }
 
 /* --- workloads --- */
@@ -196,6 +197,7 @@ void mesh_del_service(struct mesh_edit *e, struct str key)
 void mesh_put_policy(struct mesh_edit *e, struct policy *p)
 {
 	mesh_del_policy(e, str_c(p->key));
+	e->m->policy_generation = e->m->generation;
 	pmap_add(&e->m->policies_in, mesh_hash(str_c(p->ns)), p);
 	pmap_add(&e->m->policies, mesh_hash(str_c(p->key)), p);
 }
@@ -206,6 +208,7 @@ void mesh_del_policy(struct mesh_edit *e, struct str key)
 
 	if (!p)
 		return;
+	e->m->policy_generation = e->m->generation;
 	pmap_del(&e->m->policies_in, mesh_hash(str_c(p->ns)), p);
 	pmap_del(&e->m->policies, mesh_hash(key), p);
 }
@@ -213,6 +216,7 @@ void mesh_del_policy(struct mesh_edit *e, struct str key)
 void mesh_put_peer_authn(struct mesh_edit *e, struct peer_authn *p)
 {
 	mesh_del_peer_authn(e, str_c(p->key));
+	e->m->policy_generation = e->m->generation;
 	pmap_add(&e->m->peer_authns_in, mesh_hash(str_c(p->ns)), p);
 	pmap_add(&e->m->peer_authns, mesh_hash(str_c(p->key)), p);
 }
@@ -223,6 +227,7 @@ void mesh_del_peer_authn(struct mesh_edit *e, struct str key)
 
 	if (!p)
 		return;
+	e->m->policy_generation = e->m->generation;
 	pmap_del(&e->m->peer_authns_in, mesh_hash(str_c(p->ns)), p);
 	pmap_del(&e->m->peer_authns, mesh_hash(key), p);
 }

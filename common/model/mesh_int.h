@@ -12,7 +12,7 @@ struct settings_block {
 };
 
 struct mesh {
-	uint64_t generation;
+	uint64_t generation, policy_generation;
 	struct settings_block *settings;     /* shared; NULL: the defaults */
 	struct pmap workloads;               /* by uid */
 	struct pmap workloads_named;         /* by namespace and name */

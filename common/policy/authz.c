@@ -44,15 +44,15 @@ struct authz_verdict authz_judge(const struct mesh *m, const struct workload *de
 		return refuse(NULL, pa->refusal, -1);
 	subject_init(&who, in, mesh_settings(m));
 	for (; i < s->n_dry_run; i++)
-		if (on_dry_run && rulebook_judge(s->policies[i].rules, &who) >= 0)
+		if (on_dry_run && scope_judge(s, i, &who) >= 0)
 			on_dry_run(s->policies[i].policy, in, arg);
 	for (; i < s->n_dry_run + s->n_deny; i++)
-		if ((rule = rulebook_judge(s->policies[i].rules, &who)) >= 0)
+		if ((rule = scope_judge(s, i, &who)) >= 0)
 			return refuse(s->policies[i].policy, "deny policy matched", rule);
 	if (i == s->n)
 		return allow(NULL, "no allow policy in scope", -1);
 	for (; i < s->n; i++)
-		if ((rule = rulebook_judge(s->policies[i].rules, &who)) >= 0)
+		if ((rule = scope_judge(s, i, &who)) >= 0)
 			return allow(s->policies[i].policy, "allow policy matched", rule);
 	return refuse(NULL, "no allow policy matched", -1);
 }

@@ -24,7 +24,7 @@ struct authz_verdict {
 /* Makes p->compiled, before p is put into a mesh. 0 or -ENOMEM. A policy without it counts as broken. */
 int authz_compile(struct policy *p);
 
-/* dest: an object of this or an earlier mesh (what reaches it is remembered by its pointer and the mesh's generation).
+/* dest: made by workload_new; what reaches it is remembered, per thread, with a reference to it.
  * Order: a broken security object in scope refuses; STRICT mTLS; any enforced DENY that matches; no enforced ALLOW in scope: allowed;
  * any ALLOW that matches: allowed; else denied. Dry-run policies decide nothing: those that match are reported to
  * on_dry_run (may be NULL). */

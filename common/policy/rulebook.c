@@ -32,6 +32,7 @@ struct rule   { struct clause *clauses; int n; };
 struct rulebook {
 	struct rule *rules;          /* all in the rulebook's block */
 	int n;
+	struct rule_keys keys;
 };
 
 /* Memory of one block. The same code first measures (NULL comes back) and then fills. */
@@ -198,20 +199,96 @@ static struct rulebook *make(struct space *sp, const struct policy *p)
 	struct rule *rules = take(sp, p->n_rules, sizeof(*rules));
 
 	if (b)
-		*b = (struct rulebook){ rules, p->n_rules };
+		*b = (struct rulebook){ .rules = rules, .n = p->n_rules };
 	for (int i = 0; i < p->n_rules; i++)
 		make_rule(sp, rules ? &rules[i] : NULL, &p->rules[i]);
 	return b;
 }
 
+/* --- keys --- */
+static uint8_t key_bit(enum check_kind kind, uint64_t hash)
+{
+	return (uint8_t)((hash + (uint64_t)kind) * 0x9e3779b97f4a7c15u >> 56);
+}
+
+static void key_set(struct rule_keys *k, uint8_t bit)
+{
+	k->bits[bit / 64] |= UINT64_C(1) << bit % 64;
+}
+
+static bool is_key(const struct check *c)
+{
+	if (c->negative || c->kind > CHECK_ACCOUNT)
+		return false;
+	return c->kind == CHECK_PORT || !c->texts.n_patterns;
+}
+
+static void check_keys(const struct check *c, struct rule_keys *k)
+{
+	if (c->kind == CHECK_PORT) {
+		for (int i = 0; i < c->ports.n; i++)
+			key_set(k, key_bit(CHECK_PORT, c->ports.ports[i]));
+		return;
+	}
+	for (uint32_t i = 0; i <= c->texts.mask; i++)
+		if (c->texts.slots[i].m)
+			key_set(k, key_bit(c->kind, c->texts.slots[i].hash));
+}
+
+/* False: some match of the clause demands nothing that is a key. */
+static bool clause_keys(const struct clause *c, struct rule_keys *k)
+{
+	for (int i = 0; i < c->n; i++) {
+		const struct demand *d = &c->demands[i];
+		int j = 0;
+
+		while (j < d->n && !is_key(&d->checks[j]))
+			j++;
+		if (j < d->n)
+			check_keys(&d->checks[j], k);
+		else if (d->n)
+			return false;
+	}
+	return c->n > 0;
+}
+
+/* One clause with keys is enough for a rule, since all clauses must match. */
+static void make_keys(struct rulebook *b)
+{
+	for (int i = 0; i < b->n; i++) {
+		const struct rule *r = &b->rules[i];
+		struct rule_keys k = { { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX } };
+
+		for (int j = 0; j < r->n; j++) {
+			struct rule_keys more = b->keys;
+
+			if (clause_keys(&r->clauses[j], &more)) {
+				k = more;
+				break;
+			}
+		}
+		b->keys = k;
+	}
+}
+
 struct rulebook *rulebook_new(const struct policy *p)
 {
 	struct space sp = { 0 };
+	struct rulebook *b;
 
 	make(&sp, p);
 	sp.block = calloc(1, sp.used);
 	sp.used = 0;
-	return sp.block ? make(&sp, p) : NULL;
+	if (!sp.block)
+		return NULL;
+	b = make(&sp, p);
+	make_keys(b);
+	return b;
+}
+
+const struct rule_keys *rulebook_keys(const struct rulebook *b)
+{
+	return &b->keys;
 }
 
 void rulebook_free(void *b)
@@ -331,10 +408,10 @@ void subject_init(struct subject *s, const struct authz_input *in, const struct 
 {
 	struct str scheme = str_c("spiffe://"), id = in->principal, part[5];
 
-	*s = (struct subject){ .in = in };
+	*s = (struct subject){ .in = in, .ns = str_c(""), .account = str_c("") };
 	if (str_starts(id, scheme))
 		id = (struct str){ id.p + scheme.n, id.n - scheme.n };
-	s->principal = id;
+	s->principal = id.n ? id : str_c("");
 	str_cut(id, '/', &s->tail);
 	if (split_identity(id, part)) {
 		s->ns = part[2];
@@ -345,4 +422,8 @@ void subject_init(struct subject *s, const struct authz_input *in, const struct 
 	s->tail_hash = hash_text(s->tail);
 	s->ns_hash = hash_text(s->ns);
 	s->account_hash = hash_text(s->account);
+	s->keys[0] = key_bit(CHECK_PORT, in->dest.port);
+	s->keys[1] = key_bit(CHECK_NS, s->ns_hash);
+	s->keys[2] = key_bit(CHECK_PRINCIPAL, s->tail_hash);
+	s->keys[3] = key_bit(CHECK_ACCOUNT, s->account_hash);
 }

@@ -17,8 +17,10 @@ static void cache_free(void *p)
 {
 	struct scope *cache = p;
 
-	for (int i = 0; i < SLOTS; i++)
+	for (int i = 0; i < SLOTS; i++) {
 		free(cache[i].policies);
+		workload_unref(cache[i].workload);
+	}
 	free(cache);
 }
 
@@ -71,7 +73,7 @@ static bool add(struct finder *f, struct policy *p)
 		s->policies = more;
 		f->cap = cap;
 	}
-	s->policies[s->n++] = (struct scope_policy){ p, p->compiled };
+	s->policies[s->n++] = (struct scope_policy){ p, p->compiled, *rulebook_keys(p->compiled) };
 	return true;
 }
 
@@ -175,15 +177,23 @@ const struct scope *scope_of(const struct mesh *m, const struct workload *w)
 {
 	struct scope *s = slot_of(w);
 
-	if (!s || (s->workload == w && s->generation == mesh_generation(m)))
+	if (!s || (s->workload == w && s->generation == mesh_policy_generation(m)))
 		return s;
 	free(s->policies);
+	workload_unref(s->workload);
 	*s = (struct scope){ 0 };
 	if (!find(s, m, w))
 		return NULL;
-	s->workload = w;
-	s->generation = mesh_generation(m);
+	s->workload = workload_ref((struct workload *)w);
+	s->generation = mesh_policy_generation(m);
 	return s;
+}
+
+int scope_judge(const struct scope *s, int i, const struct subject *who)
+{
+	const struct scope_policy *p = &s->policies[i];
+
+	return subject_has_key(who, &p->keys) ? rulebook_judge(p->rules, who) : -1;
 }
 
 static enum mtls_mode mode_at(const struct peer_authn *p, uint16_t port)

@@ -245,10 +245,10 @@ static bool convert(struct doc *d, const void *spec, struct conf_obj *o)
 		o->u.ns->name = memcpy(o->u.ns + 1, d->meta.name, strlen(d->meta.name) + 1);
 		o->u.ns->distribution = conf_distribution_read(&d->w, &d->meta, NULL);
 		if (field_label(&d->meta.labels, "meshd.io/enforcement"))
-			field_warn(&d->w, d->w.line, "metadata.labels.meshd.io/enforcement",
+			field_warn(&d->w, 0, "metadata.labels.meshd.io/enforcement",
 				   "not honoured yet: set MESHD_ENFORCEMENT for the process");
 		if (field_label(&d->meta.labels, "istio.io/use-waypoint"))
-			field_warn(&d->w, d->w.line, "metadata.labels.istio.io/use-waypoint",
+			field_warn(&d->w, 0, "metadata.labels.istio.io/use-waypoint",
 				   "not honoured yet: traffic passes no waypoint, and no policy bound to it");
 		ok = true;
 		break;
@@ -355,7 +355,7 @@ struct conf_obj *conf_obj_read(struct conf_load *l, const struct yaml_node *root
 	bool ok;
 
 	d.w = (struct field_walk){ .report = l->report, .arena = l->arena, .file = l->file, .kind = "object", .ns = "",
-				   .name = "", .line = root->line };
+				   .name = "", .root = root };
 	if (root->kind != YAML_MAP) {
 		field_error(&d.w, root->line, NULL, "want a map with apiVersion, kind and metadata");
 		return NULL;
@@ -365,6 +365,10 @@ struct conf_obj *conf_obj_read(struct conf_load *l, const struct yaml_node *root
 		return NULL;
 	d.kind = (enum conf_kind)(d.crd - crds);
 	d.w.security = d.crd->security;
+	d.w.name = scalar(yaml_get(yaml_get(root, "metadata"), "name"));
+	d.w.ns = d.crd->cluster_wide ? "" : scalar(yaml_get(yaml_get(root, "metadata"), "namespace"));
+	if (!*d.w.ns && !d.crd->cluster_wide)
+		d.w.ns = "default";
 	read_meta(&d);
 	if (!d.meta_ok && !d.crd->security)
 		return NULL;

@@ -46,7 +46,7 @@ static void check_strings(struct conv *c, const char *field, const struct field_
 {
 	for (int i = 0; i < v->n; i++) {
 		if (!*v->v[i])
-			field_error(c->w, c->w->line, field, "want no empty string");
+			field_error(c->w, 0, field, "want no empty string");
 	}
 }
 
@@ -55,7 +55,7 @@ static void string_match(struct conv *c, const char *field, const char *text, st
 	size_t n = strlen(text);
 
 	if (n > 1 && text[0] == '*' && text[n - 1] == '*')
-		field_warn(c->w, c->w->line, field, "'%.80s' matches the ending '%.80s' with its star, as in Istio", text, text + 1);
+		field_warn(c->w, 0, field, "'%.80s' matches the ending '%.80s' with its star, as in Istio", text, text + 1);
 	if (!strcmp(text, "*"))
 		*ret = (struct match){ MATCH_PRESENCE, "" };
 	else if (text[0] == '*')
@@ -108,7 +108,7 @@ static void principals(struct conv *c, const char *field, const struct field_str
 
 	for (int i = 0; i < v->n && !c->strict; i++) {
 		if (full_principal(str_c(v->v[i]), &td, &rest) && is_own_domain(s, td) && !str_is(td, s->trust_domain))
-			field_warn(c->w, c->w->line, field,
+			field_warn(c->w, 0, field,
 				   "'%.120s' stands for this mesh's trust domain with sidecars, but not in ztunnel mode: write '%s/%.*s'",
 				   v->v[i], s->trust_domain, STR_FMT(rest));
 	}
@@ -121,7 +121,7 @@ static void cidrs(struct conv *c, const char *field, const struct field_strings 
 
 	for (int i = 0; i < v->n; i++) {
 		if (cidr_parse(str_c(v->v[i]), &to[i]))
-			field_error(c->w, c->w->line, field, "want an IP address or CIDR block, got '%.80s'", v->v[i]);
+			field_error(c->w, 0, field, "want an IP address or CIDR block, got '%.80s'", v->v[i]);
 	}
 	*ret = to;
 	*n = v->n;
@@ -134,7 +134,7 @@ static void ports(struct conv *c, const char *field, const struct field_strings 
 
 	for (int i = 0; i < v->n; i++) {
 		if (!str_to_u64(str_c(v->v[i]), &port) || port < 1 || port > 65535)
-			field_error(c->w, c->w->line, field, "want a port from 1 to 65535, got '%.80s'", v->v[i]);
+			field_error(c->w, 0, field, "want a port from 1 to 65535, got '%.80s'", v->v[i]);
 		else
 			to[i] = (uint16_t)port;
 	}
@@ -152,7 +152,7 @@ static void accounts(struct conv *c, const char *field, const struct field_strin
 		to[i].ns = sa.p ? arena_dup(c->l->arena, ns) : c->m->ns;
 		to[i].sa = sa.p ? sa.p : v->v[i];
 		if (!value_is_label(to[i].ns) || !value_is_name(to[i].sa))
-			field_error(c->w, c->w->line, field, "want NAMESPACE/ACCOUNT or ACCOUNT without wildcards, got '%.80s'", v->v[i]);
+			field_error(c->w, 0, field, "want NAMESPACE/ACCOUNT or ACCOUNT without wildcards, got '%.80s'", v->v[i]);
 	}
 	*ret = to;
 	*n = v->n;
@@ -172,7 +172,7 @@ static void domains(struct conv *c, const char *field, const struct field_string
 	for (int i = 0; i < v->n; i++) {
 		string_match(c, field, v->v[i], &m);
 		if (m.kind == MATCH_SUFFIX)
-			field_error(c->w, c->w->line, field, "want no '*abc' under MESHD_ENFORCEMENT=strict, got '%.80s'", v->v[i]);
+			field_error(c->w, 0, field, "want no '*abc' under MESHD_ENFORCEMENT=strict, got '%.80s'", v->v[i]);
 		if (m.kind == MATCH_EXACT) {
 			text = arena_alloc(c->l->arena, strlen(m.text) + 2);
 			snprintf(text, strlen(m.text) + 2, "%s/", m.text);
@@ -221,7 +221,7 @@ static void convert_source(struct conv *c, const struct crd_source *s, struct po
 	}
 	if (s->service_accounts[0].n + s->service_accounts[1].n &&
 	    s->principals[0].n + s->principals[1].n + s->namespaces[0].n + s->namespaces[1].n)
-		field_error(c->w, c->w->line, "serviceAccounts", "want no principals or namespaces beside it");
+		field_error(c->w, 0, "serviceAccounts", "want no principals or namespaces beside it");
 	if (!(s->trust_domains[0].n + s->trust_domains[1].n))
 		return;
 	if (!c->strict) {
@@ -279,7 +279,7 @@ static void convert_when(struct conv *c, const struct crd_when *when, struct pol
 	const char *key = when->key;
 
 	if (!when->values[0].n && !when->values[1].n)
-		field_error(c->w, c->w->line, NULL, "want values or notValues, got none");
+		field_error(c->w, 0, NULL, "want values or notValues, got none");
 	for (int i = 0; i < 2; i++) {
 		const struct field_strings *v = &when->values[i];
 
@@ -299,7 +299,7 @@ static void convert_when(struct conv *c, const struct crd_when *when, struct pol
 		else if (c->strict && !strcmp(key, "source.trustDomain"))
 			domains(c, names[i], v, &m->principals[i], &m->n_principals[i]);
 		else if (!http_key(key))
-			field_error(c->w, c->w->line, "key", "want a key that Istio knows, such as source.namespace, got '%.80s'", key);
+			field_error(c->w, 0, "key", "want a key that Istio knows, such as source.namespace, got '%.80s'", key);
 		else
 			note_http(c, key);
 	}
@@ -333,7 +333,7 @@ static void add_sources(struct conv *c, struct policy_rule *r, struct policy_cla
 		if (is_empty(&extra[i]))
 			continue;
 		if (k == EXTRA_MAX) {
-			field_error(c->w, c->w->line, "from", "want at most %d sources with both principals and trustDomains "
+			field_error(c->w, 0, "from", "want at most %d sources with both principals and trustDomains "
 				    "under MESHD_ENFORCEMENT=strict", EXTRA_MAX);
 			return;
 		}
@@ -359,14 +359,14 @@ static void convert_from(struct conv *c, const struct crd_rule *rule, struct pol
 	size_t len = c->w->path_len;
 
 	if (rule->from.present && !rule->from.n)
-		field_error(c->w, c->w->line, "from", "want at least one source, got none");
+		field_error(c->w, 0, "from", "want at least one source, got none");
 	for (int i = 0; i < rule->from.n; i++) {
 		static const struct crd_source none;
 
 		field_enter(c->w, "from", 0);
 		field_enter(c->w, NULL, i);
 		if (!f[i].source || !memcmp(f[i].source, &none, sizeof(none)))
-			field_error(c->w, c->w->line, "source", "want at least one field, got none");
+			field_error(c->w, 0, "source", "want at least one field, got none");
 		else
 			convert_source(c, f[i].source, &m[i], &extra[i]);
 		field_leave(c->w, len);
@@ -382,14 +382,14 @@ static void convert_to(struct conv *c, const struct crd_rule *rule, struct polic
 	size_t len = c->w->path_len;
 
 	if (rule->to.present && !rule->to.n)
-		field_error(c->w, c->w->line, "to", "want at least one operation, got none");
+		field_error(c->w, 0, "to", "want at least one operation, got none");
 	for (int i = 0; i < rule->to.n; i++) {
 		static const struct crd_operation none;
 
 		field_enter(c->w, "to", 0);
 		field_enter(c->w, NULL, i);
 		if (!t[i].operation || !memcmp(t[i].operation, &none, sizeof(none)))
-			field_error(c->w, c->w->line, "operation", "want at least one field, got none");
+			field_error(c->w, 0, "operation", "want at least one field, got none");
 		else
 			convert_operation(c, t[i].operation, &m[i]);
 		field_leave(c->w, len);
@@ -426,15 +426,15 @@ static void never(struct conv *c, struct policy_rule *r)
 static void say_what_differs(struct conv *c)
 {
 	if (*c->http && !c->deny)
-		field_warn(c->w, c->w->line, NULL, "HTTP attributes (%s): in ztunnel mode this rule never matches, as in Istio", c->http);
+		field_warn(c->w, 0, NULL, "HTTP attributes (%s): in ztunnel mode this rule never matches, as in Istio", c->http);
 	else if (*c->http && c->strict)
-		field_warn(c->w, c->w->line, NULL, "HTTP attributes (%s) are not known in ztunnel mode: the rule denies without regard to them",
+		field_warn(c->w, 0, NULL, "HTTP attributes (%s) are not known in ztunnel mode: the rule denies without regard to them",
 			   c->http);
 	else if (*c->http)
-		field_warn(c->w, c->w->line, NULL, "HTTP attributes (%s): in ztunnel mode this rule %s, as in Istio", c->http,
+		field_warn(c->w, 0, NULL, "HTTP attributes (%s): in ztunnel mode this rule %s, as in Istio", c->http,
 			   c->dead ? "never fires" : "denies without regard to them");
 	if (c->trust_domains)
-		field_warn(c->w, c->w->line, NULL, "trustDomains is ignored in ztunnel mode, as in Istio%s; "
+		field_warn(c->w, 0, NULL, "trustDomains is ignored in ztunnel mode, as in Istio%s; "
 			   "MESHD_ENFORCEMENT=strict honours it", c->dead ? ", and so this rule never matches" : ": the rule is wider than it says");
 }
 
@@ -470,7 +470,7 @@ static bool read_dry_run(struct field_walk *w, const struct crd_meta *m)
 			return false;
 	}
 	if (v)
-		field_error(w, w->line, NULL, "the annotation istio.io/dry-run: want true or false, got '%.40s'", v);
+		field_error(w, 0, NULL, "the annotation istio.io/dry-run: want true or false, got '%.40s'", v);
 	return false;
 }
 
@@ -479,18 +479,18 @@ static void check_policy(struct field_walk *w, const struct crd_authz *spec, boo
 	bool targets = spec->targets.n || spec->target;
 
 	if (spec->selector && targets)
-		field_error(w, w->line, "targetRefs", "want either selector or targetRefs, got both");
+		field_error(w, 0, "targetRefs", "want either selector or targetRefs, got both");
 	if (!spec->rules.n && (spec->action == CRD_DENY || spec->action == CRD_CUSTOM))
-		field_error(w, w->line, "rules", "want at least one rule in a policy that is not ALLOW, got none");
+		field_error(w, 0, "rules", "want at least one rule in a policy that is not ALLOW, got none");
 	if (spec->provider && spec->action != CRD_CUSTOM)
-		field_error(w, w->line, "provider", "want it with the action CUSTOM only");
+		field_error(w, 0, "provider", "want it with the action CUSTOM only");
 	if (dry_run && spec->action > CRD_DENY)
-		field_error(w, w->line, NULL, "the annotation istio.io/dry-run: want it with ALLOW or DENY only");
+		field_error(w, 0, NULL, "the annotation istio.io/dry-run: want it with ALLOW or DENY only");
 	for (int i = 0; spec->selector && i < spec->selector->labels.n; i++) {
 		const char *key = spec->selector->labels.v[i].key;
 
 		if (!*key || strchr(key, '*') || strchr(spec->selector->labels.v[i].value, '*'))
-			field_error(w, w->line, "selector.matchLabels", "want keys and values without stars, got '%.80s'", key);
+			field_error(w, 0, "selector.matchLabels", "want keys and values without stars, got '%.80s'", key);
 	}
 }
 
@@ -506,11 +506,11 @@ bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta
 
 	check_policy(w, spec, p.dry_run);
 	if (!w->errors && (spec->targets.n || spec->target)) {
-		field_info(w, w->line, "targetRefs", "the policy is for waypoints: it has no effect in ztunnel mode, as in Istio");
+		field_info(w, 0, "targetRefs", "the policy is for waypoints: it has no effect in ztunnel mode, as in Istio");
 		return true;
 	}
 	if (!w->errors && spec->action > CRD_DENY) {
-		field_warn(w, w->line, "action", "%s has NO EFFECT in ztunnel mode, as in Istio: this policy is not enforced",
+		field_warn(w, 0, "action", "%s has NO EFFECT in ztunnel mode, as in Istio: this policy is not enforced",
 			   spec->action == CRD_AUDIT ? "AUDIT" : "CUSTOM");
 		return true;
 	}
@@ -523,7 +523,7 @@ bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta
 	if (w->errors)
 		return false;
 	snprintf(key, sizeof(key), "%s/%s", m->ns, m->name);
-	snprintf(where, sizeof(where), "%s:%u", l->file, w->line);
+	snprintf(where, sizeof(where), "%s:%u", l->file, w->root->line);
 	p.key = key;
 	p.where = where;
 	p.scope = spec->selector ? POLICY_SELECTOR : strcmp(m->ns, l->settings->root_ns) ? POLICY_NAMESPACE : POLICY_GLOBAL;

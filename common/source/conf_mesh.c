@@ -17,9 +17,9 @@ static void read_stance(struct field_walk *w, const struct crd_mesh_config *c, s
 	if (!strcmp(v, "strict") || !strcmp(v, "istio"))
 		s->strict = s->strict || !strcmp(v, "strict");
 	else if (!strcmp(v, "closed"))
-		field_warn(w, w->line, "defaultConfig.proxyMetadata.MESHD_ENFORCEMENT", "closed is not honoured yet: it counts as istio");
+		field_warn(w, 0, "defaultConfig.proxyMetadata.MESHD_ENFORCEMENT", "closed is not honoured yet: it counts as istio");
 	else
-		field_error(w, w->line, "defaultConfig.proxyMetadata.MESHD_ENFORCEMENT", "want istio, closed or strict, got '%.40s'", v);
+		field_error(w, 0, "defaultConfig.proxyMetadata.MESHD_ENFORCEMENT", "want istio, closed or strict, got '%.40s'", v);
 }
 
 bool conf_mesh_read(struct field_walk *w, const struct yaml_node *root, const struct mesh_settings *base,
@@ -29,23 +29,23 @@ bool conf_mesh_read(struct field_walk *w, const struct yaml_node *root, const st
 	struct mesh_settings s = *base;
 	const char **aliases;
 
-	w->line = root->line;
+	w->root = root;
 	if (!field_read(w, &crd_mesh_table, root, &c))
 		return false;
 	if (*c.trust_domain) {
 		if (!value_is_domain(c.trust_domain))
-			field_error(w, w->line, "trustDomain", "want a name of a-z, 0-9, - and ., got '%.80s'", c.trust_domain);
+			field_error(w, 0, "trustDomain", "want a name of a-z, 0-9, - and ., got '%.80s'", c.trust_domain);
 		s.trust_domain = copy(mem, c.trust_domain);
 	}
 	if (!value_is_label(c.root_ns))
-		field_error(w, w->line, "rootNamespace", "want a namespace, got '%.80s'", c.root_ns);
+		field_error(w, 0, "rootNamespace", "want a namespace, got '%.80s'", c.root_ns);
 	s.root_ns = copy(mem, c.root_ns);
 	s.connect_timeout_ms = c.connect_timeout_ms;
 	s.aliases = aliases = arena_alloc(mem, (size_t)c.aliases.n * sizeof(*aliases));
 	s.n_aliases = c.aliases.n;
 	for (int i = 0; i < c.aliases.n; i++) {
 		if (!value_is_domain(c.aliases.v[i]))
-			field_error(w, w->line, "trustDomainAliases", "want names of a-z, 0-9, - and ., got '%.80s'", c.aliases.v[i]);
+			field_error(w, 0, "trustDomainAliases", "want names of a-z, 0-9, - and ., got '%.80s'", c.aliases.v[i]);
 		aliases[i] = copy(mem, c.aliases.v[i]);
 	}
 	read_stance(w, &c, &s);

@@ -12,12 +12,12 @@ static void read_ports(struct conf_load *l, struct field_walk *w, const struct c
 
 	for (int i = 0; i < spec->ports.n; i++, from++) {
 		if (!str_to_u64(str_c(from->port), &port) || port < 1 || port > 65535) {
-			field_error(w, w->line, "portLevelMtls", "want ports from 1 to 65535 as keys, got '%.40s'", from->port);
+			field_error(w, 0, "portLevelMtls", "want ports from 1 to 65535 as keys, got '%.40s'", from->port);
 			continue;
 		}
 		for (int k = 0; k < p->n_ports; k++) {
 			if (to[k].port == port)
-				field_error(w, w->line, "portLevelMtls", "want each port once, got %u twice", (unsigned)port);
+				field_error(w, 0, "portLevelMtls", "want each port once, got %u twice", (unsigned)port);
 		}
 		to[p->n_ports++] = (struct mtls_port){ (uint16_t)port, (enum mtls_mode)from->mode };
 	}
@@ -32,15 +32,15 @@ static void check(struct conf_load *l, struct field_walk *w, const struct crd_me
 	for (int i = 0; i < p->n_ports; i++)
 		disable = disable || p->ports[i].mode == MTLS_DISABLE;
 	if (disable)
-		field_warn(w, w->line, NULL, "DISABLE counts as PERMISSIVE in ztunnel mode, as in Istio: mutual TLS is still taken");
+		field_warn(w, 0, NULL, "DISABLE counts as PERMISSIVE in ztunnel mode, as in Istio: mutual TLS is still taken");
 	if (spec->ports.present && !spec->ports.n)
-		field_error(w, w->line, "portLevelMtls", "want at least one port, got none");
+		field_error(w, 0, "portLevelMtls", "want at least one port, got none");
 	if (spec->ports.n && !p->n_selector)
-		field_error(w, w->line, "portLevelMtls", "want a selector beside it, got none");
+		field_error(w, 0, "portLevelMtls", "want a selector beside it, got none");
 	if (spec->ports.n > 1024)
-		field_error(w, w->line, "portLevelMtls", "want at most 1024 ports, got %d", spec->ports.n);
+		field_error(w, 0, "portLevelMtls", "want at most 1024 ports, got %d", spec->ports.n);
 	if (p->n_selector && !strcmp(m->ns, l->settings->root_ns))
-		field_warn(w, w->line, "selector", "a policy with selector has no effect in the root namespace, as in Istio");
+		field_warn(w, 0, "selector", "a policy with selector has no effect in the root namespace, as in Istio");
 }
 
 bool conf_peer_authn(struct conf_load *l, struct field_walk *w, const struct crd_meta *m,
@@ -61,7 +61,7 @@ bool conf_peer_authn(struct conf_load *l, struct field_walk *w, const struct crd
 	if (w->errors)
 		return false;
 	snprintf(key, sizeof(key), "%s/%s", m->ns, m->name);
-	snprintf(where, sizeof(where), "%s:%u", l->file, w->line);
+	snprintf(where, sizeof(where), "%s:%u", l->file, w->root->line);
 	p.key = key;
 	p.where = where;
 	*ret = peer_authn_new(&p);

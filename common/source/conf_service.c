@@ -59,14 +59,14 @@ enum conf_distribution conf_distribution_read(struct field_walk *w, const struct
 		if (!strcmp(v, words[i].word))
 			return words[i].d;
 	}
-	field_warn(w, w->line, NULL, "traffic distribution: want PreferClose, PreferSameZone, PreferSameNode or Any, got '%.40s'", v);
+	field_warn(w, 0, NULL, "traffic distribution: want PreferClose, PreferSameZone, PreferSameNode or Any, got '%.40s'", v);
 	return CONF_DIST_UNSET;
 }
 
 static void waypoint_warn(struct field_walk *w, const struct crd_meta *m)
 {
 	if (field_label(&m->labels, "istio.io/use-waypoint"))
-		field_warn(w, w->line, NULL,
+		field_warn(w, 0, NULL,
 			   "the label istio.io/use-waypoint is not honoured yet: traffic passes no waypoint, and no policy bound to it");
 }
 
@@ -75,15 +75,15 @@ static void waypoint_warn(struct field_walk *w, const struct crd_meta *m)
 static void read_hosts(struct field_walk *w, const struct crd_service_entry *spec, struct conf_service *s)
 {
 	if (!spec->hosts.n)
-		field_error(w, w->line, "hosts", "want at least one host, got none");
+		field_error(w, 0, "hosts", "want at least one host, got none");
 	s->hosts = arena_alloc(&s->mem, (size_t)spec->hosts.n * sizeof(*s->hosts));
 	for (int i = 0; i < spec->hosts.n; i++) {
 		const char *h = spec->hosts.v[i];
 
 		if (!value_is_host(h))
-			field_error(w, w->line, "hosts", "want a host name in lower case, got '%.80s'", h);
+			field_error(w, 0, "hosts", "want a host name in lower case, got '%.80s'", h);
 		else if (*h == '*')
-			field_warn(w, w->line, "hosts", "the wildcard '%.80s' has no effect in ztunnel mode, as in Istio", h);
+			field_warn(w, 0, "hosts", "the wildcard '%.80s' has no effect in ztunnel mode, as in Istio", h);
 		else
 			s->hosts[s->n_hosts++] = keep(s, h);
 	}
@@ -94,7 +94,7 @@ static void read_addresses(struct field_walk *w, const struct crd_service_entry 
 	s->vips = arena_alloc(&s->mem, (size_t)spec->addresses.n * sizeof(*s->vips));
 	for (int i = 0; i < spec->addresses.n; i++) {
 		if (cidr_parse(str_c(spec->addresses.v[i]), &s->vips[s->n_vips]))
-			field_error(w, w->line, "addresses", "want an IP address or CIDR block, got '%.80s'", spec->addresses.v[i]);
+			field_error(w, 0, "addresses", "want an IP address or CIDR block, got '%.80s'", spec->addresses.v[i]);
 		else
 			s->n_vips++;
 	}
@@ -105,20 +105,20 @@ static void read_entry_ports(struct field_walk *w, const struct crd_service_entr
 	const struct crd_service_port *p = spec->ports.v;
 
 	if (spec->ports.n > PORTS_MAX) {
-		field_error(w, w->line, "ports", "want at most %d, got %d", PORTS_MAX, spec->ports.n);
+		field_error(w, 0, "ports", "want at most %d, got %d", PORTS_MAX, spec->ports.n);
 		return;
 	}
 	s->ports = arena_alloc(&s->mem, (size_t)spec->ports.n * sizeof(*s->ports));
 	for (int i = 0; i < spec->ports.n; i++, p++) {
 		if (!p->number)
-			field_error(w, w->line, "ports", "want a number in each port");
+			field_error(w, 0, "ports", "want a number in each port");
 		if (!*p->name)
-			field_error(w, w->line, "ports", "want a name in each port");
+			field_error(w, 0, "ports", "want a name in each port");
 		for (int k = 0; k < i; k++) {
 			if (s->ports[k].port == p->number)
-				field_error(w, w->line, "ports", "want each number once, got %u twice", p->number);
+				field_error(w, 0, "ports", "want each number once, got %u twice", p->number);
 			if (!strcmp(s->ports[k].name, p->name))
-				field_error(w, w->line, "ports", "want each name once, got '%.40s' twice", p->name);
+				field_error(w, 0, "ports", "want each name once, got '%.40s' twice", p->name);
 		}
 		s->ports[i] = (struct conf_service_port){ p->number, p->target, keep(s, p->name), keep(s, p->protocol), "" };
 		s->n_ports = i + 1;
@@ -145,7 +145,7 @@ static void read_endpoint(struct conf_load *l, struct field_walk *w, const struc
 
 	for (int i = 0; i < e->ports.n; i++) {
 		if (!has_port(s, e->ports.v[i].name))
-			field_error(w, w->line, "ports", "want the name of one of the service's ports, got '%.40s'", e->ports.v[i].name);
+			field_error(w, 0, "ports", "want the name of one of the service's ports, got '%.40s'", e->ports.v[i].name);
 	}
 	/* Two endpoints may share an address and differ in ports: later ones count up. */
 	map_put(seen, str_c(e->address), (void *)same);
@@ -184,16 +184,16 @@ static void read_endpoints(struct conf_load *l, struct field_walk *w, const stru
 static void check_entry(struct field_walk *w, const struct crd_service_entry *spec, const struct conf_service *s)
 {
 	if (spec->selector && spec->endpoints.n)
-		field_error(w, w->line, "workloadSelector", "want either endpoints or workloadSelector, got both");
+		field_error(w, 0, "workloadSelector", "want either endpoints or workloadSelector, got both");
 	if (spec->selector && !spec->selector->labels.n)
-		field_error(w, w->line, "workloadSelector.labels", "want at least one label, got none");
+		field_error(w, 0, "workloadSelector.labels", "want at least one label, got none");
 	if (spec->resolution == CRD_NONE && spec->endpoints.n)
-		field_error(w, w->line, "endpoints", "want none with the resolution NONE, got %d", spec->endpoints.n);
+		field_error(w, 0, "endpoints", "want none with the resolution NONE, got %d", spec->endpoints.n);
 	if (spec->resolution == CRD_NONE && !s->n_vips)
-		field_warn(w, w->line, "addresses", "without addresses the resolution NONE has no effect at L4");
+		field_warn(w, 0, "addresses", "without addresses the resolution NONE has no effect at L4");
 	for (int i = 0; i < s->n_vips && spec->resolution >= CRD_DNS; i++) {
 		if (s->vips[i].bits != 128)
-			field_error(w, w->line, "addresses", "want no CIDR block with a DNS resolution");
+			field_error(w, 0, "addresses", "want no CIDR block with a DNS resolution");
 	}
 }
 
@@ -221,7 +221,7 @@ bool conf_service_entry(struct conf_load *l, struct field_walk *w, const struct 
 	if (w->errors)
 		return false;
 	if (spec->resolution >= CRD_DNS) {
-		field_warn(w, w->line, "resolution", "DNS is not honoured yet: the service is left out; use STATIC with addresses");
+		field_warn(w, 0, "resolution", "DNS is not honoured yet: the service is left out; use STATIC with addresses");
 		conf_service_free(s);
 		o->u.service = NULL;
 	}
@@ -235,13 +235,13 @@ static void read_core_ports(struct field_walk *w, const struct crd_service *spec
 	const struct crd_core_port *p = spec->ports.v;
 
 	if (spec->ports.n > PORTS_MAX) {
-		field_error(w, w->line, "ports", "want at most %d, got %d", PORTS_MAX, spec->ports.n);
+		field_error(w, 0, "ports", "want at most %d, got %d", PORTS_MAX, spec->ports.n);
 		return;
 	}
 	s->ports = arena_alloc(&s->mem, (size_t)spec->ports.n * sizeof(*s->ports));
 	for (int i = 0; i < spec->ports.n; i++, p++) {
 		if (!p->port)
-			field_error(w, w->line, "ports", "want a port number in each");
+			field_error(w, 0, "ports", "want a port number in each");
 		if (strcmp(p->protocol, "TCP"))
 			continue;
 		s->ports[s->n_ports++] = (struct conf_service_port){ p->port, p->target.number, keep(s, p->name),
@@ -262,7 +262,7 @@ static void read_cluster_ips(struct field_walk *w, const struct crd_service *spe
 		if (!*v[i] || !strcmp(v[i], "None"))
 			continue;
 		if (ip_parse(str_c(v[i]), &ip))
-			field_error(w, w->line, "clusterIP", "want an IP address or None, got '%.80s'", v[i]);
+			field_error(w, 0, "clusterIP", "want an IP address or None, got '%.80s'", v[i]);
 		else
 			s->vips[s->n_vips++] = (struct cidr){ ip, 128 };
 	}
@@ -275,7 +275,7 @@ bool conf_core_service(struct conf_load *l, struct field_walk *w, const struct c
 	char host[700];
 
 	if (spec->type == CRD_EXTERNAL_NAME) {
-		field_info(w, w->line, "type", "ExternalName is left to DNS");
+		field_info(w, 0, "type", "ExternalName is left to DNS");
 		return true;
 	}
 	o->u.service = s = service_make(m);
@@ -290,7 +290,7 @@ bool conf_core_service(struct conf_load *l, struct field_walk *w, const struct c
 	s->allow_unhealthy = spec->publish_not_ready;
 	s->distribution = conf_distribution_read(w, m, spec->distribution);
 	if (!strcmp(spec->affinity, "ClientIP"))
-		field_warn(w, w->line, "sessionAffinity", "ClientIP is not honoured yet");
+		field_warn(w, 0, "sessionAffinity", "ClientIP is not honoured yet");
 	waypoint_warn(w, m);
 	return !w->errors;
 }

@@ -75,7 +75,7 @@ static void app_tunnel(struct field_walk *fw, const struct field_labels *l, stru
 		return;
 	word = str_cut(str_c(t), '-', &port);
 	if (!str_is(word, "proxy") || (port.p && (!str_to_u64(port, &n) || n < 1 || n > 65535))) {
-		field_error(fw, fw->line, "labels.meshd.io/application-tunnel", "want proxy or proxy-PORT, got '%.40s'", t);
+		field_error(fw, 0, "labels.meshd.io/application-tunnel", "want proxy or proxy-PORT, got '%.40s'", t);
 		return;
 	}
 	w->proxy_protocol = true;
@@ -97,9 +97,9 @@ static void fill(struct conf_load *l, struct field_walk *fw, const struct crd_me
 	canonical(labels, w);
 	app_tunnel(fw, labels, w);
 	if (!value_is_name(w->service_account))
-		field_error(fw, fw->line, "serviceAccount", "want a name of a-z, 0-9, - and ., got '%.40s'", w->service_account);
+		field_error(fw, 0, "serviceAccount", "want a name of a-z, 0-9, - and ., got '%.40s'", w->service_account);
 	if (field_label(labels, "istio.io/use-waypoint"))
-		field_warn(fw, fw->line, "labels.istio.io/use-waypoint",
+		field_warn(fw, 0, "labels.istio.io/use-waypoint",
 			   "not honoured yet: traffic passes no waypoint, and no policy bound to it");
 	const char *id[] = { "spiffe://", s->trust_domain, "/ns/", m->ns, "/sa/", w->service_account };
 	size_t n = 1;
@@ -154,18 +154,18 @@ static struct conf_ports *ports_copy(const struct field_named_port *v, int n)
 static bool address(struct field_walk *fw, const struct crd_workload_entry *spec, struct ip *ret)
 {
 	if (!*spec->address) {
-		field_error(fw, fw->line, "address", "want an IP address, got nothing%s",
+		field_error(fw, 0, "address", "want an IP address, got nothing%s",
 			    *spec->network ? " (gateways of other networks are not honoured yet)" : "");
 		return false;
 	}
 	if (!ip_parse(str_c(spec->address), ret))
 		return true;
 	if (str_starts(str_c(spec->address), str_c("unix://")))
-		field_warn(fw, fw->line, "address", "unix:// is not honoured yet: the workload is left out");
+		field_warn(fw, 0, "address", "unix:// is not honoured yet: the workload is left out");
 	else if (value_is_host(spec->address))
-		field_warn(fw, fw->line, "address", "host names are not honoured yet: the workload is left out; write its IP address");
+		field_warn(fw, 0, "address", "host names are not honoured yet: the workload is left out; write its IP address");
 	else
-		field_error(fw, fw->line, "address", "want an IP address, got '%.80s'", spec->address);
+		field_error(fw, 0, "address", "want an IP address, got '%.80s'", spec->address);
 	return false;
 }
 
@@ -252,13 +252,13 @@ static int pod_ips(struct field_walk *fw, const struct crd_pod_status *status, s
 
 	for (int i = 0; i < status->ips.n && n < 8; i++, p++) {
 		if (ip_parse(str_c(p->ip), &ret[n]))
-			field_error(fw, fw->line, "status.podIPs", "want an IP address, got '%.80s'", p->ip);
+			field_error(fw, 0, "status.podIPs", "want an IP address, got '%.80s'", p->ip);
 		else
 			n++;
 	}
 	if (n == 0 && *status->ip) {
 		if (ip_parse(str_c(status->ip), &ret[0]))
-			field_error(fw, fw->line, "status.podIP", "want an IP address, got '%.80s'", status->ip);
+			field_error(fw, 0, "status.podIP", "want an IP address, got '%.80s'", status->ip);
 		else
 			n = 1;
 	}
@@ -297,13 +297,13 @@ bool conf_pod(struct conf_load *l, struct field_walk *fw, const struct crd_meta 
 	if (!strcmp(status->phase, "Succeeded") || !strcmp(status->phase, "Failed"))
 		return true;
 	if (spec->host_network) {
-		field_warn(fw, fw->line, "spec.hostNetwork", "not honoured yet: the Pod is left out");
+		field_warn(fw, 0, "spec.hostNetwork", "not honoured yet: the Pod is left out");
 		return true;
 	}
 	w.n_ips = pod_ips(fw, status, ips);
 	if (!w.n_ips) {
 		if (!fw->errors)
-			field_info(fw, fw->line, "status.podIP", "the Pod has no address: it is left out");
+			field_info(fw, 0, "status.podIP", "the Pod has no address: it is left out");
 		return !fw->errors;
 	}
 	w.ips = ips;

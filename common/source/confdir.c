@@ -1,54 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "source/confdir.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/log.h"
-#include "base/map.h"
-#include "source/conf.h"
+#include "source/confdir_int.h"
 #include "source/confscan.h"
-#include "source/link.h"
 
 #define LOG_LINES_MAX 50      /* findings logged by one load */
-
-struct conf_file {
-	unsigned refs;
-	unsigned id;
-	const char *path;
-	struct stat st;
-	bool fresh;               /* read by the present load */
-	struct conf_obj **objs;   /* references held */
-	size_t n, cap;
-	struct report report;
-};
-
-/* All that one successful load leaves. */
-struct state {
-	struct conf_file **files;
-	size_t n_files;
-	struct conf_file *mesh;           /* mesh.yaml; NULL: there is none */
-	struct mesh_settings settings;
-	struct arena mem;                 /* the settings' strings */
-	struct conf_obj **live;           /* sorted by kind and key_hash; one of each; references held */
-	uint64_t *live_hash;              /* key_hash of each */
-	size_t n_live;
-	struct report cross;              /* findings about more than one object */
-	struct link_set set;
-};
-
-struct confdir {
-	char *dir;
-	struct mesh_settings base;
-	struct state s;
-	uint64_t loads;
-	struct map ids;                   /* path -> its place in `paths`, plus one */
-	const char **paths;
-	size_t n_paths;
-	char *held_back;                  /* "" when the last load succeeded */
-	struct report held;               /* what the files of a load that was held back said */
-};
 
 /* --- small parts --- */
 
@@ -270,6 +229,20 @@ static bool same_settings(const struct mesh_settings *a, const struct mesh_setti
 	return true;
 }
 
+static int first_error(const struct report *r, struct err *err)
+{
+	const struct finding *f = r->v;
+	struct buf b = { 0 };
+	int rc;
+
+	while (f->level != FINDING_ERROR)
+		f++;
+	finding_format(f, false, &b);
+	rc = err_set(err, -EINVAL, "%.*s", STR_FMT(buf_str(&b)));
+	buf_done(&b);
+	return rc;
+}
+
 /* Settings of the next state. A mesh.yaml with errors keeps the settings that were there; at first there are none. */
 static int read_mesh(struct confdir *c, const struct confscan_file *now, struct state *next, struct err *err)
 {
@@ -289,13 +262,8 @@ static int read_mesh(struct confdir *c, const struct confscan_file *now, struct 
 	rc = file_read(c, &r, on_mesh, err);
 	if (rc || !r.mesh_bad)
 		return rc;
-	if (!c->loads) {
-		const struct finding *f = r.file->report.v;
-
-		while (f->level != FINDING_ERROR)
-			f++;
-		return err_set(err, -EINVAL, "%s:%u: %s: %s", f->file, f->line, f->path, f->message);
-	}
+	if (!c->loads)
+		return first_error(&r.file->report, err);
 	next->settings = settings_copy(&next->mem, &c->s.settings);
 	return 0;
 }
@@ -608,80 +576,4 @@ void confdir_free(struct confdir *c)
 	free(c->held_back);
 	free(c->dir);
 	free(c);
-}
-
-/* --- looking at it --- */
-
-const struct mesh_settings *confdir_settings(const struct confdir *c)
-{
-	return c->loads ? &c->s.settings : &c->base;
-}
-
-uint64_t confdir_loads(const struct confdir *c) { return c->loads; }
-size_t confdir_objects(const struct confdir *c) { return c->s.n_live; }
-const char *confdir_held_back(const struct confdir *c) { return c->held_back; }
-
-static const struct report *report_at(const struct confdir *c, size_t i)
-{
-	if (i < c->s.n_files)
-		return &c->s.files[i]->report;
-	i -= c->s.n_files;
-	return i == 0 ? &c->s.cross : i == 1 ? &c->held : i == 2 && c->s.mesh ? &c->s.mesh->report : NULL;
-}
-
-const struct finding **confdir_findings(const struct confdir *c, size_t *ret)
-{
-	const struct finding **v;
-	const struct report *r;
-	size_t n = 0;
-
-	for (size_t i = 0; (r = report_at(c, i)); i++)
-		n += r->n;
-	v = xcalloc(n + 1, sizeof(struct finding *));
-	n = 0;
-	for (size_t i = 0; (r = report_at(c, i)); i++) {
-		for (size_t k = 0; k < r->n; k++)
-			v[n++] = &r->v[k];
-	}
-	qsort(v, n, sizeof(*v), finding_compare);
-	*ret = n;
-	return v;
-}
-
-size_t confdir_count(const struct confdir *c, enum finding_level level)
-{
-	const struct report *r;
-	size_t n = 0;
-
-	for (size_t i = 0; (r = report_at(c, i)); i++)
-		n += report_count(r, level);
-	return n;
-}
-
-void confdir_dump(const struct confdir *c, struct buf *out)
-{
-	size_t n;
-	const struct finding **v = confdir_findings(c, &n);
-
-	buf_puts(out, "{\"directory\":");
-	buf_json_str(out, str_c(c->dir));
-	buf_printf(out, ",\"loads\":%llu,\"objects\":%zu,\"heldBack\":", (unsigned long long)c->loads, c->s.n_live);
-	buf_json_str(out, str_c(c->held_back));
-	buf_puts(out, ",\"findings\":[");
-	for (size_t i = 0; i < n; i++) {
-		const struct finding *f = v[i];
-		const struct { const char *key, *value; } text[] = {
-			{ "level", finding_level_name(f->level) }, { "file", f->file }, { "kind", f->kind },
-			{ "namespace", f->ns }, { "name", f->name }, { "path", f->path }, { "message", f->message },
-		};
-
-		buf_printf(out, "%s{\"line\":%u", i ? "," : "", f->line);
-		for (size_t k = 0; k < ARRAY_LEN(text); k++) {
-			buf_printf(out, ",\"%s\":", text[k].key);
-			buf_json_str(out, str_c(text[k].value));
-		}
-		buf_puts(out, "}");
-	}
-	buf_puts(out, "]}");
-	free(v);
 }

@@ -10,6 +10,25 @@
 
 #define ROWS_MAX 160
 
+static bool key_is(struct str key, const char *name)
+{
+	size_t i = 0;
+
+	if (key.n == 0 || key.p[0] != name[0])
+		return false;
+	if (str_is(key, name))
+		return true;
+	for (; *name && i < key.n; name++, i++) {   /* snake_case against camelCase */
+		if (key.p[i] == *name)
+			continue;
+		if (key.p[i] != '_' || !isupper((unsigned char)*name) || i + 1 == key.n ||
+		    key.p[i + 1] != tolower((unsigned char)*name))
+			return false;
+		i++;
+	}
+	return !*name && i == key.n;
+}
+
 /* --- paths and reports --- */
 
 void field_enter(struct field_walk *w, const char *name, int index)
@@ -30,6 +49,33 @@ void field_leave(struct field_walk *w, size_t path_len)
 	w->path[path_len] = '\0';
 }
 
+/* The line of the deepest node on the way to path that is there. */
+static unsigned path_line(const struct yaml_node *n, const char *path)
+{
+	unsigned line = n ? n->line : 0;
+
+	while (n && *path) {
+		size_t len = strcspn(path, ".[");
+		const struct yaml_node *c = n->child;
+		char name[64];
+
+		if (*path == '[') {
+			for (long i = strtol(path + 1, NULL, 10); i > 0 && c; i--)
+				c = c->next;
+			len = strcspn(path, "]") + 1;
+		} else {
+			snprintf(name, sizeof(name), "%.*s", (int)len, path);
+			while (c && !key_is(c->key, name))
+				c = c->next;
+		}
+		path += len > strlen(path) ? strlen(path) : len;
+		path += *path == '.';
+		line = c ? c->line : line;
+		n = c;
+	}
+	return line;
+}
+
 static void report(struct field_walk *w, enum finding_level level, unsigned line, const char *path, const char *fmt,
 		   va_list ap)
 {
@@ -41,6 +87,8 @@ static void report(struct field_walk *w, enum finding_level level, unsigned line
 	if (path && *path)
 		field_enter(w, path, 0);
 	at.path = w->path;
+	if (!line)
+		at.line = path_line(w->root, w->path);
 	report_add(w->report, &at, "%s", message);
 	field_leave(w, len);
 }
@@ -365,25 +413,6 @@ static void set_default(const struct field *f, void *out)
 	default:
 		break;
 	}
-}
-
-static bool key_is(struct str key, const char *name)
-{
-	size_t i = 0;
-
-	if (key.n == 0 || key.p[0] != name[0])
-		return false;
-	if (str_is(key, name))
-		return true;
-	for (; *name && i < key.n; name++, i++) {   /* snake_case against camelCase */
-		if (key.p[i] == *name)
-			continue;
-		if (key.p[i] != '_' || !isupper((unsigned char)*name) || i + 1 == key.n ||
-		    key.p[i + 1] != tolower((unsigned char)*name))
-			return false;
-		i++;
-	}
-	return !*name && i == key.n;
 }
 
 static void unknown(struct field_walk *w, const struct yaml_node *c)

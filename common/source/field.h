@@ -73,7 +73,7 @@ struct field_walk {
 	const char *ns, *name;            /* "" while unknown */
 	bool security;                    /* an unknown field is an error */
 	unsigned errors;
-	unsigned line;                    /* of the object; where conversions report */
+	const struct yaml_node *root;     /* of the object: finds the line of a path */
 	char path[256];
 	size_t path_len;
 };
@@ -85,7 +85,7 @@ bool field_read_one(struct field_walk *w, const struct field *f, const struct ya
 
 void field_enter(struct field_walk *w, const char *name, int index);     /* name, or the index when name is NULL */
 void field_leave(struct field_walk *w, size_t path_len);
-/* path is appended to the walk's own path. */
+/* path is appended to the walk's own path; line 0: that of the path in the YAML, as far as it goes. */
 void field_error(struct field_walk *w, unsigned line, const char *path, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void field_warn(struct field_walk *w, unsigned line, const char *path, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void field_info(struct field_walk *w, unsigned line, const char *path, const char *fmt, ...) __attribute__((format(printf, 4, 5)));

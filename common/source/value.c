@@ -174,8 +174,8 @@ bool value_is_host(const char *s)
 		text[label.n] = '\0';
 		if (!made_of(text, 63, "-"))
 			return false;
-		if (!rest.n)
-			return rest.p == NULL;   /* no dot at the end */
+		if (!rest.n)   /* no dot at the end, and no number there */
+			return rest.p == NULL && digits(label, 0) != label.n;
 	}
 	return false;
 }

@@ -11,6 +11,6 @@ bool value_time(struct str s, int64_t *ret);           /* RFC 3339, to Unix seco
 bool value_is_name(const char *s);                     /* a Kubernetes object name: [a-z0-9.-], at most 253 */
 bool value_is_label(const char *s);                    /* a DNS label: a namespace */
 bool value_is_domain(const char *s);                   /* a trust domain: [a-z0-9._-] */
-bool value_is_host(const char *s);                     /* an FQDN or a wildcard "*.x" in lower case, labels to 63, 255 in all */
+bool value_is_host(const char *s);                     /* an FQDN or a wildcard "*.x" in lower case; the last label is no number */
 
 #endif

@@ -113,7 +113,7 @@ def test_proxy_protocol():
     with Lab() as lab:
         web, shop = lab.plain("web", "shop")
         lab.workload(web)
-        lab.workload(shop, labels={"networking.istio.io/proxy-protocol": "v2"})
+        lab.workload(shop, labels={"meshd.io/application-tunnel": "proxy"})
         for h in (web, shop):
             h.start(f"--workload=default/{h.name}-v6")
         shop.serve(8080, fn)

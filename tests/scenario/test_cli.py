@@ -79,7 +79,7 @@ def test_analyze():
         lab.write("bad.yaml", policy("bad", "[{from: [{source: {ipBlocks: [nonsense]}}]}]"))
         r = sh(lab.meshd, "analyze", lab.config, check=False)
         assert r.returncode != 0
-        assert re.search(r"bad\.yaml:\d+: AuthorizationPolicy default/bad: .*ipBlocks", r.stdout + r.stderr), r.stdout + r.stderr
+        assert re.search(r"bad\.yaml:\d+: error: AuthorizationPolicy default/bad: spec\.rules\[0\].*ipBlocks", r.stdout + r.stderr), r.stdout + r.stderr
 
 
 def test_analyze_the_examples():

@@ -134,8 +134,8 @@ def test_descriptors_do_not_leak():
         fds = lambda: [len(os.listdir(f"/proc/{h.proc.pid}/fd")) for h in (web, shop)]
         before = fds()
         for i in range(200):
-            s = web.connect(shop.v4, 8080 if i % 2 else 9)
             try:
+                s = web.connect(shop.v4, 8080 if i % 2 else 9)
                 s.sendall(b"x")
                 if i % 4 == 1:
                     read_exact(s, 1)

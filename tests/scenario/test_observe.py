@@ -145,7 +145,7 @@ def test_why_and_status():
         for part in (cron.identity, "default/callers", "web"):     # who, what decided, what would have been allowed
             assert part in text, text
         r = shop.cli("why", "ffffffffffffffff", check=False)
-        assert r.returncode != 0 and r.stderr
+        assert r.returncode != 0 and r.stdout + r.stderr
         text = shop.cli("status").stdout
         for part in (shop.identity, "ready"):
             assert part in text.lower() or part in text, text

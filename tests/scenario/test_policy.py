@@ -89,7 +89,7 @@ def test_broken_policy_fails_closed_and_says_so():
         assert web.talk(other.v4, 8080, b"x") == b"x"
         for place in (shop.log(), shop.cli("status").stdout):
             assert "bad.yaml:" in place and "default/broken" in place and "ipBlocks" in place, place
-        r = shop.access(direction="inbound", error="could not be loaded")
+        shop.access(direction="inbound", policy="default/broken", rule="could not be loaded")
         lab.remove("bad.yaml")
         eventually(lambda: web.talk(shop.v4, 8080, b"x") == b"x")
 

@@ -80,7 +80,7 @@ def test_unparsable_file_keeps_last_good():
         assert web.refused(shop.v4, 8080)
         lab.remove("p.yaml")
         opened(web, shop)
-        eventually(lambda: "p.yaml:" not in shop.cli("status").stdout)
+        eventually(lambda: "The configuration has" not in shop.cli("status").stdout)
 
 
 def test_messages_name_file_line_and_path():
@@ -111,10 +111,10 @@ def test_huge_file_and_unreadable_file():
         lab.remove("huge.yaml")
         os.mkfifo(f"{lab.config}/fifo.yaml")
         lab.write("p.yaml", DENY)
-        closed(web, shop)
+        eventually(lambda: "fifo.yaml" in shop.log())          # it is not opened for ever; the last good state stays
+        assert web.talk(shop.v4, 8080, b"x") == b"x"
         lab.remove("fifo.yaml")
-        lab.remove("p.yaml")
-        opened(web, shop)
+        closed(web, shop)
 
 
 def test_connections_survive_a_reload():

@@ -58,18 +58,23 @@ def test_automatic_vip_is_stable():
         assert auto_vip(shop)["shop.default.svc.cluster.local"] == auto_vip(web)["shop.default.svc.cluster.local"] == mine
 
 
-def test_refused_endpoint_is_tried_elsewhere():
+def test_failing_endpoint_is_tried_elsewhere():
+    """One endpoint is alive; the other's HBONE port refuses, or its application does."""
     with Lab() as lab:
-        lab.write("s.yaml", service("shop", {80: 8080}, ["10.96.0.7"]))
-        web, good, bad = lab.meshed("web", "good", "bad")
-        for h in (good, bad):
-            lab.workload(h, labels={"app": "shop"})
-        plain = lab.plain("dead")                    # an address without anything: its HBONE port refuses
-        lab.workload(plain, labels={"app": "shop"})
+        lab.write("s.yaml", service("shop", {80: 8080}, ["10.96.0.7"]) + service("book", {80: 8080}, ["10.96.0.8"]))
+        dead = lab.plain("dead")
+        lab.workload(dead, labels={"app": "shop"})
+        web, good, down, alive = lab.meshed("web", "good", "down", "alive")
+        for h, app in ((good, "shop"), (down, "book"), (alive, "book")):
+            lab.workload(h, labels={"app": app})
         good.serve(8080)
-        eventually(lambda: web.talk("10.96.0.7", 80, b"x") == b"x")
-        for _ in range(40):
-            assert web.talk("10.96.0.7", 80, b"x") == b"x"
+        alive.serve(8080)
+        for vip in ("10.96.0.7", "10.96.0.8"):
+            eventually(lambda: web.talk(vip, 80, b"x") == b"x")
+            for _ in range(40):
+                assert web.talk(vip, 80, b"x") == b"x"
+        # a failed endpoint is avoided for a while: of forty connections few tried it
+        assert down.metric("istio_tcp_connections_failed_total", reporter="destination") < 12
 
 
 def test_removed_endpoint_gets_nothing_new():

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "policy/cidrset.h"
+#include "tests/unit/suite.h"
 
 START_TEST(rows)
 {
@@ -70,14 +71,9 @@ int main(void)
 {
 	Suite *s = suite_create("cidrset");
 	TCase *tc = tcase_create("cidrset");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
 	tcase_add_loop_test(tc, rows, 0, 8);
 	tcase_add_test(tc, random_blocks);
 	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return suite_run(s);
 }

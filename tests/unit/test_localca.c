@@ -29,10 +29,12 @@ static void teardown(void)
 
 static const char *at(const char *file)
 {
-	static char path[256];
+	static char path[2][256];     /* two in one call of rename */
+	static int n;
 
-	snprintf(path, sizeof(path), "%s/%s", base, file);
-	return path;
+	n = !n;
+	snprintf(path[n], sizeof(path[n]), "%s/%s", base, file);
+	return path[n];
 }
 
 static mode_t mode_of(const char *file)

@@ -8,6 +8,7 @@
 
 #include "base/epoch.h"
 #include "model/mesh.h"
+#include "tests/unit/suite.h"
 
 static struct ip ip(const char *text)
 {
@@ -465,8 +466,6 @@ int main(void)
 {
 	Suite *s = suite_create("mesh");
 	TCase *tc = tcase_create("mesh");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, empty_at_first);
@@ -481,8 +480,5 @@ int main(void)
 	tcase_add_test(tc, readers_beside_a_writer);
 	tcase_add_test(tc, bulk);
 	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "model/object.h"
+#include "tests/unit/suite.h"
 
 static struct ip ip(const char *text)
 {
@@ -207,8 +208,6 @@ int main(void)
 {
 	Suite *s = suite_create("object");
 	TCase *tc = tcase_create("object");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
 	tcase_add_test(tc, workload_is_copied);
 	tcase_add_test(tc, many_strings);
@@ -217,8 +216,5 @@ int main(void)
 	tcase_add_test(tc, peer_authn_names_itself);
 	tcase_add_loop_test(tc, labels, 0, 8);
 	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return suite_run(s);
 }

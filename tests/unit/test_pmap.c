@@ -4,6 +4,7 @@
 
 #include "base/pmap.h"
 #include "base/str.h"
+#include "tests/unit/suite.h"
 
 #define N 3000
 
@@ -141,16 +142,11 @@ int main(void)
 {
 	Suite *s = suite_create("pmap");
 	TCase *tc = tcase_create("pmap");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, add_find_del, 0, (int)ARRAY_LEN(hashes));
 	tcase_add_loop_test(tc, versions, 0, (int)ARRAY_LEN(hashes));
 	tcase_add_test(tc, borrowed_values);
 	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return suite_run(s);
 }

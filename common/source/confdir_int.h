@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a configuration directory consists of; for confdir*.c only. */
+#ifndef SOURCE_CONFDIR_INT_H
+#define SOURCE_CONFDIR_INT_H
+
+#include <sys/stat.h>
+
+#include "base/map.h"
+#include "source/conf.h"
+#include "source/confdir.h"
+#include "source/link.h"
+
+struct conf_file {
+	unsigned refs;
+	unsigned id;
+	const char *path;
+	struct stat st;
+	bool fresh;               /* read by the present load */
+	struct conf_obj **objs;   /* references held */
+	size_t n, cap;
+	struct report report;
+};
+
+/* All that one successful load leaves. */
+struct state {
+	struct conf_file **files;
+	size_t n_files;
+	struct conf_file *mesh;           /* mesh.yaml; NULL: there is none */
+	struct mesh_settings settings;
+	struct arena mem;                 /* the settings' strings */
+	struct conf_obj **live;           /* sorted by kind and key_hash; one of each; references held */
+	uint64_t *live_hash;              /* key_hash of each */
+	size_t n_live;
+	struct report cross;              /* findings about more than one object */
+	struct link_set set;
+};
+
+struct confdir {
+	char *dir;
+	struct mesh_settings base;
+	struct state s;
+	uint64_t loads;
+	struct map ids;                   /* path -> its place in `paths`, plus one */
+	const char **paths;
+	size_t n_paths;
+	char *held_back;                  /* "" when the last load succeeded */
+	struct report held;               /* what the files of a load that was held back said */
+};
+
+#endif
