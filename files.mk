@@ -23,6 +23,7 @@ libmeshd_a_SOURCES = \
 	common/http/h1request.c \
 	common/http/h1server.c \
 	common/http/h2.c \
+	common/http/h2stream.c \
 	common/identity/certdump.c \
 	common/identity/identity.c \
 	common/identity/localca.c \
@@ -61,6 +62,8 @@ libmeshd_a_SOURCES = \
 	common/source/conf_service.c \
 	common/source/conf_workload.c \
 	common/source/confdir.c \
+	common/source/confdir_read.c \
+	common/source/confdir_view.c \
 	common/source/confscan.c \
 	common/source/crd_core.c \
 	common/source/crd_istio.c \
@@ -117,6 +120,7 @@ HEADERS_ALL = \
 	common/http/h1server.h \
 	common/http/h1server_int.h \
 	common/http/h2.h \
+	common/http/h2_int.h \
 	common/identity/certdump.h \
 	common/identity/identity.h \
 	common/identity/localca.h \
@@ -150,6 +154,7 @@ HEADERS_ALL = \
 	common/source/analyze.h \
 	common/source/conf.h \
 	common/source/confdir.h \
+	common/source/confdir_int.h \
 	common/source/confscan.h \
 	common/source/crd.h \
 	common/source/field.h \
@@ -188,10 +193,14 @@ UNIT_TESTS = \
 	tests/unit/test_cidrset \
 	tests/unit/test_conf \
 	tests/unit/test_conf_authz \
+	tests/unit/test_confdir \
+	tests/unit/test_dest \
 	tests/unit/test_epoch \
+	tests/unit/test_explain \
 	tests/unit/test_flow \
 	tests/unit/test_h1server \
 	tests/unit/test_identity \
+	tests/unit/test_link \
 	tests/unit/test_localca \
 	tests/unit/test_map \
 	tests/unit/test_mesh \
@@ -213,7 +222,8 @@ UNIT_TESTS = \
 FUZZERS = \
 	tests/fuzz/fuzz_baggage \
 	tests/fuzz/fuzz_h1server \
-	tests/fuzz/fuzz_hserve
+	tests/fuzz/fuzz_hserve \
+	tests/fuzz/fuzz_yaml
 
 tests_unit_test_addr_SOURCES = tests/unit/test_addr.c
 
@@ -231,13 +241,21 @@ tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
 
 tests_unit_test_conf_authz_SOURCES = tests/unit/test_conf_authz.c
 
+tests_unit_test_confdir_SOURCES = tests/unit/test_confdir.c
+
+tests_unit_test_dest_SOURCES = tests/unit/test_dest.c
+
 tests_unit_test_epoch_SOURCES = tests/unit/test_epoch.c
+
+tests_unit_test_explain_SOURCES = tests/unit/test_explain.c
 
 tests_unit_test_flow_SOURCES = tests/unit/test_flow.c
 
 tests_unit_test_h1server_SOURCES = tests/unit/test_h1server.c
 
 tests_unit_test_identity_SOURCES = tests/unit/test_identity.c
+
+tests_unit_test_link_SOURCES = tests/unit/test_link.c
 
 tests_unit_test_localca_SOURCES = tests/unit/test_localca.c
 
@@ -281,6 +299,9 @@ tests_fuzz_fuzz_h1server_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_hserve_SOURCES = tests/fuzz/fuzz_hserve.c
 tests_fuzz_fuzz_hserve_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+
+tests_fuzz_fuzz_yaml_SOURCES = tests/fuzz/fuzz_yaml.c
+tests_fuzz_fuzz_yaml_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 EXTRA_FILES = \
 	.ci/run \
@@ -336,8 +357,14 @@ EXTRA_FILES = \
 	tests/scenario/test_stream.py \
 	tests/scenario/wire.py \
 	common/admin/README.md \
+	common/identity/README.md \
+	common/model/README.md \
 	common/net/README.md \
+	common/policy/README.md \
+	common/source/README.md \
 	common/telemetry/README.md \
+	common/tls/README.md \
+	common/traffic/README.md \
 	common/LAYERS \
 	README.md \
 	ARCHITECTURE.md \

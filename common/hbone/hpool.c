@@ -210,6 +210,9 @@ static void on_stream(struct stage *s, enum stage_event ev, const struct iovec *
 		break;
 	case STAGE_CLOSED:
 		t->refused = t->stream->refused;
+		/* A server judges our certificate only after its half of the handshake. */
+		if (t->conn && tls_error(t->conn->tls)[0])
+			t->error = xstrdup(tls_error(t->conn->tls));
 		tunnel_fail(t, s->fail == FAIL_NONE && !t->open ? FAIL_PEER_CLOSED : s->fail);
 		break;
 	}

@@ -1,247 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "http/h2.h"
-
+/* The connection: nghttp2's session over a stage, requests and replies. */
 #include <errno.h>
-#include <nghttp2/nghttp2.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
+#include "http/h2_int.h"
 
-#define PIECES          512
 #define WINDOW_STUCK_MS 1000      /* a peer's connection window at zero this long: no new streams there */
 
 /* Mesh clients reset streams as their users reset connections; nghttp2's own limit is made for browsers. */
 #define RESET_BURST     100000
 #define RESET_RATE      10000
-
-/* A stretch of DATA that still lies in the buffer that nghttp2 reads. */
-struct piece {
-	const uint8_t *p;
-	size_t n;
-	int next;                 /* of the same stream; -1 ends */
-};
-
-struct stream {
-	struct h2_stream pub;
-	struct list link;         /* in h2.streams */
-	struct list touched;      /* in h2.touched: events are due */
-	struct deferred wake, grave;
-	struct buf out;           /* accepted, waits for window */
-	struct buf in;            /* received while the reader did not want it */
-	const struct iovec *lent; /* what the present write() call lends */
-	int n_lent;
-	size_t lent_len, lent_off;
-	int first_piece, last_piece;
-	size_t owed;              /* taken by the reader's side but not yet returned to the peer's window */
-	size_t grown_bytes;       /* taken since the window grew last */
-	int32_t window;
-	uint64_t done_ms;
-	bool provided;            /* a data provider is attached (client: from the start; server: with the reply) */
-	bool want_read, got_end, eof_told, shut, end_sent, closed, closed_told, done, held;
-};
-
-struct h2 {
-	struct stage *below;
-	nghttp2_session *ng;
-	struct loop *loop;
-	const struct h2_ops *ops;
-	void *arg;
-	struct deferred flush, grave;
-	struct timer ping;
-	struct list streams, touched;
-	struct buf head;          /* the header block that is arriving: name NUL value NUL … */
-	int n_fields;
-	struct piece *pieces;     /* only inside h2_input */
-	int n_pieces, n_streams;
-	size_t buffered;          /* in all streams' `in` */
-	size_t owed;              /* connection credit held back because of a cap */
-	uint64_t stuck_ms;        /* since when the peer's connection window is zero; 0: it is not */
-	uint64_t ping_ms;         /* when the unanswered PING left; 0: none */
-	bool server, busy, heard, got_settings, draining, goaway, dead;
-};
-
-static atomic_size_t process_buffered;
-
-static struct stream *stream_of(const struct stage *s)
-{
-	return container_of(s, struct stream, pub.stage);
-}
-
-static void touch(struct h2 *h, struct stream *s)
-{
-	if (list_empty(&s->touched))
-		list_add_tail(&h->touched, &s->touched);
-}
-
-/* ---- credit ---- */
-
-static bool over_cap(const struct h2 *h)
-{
-	return h->buffered > LIMIT_CONN_BUFFER || atomic_load_explicit(&process_buffered, memory_order_relaxed) > LIMIT_PROCESS_BUFFER;
-}
-
-static void connection_credit(struct h2 *h, size_t n)
-{
-	h->owed += n;
-	if (!h->owed || over_cap(h))
-		return;
-	nghttp2_session_consume_connection(h->ng, h->owed);
-	h->owed = 0;
-}
-
-static void count_buffered(struct h2 *h, ptrdiff_t delta)
-{
-	h->buffered += (size_t)delta;
-	atomic_fetch_add_explicit(&process_buffered, (size_t)delta, memory_order_relaxed);
-}
-
-/* The reader took what is owed: its window opens again, and wider when it never had to wait. */
-static void stream_credit(struct stream *s)
-{
-	struct h2 *h = s->pub.h2;
-
-	if (!h || h->dead || s->closed || !s->owed)
-		return;
-	nghttp2_session_consume_stream(h->ng, s->pub.id, s->owed);
-	s->grown_bytes += s->owed;
-	s->owed = 0;
-	if (s->held || s->window >= LIMIT_STREAM_WINDOW_MAX || over_cap(h)) {
-		s->held = false;
-		s->grown_bytes = 0;
-	} else if (s->grown_bytes > 2 * (size_t)s->window) {
-		s->window *= 2;
-		s->grown_bytes = 0;
-		nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, s->window);
-	}
-}
-
-/* ---- the end of a stream ---- */
-
-static void stream_free(struct deferred *d)
-{
-	struct stream *s = container_of(d, struct stream, grave);
-
-	buf_done(&s->out);
-	buf_done(&s->in);
-	free(s);
-}
-
-static void drop_input(struct stream *s)
-{
-	if (s->pub.h2)
-		count_buffered(s->pub.h2, -(ptrdiff_t)buf_len(&s->in));
-	buf_done(&s->in);
-	s->first_piece = -1;
-}
-
-static void stream_bury(struct stream *s)
-{
-	if (!s->done || !s->closed || s->grave.queued)
-		return;
-	drop_input(s);
-	list_del(&s->touched);
-	list_del(&s->link);
-	s->grave.run = stream_free;
-	loop_bury(s->pub.stage.loop, &s->grave);
-}
-
-/* nghttp2 (or the death of the connection) let go of the stream. */
-static void stream_close(struct stream *s, enum fail why)
-{
-	struct h2 *h = s->pub.h2;
-
-	if (s->closed)
-		return;
-	s->closed = true;
-	s->pub.stage.fail = why;
-	h->n_streams--;
-	if (s->done)
-		stream_bury(s);
-	else
-		touch(h, s);
-}
-
-/* ---- events to the owner, who may call any verb ---- */
-
-static void deliver_data(struct stream *s)
-{
-	struct h2 *h = s->pub.h2;
-	struct iovec iov[PIECES + 1];
-	struct buf in = s->in;
-	int n = 0;
-
-	if (!s->want_read || (!buf_len(&in) && s->first_piece < 0))
-		return;
-	if (buf_len(&in))
-		iov[n++] = (struct iovec){ buf_data(&in), buf_len(&in) };
-	for (int i = s->first_piece; i >= 0; i = h->pieces[i].next)
-		iov[n++] = (struct iovec){ (void *)h->pieces[i].p, h->pieces[i].n };
-	s->first_piece = -1;
-	s->in = (struct buf){ 0 };
-	if (h)
-		count_buffered(h, -(ptrdiff_t)buf_len(&in));
-	s->owed += iov_len(iov, n);
-	stage_emit(&s->pub.stage, STAGE_DATA, iov, n);
-	buf_done(&in);
-	if (s->want_read || s->done)
-		stream_credit(s);
-	else
-		s->held = true;
-}
-
-/* Data, then the end, then the close. A reset overtakes data that the reader does not want; a clean end waits for it. */
-static void deliver(struct stream *s)
-{
-	if (s->done)
-		return;
-	deliver_data(s);
-	if (s->done || (s->pub.stage.fail == FAIL_NONE && (!s->want_read || buf_len(&s->in) || s->first_piece >= 0)))
-		return;
-	if (s->got_end && !s->eof_told && s->pub.stage.fail == FAIL_NONE) {
-		s->eof_told = true;
-		stage_emit(&s->pub.stage, STAGE_EOF, NULL, 0);
-	}
-	if (s->done || !s->closed || s->closed_told || (s->pub.stage.fail == FAIL_NONE && s->eof_told && s->end_sent))
-		return;
-	s->closed_told = true;
-	drop_input(s);
-	stage_emit(&s->pub.stage, STAGE_CLOSED, NULL, 0);
-}
-
-static void on_wake(struct deferred *d)
-{
-	struct stream *s = container_of(d, struct stream, wake);
-
-	deliver(s);
-	if (s->pub.h2)
-		loop_defer(s->pub.stage.loop, &s->pub.h2->flush);
-}
-
-static void deliver_touched(struct h2 *h)
-{
-	while (!list_empty(&h->touched)) {
-		struct stream *s = container_of(h->touched.next, struct stream, touched);
-
-		list_del(&s->touched);
-		deliver(s);
-	}
-}
-
-/* What a stream was lent must be kept before the lender's buffer goes. */
-static int keep_pieces(struct h2 *h, struct stream *s)
-{
-	int r = 0;
-
-	for (int i = s->first_piece; i >= 0 && r == 0; i = h->pieces[i].next) {
-		r = buf_append(&s->in, h->pieces[i].p, h->pieces[i].n);
-		if (r == 0)
-			count_buffered(h, (ptrdiff_t)h->pieces[i].n);
-	}
-	s->first_piece = -1;
-	return r;
-}
 
 /* ---- the end of the connection ---- */
 
@@ -264,16 +33,10 @@ static void h2_die(struct h2 *h, enum fail why, bool tell)
 	timer_stop(&h->ping);
 	list_each_safe(at, next, &h->streams)
 		stream_close(container_of(at, struct stream, link), why == FAIL_NONE ? FAIL_DRAIN : why);
-	deliver_touched(h);
+	stream_deliver_touched(h);
 	/* What is left belongs to owners who read slowly or have not let go yet. */
-	list_each_safe(at, next, &h->streams) {
-		struct stream *s = container_of(at, struct stream, link);
-
-		count_buffered(h, -(ptrdiff_t)buf_len(&s->in));
-		list_del(&s->touched);
-		list_del(&s->link);
-		s->pub.h2 = NULL;
-	}
+	list_each_safe(at, next, &h->streams)
+		stream_orphan(container_of(at, struct stream, link));
 	stage_done(h->below, polite ? FAIL_NONE : why);
 	if (tell)
 		h->ops->on_closed(h, why, h->arg);
@@ -283,7 +46,7 @@ static void h2_die(struct h2 *h, enum fail why, bool tell)
 
 /* ---- sending ---- */
 
-static void send_pending(struct h2 *h)
+void h2_send(struct h2 *h)
 {
 	const uint8_t *p;
 	ssize_t n;
@@ -309,14 +72,14 @@ static void on_flush(struct deferred *d)
 
 	if (h->dead)
 		return;
-	send_pending(h);
+	h2_send(h);
 	if (h->draining && h->n_streams == 0)
 		h2_die(h, FAIL_NONE, true);
 	else if (!nghttp2_session_want_read(h->ng) && !nghttp2_session_want_write(h->ng))
 		h2_die(h, h->goaway && h->n_streams == 0 ? FAIL_NONE : FAIL_HTTP2, true);
 }
 
-static void flush_later(struct h2 *h)
+void h2_flush_later(struct h2 *h)
 {
 	if (!h->dead)
 		loop_defer(h->loop, &h->flush);
@@ -398,23 +161,6 @@ static void *user_data(nghttp2_session *ng, int32_t id)
 	return nghttp2_session_get_stream_user_data(ng, id);
 }
 
-static struct stream *stream_new(struct h2 *h)
-{
-	struct stream *s = calloc(1, sizeof(*s));
-
-	if (!s)
-		return NULL;
-	s->pub.h2 = h;
-	s->first_piece = -1;
-	s->window = LIMIT_STREAM_WINDOW;
-	list_init(&s->touched);
-	list_add_tail(&h->streams, &s->link);
-	h->n_streams++;
-	return s;
-}
-
-static const struct stage_ops stream_ops;
-
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 {
 	struct h2 *h = arg;
@@ -427,9 +173,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 	s = stream_new(h);
 	if (!s)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	s->pub.stage = (struct stage){ .ops = &stream_ops, .loop = h->loop };
 	s->pub.id = frame->hd.stream_id;
-	s->wake.run = on_wake;
 	nghttp2_session_set_stream_user_data(ng, s->pub.id, s);
 	return 0;
 }
@@ -511,7 +255,7 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	case NGHTTP2_DATA:
 		if (s && end) {
 			s->got_end = true;
-			touch(h, s);
+			stream_touch(h, s);
 		}
 		break;
 	case NGHTTP2_SETTINGS:
@@ -539,27 +283,12 @@ static int on_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_
 
 	if (h->dead)
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
-	connection_credit(h, n);
+	h2_credit(h, n);
 	if (!s || s->done) {
 		nghttp2_session_consume_stream(ng, id, n);
 		return 0;
 	}
-	if (!s->want_read || h->n_pieces == PIECES) {
-		if (keep_pieces(h, s) < 0 || buf_append(&s->in, p, n) < 0)
-			return NGHTTP2_ERR_CALLBACK_FAILURE;
-		count_buffered(h, (ptrdiff_t)n);
-		s->held |= !s->want_read;
-		touch(h, s);
-		return 0;
-	}
-	h->pieces[h->n_pieces] = (struct piece){ p, n, -1 };
-	if (s->first_piece < 0)
-		s->first_piece = h->n_pieces;
-	else
-		h->pieces[s->last_piece].next = h->n_pieces;
-	s->last_piece = h->n_pieces++;
-	touch(h, s);
-	return 0;
+	return stream_take(s, p, n) < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 /* Our half ended. A peer that still sends to somebody who has gone may stop; sooner, nghttp2 would drop the reply. */
@@ -601,7 +330,7 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error, void
 		return 0;
 	s->pub.refused = error == NGHTTP2_REFUSED_STREAM;
 	stream_close(s, close_reason(error));
-	flush_later(h);
+	h2_flush_later(h);
 	if (!h->dead && h->ops->on_room)
 		h->ops->on_room(h, h->arg);
 	return 0;
@@ -620,17 +349,17 @@ static void h2_input(struct h2 *h, const struct iovec *iov)
 	h->busy = false;
 	if (h->dead)
 		return;
-	deliver_touched(h);
+	stream_deliver_touched(h);
 	h->pieces = NULL;
 	if (h->dead)
 		return;
 	if (r < 0) {
-		send_pending(h);     /* nghttp2 has queued its GOAWAY */
+		h2_send(h);     /* nghttp2 has queued its GOAWAY */
 		h2_die(h, FAIL_HTTP2, true);
 		return;
 	}
-	connection_credit(h, 0);
-	flush_later(h);
+	h2_credit(h, 0);
+	h2_flush_later(h);
 }
 
 static void on_below(struct stage *below, enum stage_event ev, const struct iovec *iov, int n)
@@ -643,7 +372,7 @@ static void on_below(struct stage *below, enum stage_event ev, const struct iove
 			h2_input(h, &iov[i]);
 		break;
 	case STAGE_DRAINED:
-		flush_later(h);
+		h2_flush_later(h);
 		break;
 	case STAGE_EOF:
 		h2_die(h, h->n_streams ? FAIL_PEER_CLOSED : FAIL_NONE, true);
@@ -653,19 +382,6 @@ static void on_below(struct stage *below, enum stage_event ev, const struct iove
 		break;
 	case STAGE_OPEN:
 		break;
-	}
-}
-
-/* Streams that were let go of but whose peer takes nothing: not for ever. */
-static void reap(struct h2 *h)
-{
-	uint64_t now = loop_now_ms(h->loop);
-
-	list_each_safe(at, next, &h->streams) {
-		struct stream *s = container_of(at, struct stream, link);
-
-		if (s->done && !s->closed && now - s->done_ms > LIMIT_LINGER_MS)
-			nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, NGHTTP2_CANCEL);
 	}
 }
 
@@ -685,103 +401,11 @@ static void on_ping(struct timer *t)
 		return;
 	}
 	h->heard = false;
-	reap(h);
-	connection_credit(h, 0);
-	flush_later(h);
+	stream_reap(h);
+	h2_credit(h, 0);
+	h2_flush_later(h);
 	timer_start(&h->ping, LIMIT_PING_MS);
 }
-
-/* ---- the stream as a stage ---- */
-
-static void stream_write(struct stage *stage, const struct iovec *iov, int n)
-{
-	struct stream *s = stream_of(stage);
-	struct h2 *h = s->pub.h2;
-
-	if (!h || s->closed || s->shut || s->done)
-		return;
-	s->lent = iov;
-	s->n_lent = n;
-	s->lent_len = iov_len(iov, n);
-	s->lent_off = 0;
-	if (s->provided && !buf_len(&s->out) && !h->busy) {
-		nghttp2_session_resume_data(h->ng, s->pub.id);
-		send_pending(h);
-	}
-	if (s->lent_off < s->lent_len) {
-		if (buf_append_iov(&s->out, iov, n, s->lent_off) < 0)
-			nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, NGHTTP2_INTERNAL_ERROR);
-		if (s->provided)
-			nghttp2_session_resume_data(h->ng, s->pub.id);
-		flush_later(h);
-		stage_set_queued(stage, buf_len(&s->out));
-	}
-	s->lent = NULL;
-	s->n_lent = 0;
-	s->lent_len = s->lent_off = 0;
-}
-
-static void stream_want(struct stage *stage, bool read)
-{
-	struct stream *s = stream_of(stage);
-
-	if (s->want_read == read)
-		return;
-	s->want_read = read;
-	if (!read)
-		return;
-	if (s->owed) {
-		stream_credit(s);
-		if (s->pub.h2)
-			flush_later(s->pub.h2);
-	}
-	if (buf_len(&s->in) || s->got_end || s->closed)
-		loop_defer(stage->loop, &s->wake);
-}
-
-static void stream_shut(struct stage *stage)
-{
-	struct stream *s = stream_of(stage);
-
-	if (s->shut)
-		return;
-	s->shut = true;
-	if (!s->pub.h2 || s->closed)
-		return;
-	if (s->provided)
-		nghttp2_session_resume_data(s->pub.h2->ng, s->pub.id);
-	flush_later(s->pub.h2);
-}
-
-static void stream_done(struct stage *stage, enum fail why)
-{
-	struct stream *s = stream_of(stage);
-	struct h2 *h = s->pub.h2;
-
-	if (s->done)
-		return;
-	s->done = true;
-	s->done_ms = loop_now_ms(stage->loop);
-	if (!h || s->closed) {
-		s->closed = true;
-		stream_bury(s);
-		return;
-	}
-	drop_input(s);
-	stream_credit(s);
-	if (why != FAIL_NONE) {
-		nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, why == FAIL_DRAIN ? NGHTTP2_CANCEL : NGHTTP2_CONNECT_ERROR);
-	} else {
-		stream_shut(stage);
-		if (s->end_sent && !s->got_end)
-			nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, NGHTTP2_NO_ERROR);
-	}
-	flush_later(h);
-}
-
-static const struct stage_ops stream_ops = {
-	.name = "tunnel", .write = stream_write, .want = stream_want, .shut = stream_shut, .done = stream_done,
-};
 
 /* ---- making and ending connections, requests ---- */
 
@@ -858,7 +482,7 @@ struct h2 *h2_new(struct stage *below, bool server, const struct h2_ops *ops, vo
 	below->on_event = on_below;
 	below->arg = h;
 	stage_want(below, true);
-	flush_later(h);
+	h2_flush_later(h);
 	return h;
 }
 
@@ -868,7 +492,7 @@ void h2_close(struct h2 *h, enum fail why)
 		return;
 	if (why == FAIL_NONE || why == FAIL_DRAIN) {
 		nghttp2_session_terminate_session(h->ng, NGHTTP2_NO_ERROR);
-		send_pending(h);
+		h2_send(h);
 	}
 	h2_die(h, why, false);
 }
@@ -882,7 +506,7 @@ void h2_drain(struct h2 *h)
 		nghttp2_submit_shutdown_notice(h->ng);
 	else
 		nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0);
-	flush_later(h);
+	h2_flush_later(h);
 }
 
 int h2_streams(const struct h2 *h)
@@ -938,8 +562,6 @@ struct h2_stream *h2_request(struct h2 *h, struct str method, struct str authori
 
 	if (!s)
 		return NULL;
-	s->pub.stage = (struct stage){ .ops = &stream_ops, .loop = h->loop };
-	s->wake.run = on_wake;
 	s->provided = true;
 	list[n++] = nv(":method", method, NGHTTP2_NV_FLAG_NONE);
 	if (scheme.n)
@@ -951,12 +573,10 @@ struct h2_stream *h2_request(struct h2 *h, struct str method, struct str authori
 	provider.source.ptr = s;
 	s->pub.id = nghttp2_submit_request(h->ng, NULL, list, n, &provider, s);
 	if (s->pub.id < 0) {
-		s->closed = s->done = true;
-		h->n_streams--;
-		stream_bury(s);
+		stream_drop(s);
 		return NULL;
 	}
-	flush_later(h);
+	h2_flush_later(h);
 	return &s->pub;
 }
 
@@ -976,5 +596,5 @@ void h2_reply(struct h2_stream *pub, int status, const struct h2_field *fields, 
 	s->provided = !end;
 	s->shut |= end;
 	nghttp2_submit_response(pub->h2->ng, s->pub.id, list, n, end ? NULL : &provider);
-	flush_later(pub->h2);
+	h2_flush_later(pub->h2);
 }

@@ -114,13 +114,16 @@ static int check_files(const struct entry *e, const struct tlsctx *ctx, struct e
 	char at[32];
 
 	if (!str_is(tlsctx_identity(ctx), e->id))
-		return err_set(err, -EINVAL, "%s is for %.*s, but wanted is %s; give the certificate of that identity, or correct serviceAccount in the WorkloadEntry",
+		return err_set(err, -EINVAL, "%s is for %.*s, but wanted is %s; "
+			       "give the certificate of that identity, or correct serviceAccount in the WorkloadEntry",
 			       e->owner->cert_file, STR_FMT(tlsctx_identity(ctx)), e->id);
 	if (tlsctx_not_after(ctx) <= now)
-		return err_set(err, -EINVAL, "the certificate in %s expired at %s; renew it", e->owner->cert_file,
+		return err_set(err, -EINVAL, "the certificate in %s expired at %s; renew it",
+			       e->owner->cert_file,
 			       time_text(tlsctx_not_after(ctx), at));
 	if (tlsctx_not_before(ctx) > now)
-		return err_set(err, -EINVAL, "the certificate in %s is valid only from %s on; check the clock", e->owner->cert_file,
+		return err_set(err, -EINVAL, "the certificate in %s is valid only from %s on; check the clock",
+			       e->owner->cert_file,
 			       time_text(tlsctx_not_before(ctx), at));
 	return 0;
 }
@@ -139,7 +142,8 @@ static int make_ctx(struct entry *e, const struct certset *set, struct tlsctx **
 
 	if (r != 0)
 		return i->ca ? err_set(err, r, "%s", why.msg) :
-			err_set(err, r, "%s, %s and %s: %s; wanted are a PEM chain, its key and the roots, complete and belonging together",
+			err_set(err, r, "%s, %s and %s: %s; "
+				"wanted are a PEM chain, its key and the roots, complete and belonging together",
 				i->cert_file, i->key_file, i->root_file, why.msg);
 	if (!i->ca && (r = check_files(e, ctx, err)) != 0) {
 		tlsctx_unref(ctx);
@@ -292,10 +296,12 @@ static int start_provider(struct identity *i, const struct identity_conf *conf, 
 	}
 	if ((r = localca_open(conf->ca_dir, &i->ca, err)) != 0)
 		return r;
-	log_warn(LOG_IDENTITY, "certificates are signed by the development CA in %s: whoever reads its key can be any workload of %.*s; do not use it in production",
+	log_warn(LOG_IDENTITY, "certificates are signed by the development CA in %s: "
+		 "whoever reads its key can be any workload of %.*s; do not use it in production",
 		 conf->ca_dir, STR_FMT(localca_trust_domain(i->ca)));
 	if (localca_not_after(i->ca) < time(NULL) + CA_WARN_S)
-		log_warn(LOG_IDENTITY, "the CA in %s expires in less than 30 days; make a new one with `meshd ca init`", conf->ca_dir);
+		log_warn(LOG_IDENTITY, "the CA in %s expires in less than 30 days; "
+			 "make a new one with `meshd ca init`", conf->ca_dir);
 	return 0;
 }
 

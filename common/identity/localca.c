@@ -194,7 +194,8 @@ static int check_mode(const char *path, mode_t forbidden, const char *danger, co
 		return err_set(err, -EPERM, "%s has mode %04o: %s; run `chmod %s %s`", path, st.st_mode & 07777u, danger,
 			       remedy, path);
 	if (st.st_uid != geteuid() && st.st_uid != 0)
-		return err_set(err, -EPERM, "%s belongs to uid %u: only root or the user that runs meshd (uid %u) may own it", path,
+		return err_set(err, -EPERM, "%s belongs to uid %u: "
+			       "only root or the user that runs meshd (uid %u) may own it", path,
 			       (unsigned)st.st_uid, (unsigned)geteuid());
 	return 0;
 }
@@ -291,14 +292,17 @@ static int parse_ca(struct localca *ca, struct str key_pem, struct str root_pem,
 	BIO_free(key);
 	BIO_free(root);
 	if (!ca->key || !ca->cert)
-		return openssl_err(err, ca->key ? "the CA's " ROOT_FILE " cannot be read" : "the CA's " KEY_FILE " cannot be read");
+		return openssl_err(err, ca->key ? "the CA's " ROOT_FILE " cannot be read" :
+				   "the CA's " KEY_FILE " cannot be read");
 	if (X509_check_private_key(ca->cert, ca->key) != 1) {
 		ERR_clear_error();
-		return err_set(err, -EINVAL, "%s/" KEY_FILE " is not the key of " ROOT_FILE "; restore both, or make a new CA", ca->dir);
+		return err_set(err, -EINVAL, "%s/" KEY_FILE " is not the key of " ROOT_FILE "; "
+			       "restore both, or make a new CA", ca->dir);
 	}
 	ca->trust_domain = permitted_domain(ca->cert);
 	if (!ca->trust_domain)
-		return err_set(err, -EINVAL, "%s/" ROOT_FILE " is not constrained to one trust domain; `meshd ca init` makes one that is",
+		return err_set(err, -EINVAL, "%s/" ROOT_FILE " is not constrained to one trust domain; "
+			       "`meshd ca init` makes one that is",
 			       ca->dir);
 	ASN1_TIME_to_tm(X509_get0_notAfter(ca->cert), &tm);
 	ca->not_after = timegm(&tm);
@@ -352,10 +356,12 @@ int localca_sign(const struct localca *ca, struct str id, int64_t ttl_s, struct 
 	if (ca->not_after <= time(NULL))
 		return err_set(err, -EINVAL, "the CA in %s has expired; make a new one with `meshd ca init`", ca->dir);
 	if (spiffe_parse(id, &parts) != 0)
-		return err_set(err, -EINVAL, "\"%.*s\" is not a SPIFFE ID (spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT)",
+		return err_set(err, -EINVAL, "\"%.*s\" is not a SPIFFE ID "
+			       "(spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT)",
 			       STR_FMT(id));
 	if (!str_is(parts.trust_domain, ca->trust_domain))
-		return err_set(err, -EINVAL, "the CA in %s signs for the trust domain %s only, not for %.*s; set trustDomain in mesh.yaml, or use another CA",
+		return err_set(err, -EINVAL, "the CA in %s signs for the trust domain %s only, not for %.*s; "
+			       "set trustDomain in mesh.yaml, or use another CA",
 			       ca->dir, ca->trust_domain, STR_FMT(id));
 	key = EVP_EC_gen("P-256");
 	leaf = key ? leaf_new(ca, key, id, ttl_s) : NULL;

@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "source/conf.h"
 #include "source/confdir.h"
+#include "source/confscan.h"
 #include "source/link.h"
 
 struct conf_file {
@@ -46,5 +47,12 @@ struct confdir {
 	char *held_back;                  /* "" when the last load succeeded */
 	struct report held;               /* what the files of a load that was held back said */
 };
+
+/* Fills next's settings and files from what the scan found, taking over what is unchanged. Goes on after a file that cannot
+ * be parsed, to name them all in c->held; the first is in err. */
+int confdir_read_files(struct confdir *c, const struct confscan *scan, struct state *next, struct err *err);
+bool confdir_same_settings(const struct mesh_settings *a, const struct mesh_settings *b);
+/* conf_load's find over a state. */
+struct conf_obj *confdir_live_find(void *state, enum conf_kind kind, const char *ns, const char *name);
 
 #endif

@@ -121,7 +121,8 @@ static int crl_check(X509_CRL *crl, int number, struct err *err)
 	ASN1_INTEGER_free(serial);
 	ISSUING_DIST_POINT_free(idp);
 	if (indirect)
-		return err_set(err, -ENOTSUP, "CRL %d is an indirect one, which is not supported; use the CRL of the issuing CA itself",
+		return err_set(err, -ENOTSUP, "CRL %d is an indirect one, which is not supported; "
+			       "use the CRL of the issuing CA itself",
 			       number);
 	return 0;
 }
@@ -148,7 +149,8 @@ static int read_crls(struct str text, STACK_OF(X509_CRL) **ret, struct err *err)
 	}
 	BIO_free(bio);
 	if (r != 0 || sk_X509_CRL_num(crls) == 0)
-		r = err_set(err, -EINVAL, "the CRL cannot be read (%s); blocks of -----BEGIN X509 CRL-----, or one CRL in DER, are wanted",
+		r = err_set(err, -EINVAL, "the CRL cannot be read (%s); "
+			    "blocks of -----BEGIN X509 CRL-----, or one CRL in DER, are wanted",
 			    ssl_why());
 	for (int i = 0; r == 0 && i < sk_X509_CRL_num(crls); i++)
 		r = crl_check(sk_X509_CRL_value(crls, i), i + 1, err);
