@@ -187,6 +187,7 @@ HEADERS_ALL = \
 UNIT_TESTS = \
 	tests/unit/test_addr \
 	tests/unit/test_admin \
+	tests/unit/test_arena \
 	tests/unit/test_authz \
 	tests/unit/test_baggage \
 	tests/unit/test_buf \
@@ -228,6 +229,8 @@ FUZZERS = \
 tests_unit_test_addr_SOURCES = tests/unit/test_addr.c
 
 tests_unit_test_admin_SOURCES = tests/unit/test_admin.c
+
+tests_unit_test_arena_SOURCES = tests/unit/test_arena.c
 
 tests_unit_test_authz_SOURCES = tests/unit/test_authz.c
 

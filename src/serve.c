@@ -463,7 +463,7 @@ static int fail(const char *what)
 
 int serve_command(int argc, char **argv)
 {
-	struct serve s = { 0 };
+	static struct serve s;
 	struct err err;
 	bool json;
 

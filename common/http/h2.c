@@ -229,6 +229,7 @@ static void emit_head(struct h2 *h, struct stream *s, bool end)
 		put_field(&head, fields, name, value);
 	}
 	s->pub.head = &head;
+	s->announced = true;
 	if (h->server)
 		h->ops->on_request(h, &s->pub, h->arg);
 	if (head.status < 100 || head.status >= 200)
@@ -562,7 +563,7 @@ struct h2_stream *h2_request(struct h2 *h, struct str method, struct str authori
 
 	if (!s)
 		return NULL;
-	s->provided = true;
+	s->provided = s->announced = true;
 	list[n++] = nv(":method", method, NGHTTP2_NV_FLAG_NONE);
 	if (scheme.n)
 		list[n++] = nv(":scheme", scheme, NGHTTP2_NV_FLAG_NONE);

@@ -33,6 +33,7 @@ struct stream {
 	int32_t window;
 	uint64_t done_ms;
 	bool provided;            /* a data provider is attached (client: from the start; server: with the reply) */
+	bool announced;           /* the owner knows of it */
 	bool want_read, got_end, eof_told, shut, end_sent, closed, closed_told, done, held;
 };
 

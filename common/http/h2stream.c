@@ -101,6 +101,7 @@ void stream_close(struct stream *s, enum fail why)
 	s->closed = true;
 	s->pub.stage.fail = why;
 	h->n_streams--;
+	s->done |= !s->announced;
 	if (s->done)
 		stream_bury(s);
 	else

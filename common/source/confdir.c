@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "base/log.h"
 #include "source/confdir_int.h"
@@ -290,6 +293,9 @@ static int load(struct confdir *c, bool touch_mesh, struct err *err)
 		log_state(&next, &c->s);
 	}
 	state_done(&c->s);
+#ifdef __GLIBC__
+	malloc_trim(0);   /* a large load leaves holes all over the heap */
+#endif
 	c->s = next;
 	c->loads++;
 	free(c->held_back);

@@ -6,6 +6,8 @@
 
 #include "source/confdir_int.h"
 
+#define TICK_MS 20            /* more than the step of a file system's clock */
+
 static unsigned path_id(struct confdir *c, const char *path)
 {
 	uintptr_t id = (uintptr_t)map_get(&c->ids, str_c(path));
@@ -70,8 +72,8 @@ static struct conf_file *file_new(struct confdir *c, const struct confscan_file 
 	f->st = from->st;
 	f->fresh = true;
 	/* What was written this very moment may be written again without a new time: read it again next time. */
-	clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	if (now.tv_sec - from->st.st_mtim.tv_sec <= 0)
+	clock_gettime(CLOCK_REALTIME, &now);
+	if ((now.tv_sec - from->st.st_mtim.tv_sec) * 1000 + (now.tv_nsec - from->st.st_mtim.tv_nsec) / 1000000 < TICK_MS)
 		f->st.st_ino = 0;
 	return f;
 }

@@ -391,11 +391,11 @@ link set mesh0 up
     def workload(self, h, tunnel=True, **spec):
         """The WorkloadEntry of a host; it has two, one for each family (WorkloadEntry has one address)."""
         labels = {"app": h.name, **({"networking.istio.io/tunnel": "http"} if tunnel else {}), **spec.pop("labels", {})}
-        def one(name, address):
+        def one(name, address, family):
             return {"apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "metadata": {"name": name, "namespace": "default"},
-                    "spec": {"address": address, "serviceAccount": h.name, "labels": labels, **spec}}
+                    "spec": {"address": address, "serviceAccount": h.name, "labels": {**labels, "family": family}, **spec}}
         self.write(f"workload-{h.name}.json", json.dumps({"apiVersion": "v1", "kind": "List",
-                   "items": [one(h.name, h.v4), one(f"{h.name}-v6", h.v6)]}))
+                   "items": [one(h.name, h.v4, "v4"), one(f"{h.name}-v6", h.v6, "v6")]}))
 
     def meshed(self, *names, args=(), **kw):
         """Hosts with WorkloadEntries, meshd and capture."""
@@ -436,11 +436,11 @@ def principal(*hosts):
     return "{from: [{source: {principals: [%s]}}]}" % ", ".join(f"{TD}/ns/default/sa/{h}" for h in hosts)
 
 
-def service(name, ports, vips=(), app=None, endpoints=None, ns="default", extra=""):
-    """A MESH_INTERNAL ServiceEntry over WorkloadEntries with the label app; ports: {port: target}."""
+def service(name, ports, vips=(), app=None, ns="default", family=None):
+    """A MESH_INTERNAL ServiceEntry over WorkloadEntries with the label app, of "v4" or "v6" alone if asked; ports: {port: target}."""
     p = ", ".join(f"{{number: {a}, targetPort: {b}, name: tcp-{a}, protocol: TCP}}" for a, b in ports.items())
     v = f"\n  addresses: [{', '.join(repr(x) for x in vips)}]" if vips else ""
-    e = f"\n  endpoints: {endpoints}" if endpoints else f"\n  workloadSelector: {{labels: {{app: {app or name}}}}}"
+    only = f", family: {family}" if family else ""
     return f"""apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {{name: {name}, namespace: {ns}}}
@@ -448,6 +448,7 @@ spec:
   hosts: [{name}.{ns}.svc.cluster.local]{v}
   location: MESH_INTERNAL
   resolution: STATIC
-  ports: [{p}]{e}{extra}
+  ports: [{p}]
+  workloadSelector: {{labels: {{app: {app or name}{only}}}}}
 ---
 """

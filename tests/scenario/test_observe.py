@@ -13,7 +13,7 @@ dst.identity direction bytes_sent bytes_recv duration""".split()
 
 
 def traffic(lab, **kw):
-    lab.write("s.yaml", service("shop", {80: 8080}, ["10.96.0.7"]) + policy("callers", f"[{principal('web')}]", app="shop"))
+    lab.write("s.yaml", service("shop", {80: 8080}, ["10.96.0.7"], family="v4") + policy("callers", f"[{principal('web')}]", app="shop"))
     web, cron, shop = lab.meshed("web", "cron", "shop", **kw)
     shop.serve(8080)
     assert web.talk("10.96.0.7", 80, b"12345") == b"12345"
@@ -76,7 +76,7 @@ def test_config_dump():
         w = next(w for w in d["workloads"] if w["name"] == "shop")
         assert w["protocol"] == "HBONE" and w["workloadIps"] == [shop.v4] and w["serviceAccount"] == "shop" and w["status"] == "Healthy", w
         s = next(s for s in d["services"] if s["hostname"] == "shop.default.svc.cluster.local")
-        assert s["vips"] == ["/10.96.0.7"] and s["ports"] == {"80": 8080} and len(s["endpoints"]) == 2, s
+        assert s["vips"] == ["/10.96.0.7"] and s["ports"] == {"80": 8080} and len(s["endpoints"]) == 1, s
         p = next(p for p in d["policies"] if p["name"] == "callers")
         assert p["scope"] == "WorkloadSelector" and p["action"] == "Allow", p
         c = d["certificates"][0]
