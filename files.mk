@@ -342,6 +342,7 @@ EXTRA_FILES = \
 	tests/lint/banned \
 	tests/lint/files \
 	tests/lint/layers \
+	tests/lint/manual \
 	tests/lint/sizes \
 	tests/scenario/harness.py \
 	tests/scenario/pki.py \
@@ -357,10 +358,15 @@ EXTRA_FILES = \
 	tests/scenario/test_policy.py \
 	tests/scenario/test_reload.py \
 	tests/scenario/test_service.py \
+	tests/scenario/test_soak.py \
 	tests/scenario/test_stream.py \
 	tests/scenario/wire.py \
 	common/admin/README.md \
+	common/base/README.md \
+	common/hbone/README.md \
+	common/http/README.md \
 	common/identity/README.md \
+	common/io/README.md \
 	common/model/README.md \
 	common/net/README.md \
 	common/policy/README.md \

@@ -10,8 +10,11 @@
 #include "base/log.h"
 #include "base/str.h"
 
+#define REST_MS 100     /* without even a spare descriptor, accepting pauses */
+
 struct listener {
 	ev_io io;
+	struct timer rest;
 	struct loop *loop;
 	void (*on_accept)(void *arg, int fd, const struct addr *peer);
 	void *arg;
@@ -27,8 +30,14 @@ static void shed_one(struct listener *l, int error)
 	uint64_t now = loop_now_ms(l->loop);
 	int fd;
 
-	if (l->spare >= 0)
-		close(l->spare);
+	if (l->spare < 0)
+		l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (l->spare < 0) {
+		ev_io_stop(l->loop->ev, &l->io);
+		timer_start(&l->rest, REST_MS);
+		return;
+	}
+	close(l->spare);
 	fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
 		struct linger reset = { .l_onoff = 1 };
@@ -43,6 +52,13 @@ static void shed_one(struct listener *l, int error)
 	l->told_ms = now;
 	log_warn(LOG_IO, "shed %lu new connections: %s; raise the limit of open files (LimitNOFILE)", l->shed, strerror(error));
 	l->shed = 0;
+}
+
+static void on_rested(struct timer *t)
+{
+	struct listener *l = container_of(t, struct listener, rest);
+
+	ev_io_start(l->loop->ev, &l->io);
 }
 
 static void on_ready(struct ev_loop *ev, ev_io *w, int revents)
@@ -76,6 +92,7 @@ struct listener *listener_new(struct loop *loop, int fd, void (*on_accept)(void 
 	l->arg = arg;
 	l->fd = fd;
 	l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	timer_init(&l->rest, loop, on_rested);
 	ev_io_init(&l->io, on_ready, fd, EV_READ);
 	ev_io_start(loop->ev, &l->io);
 	return l;
@@ -86,6 +103,7 @@ void listener_free(struct listener *l)
 	if (!l)
 		return;
 	ev_io_stop(l->loop->ev, &l->io);
+	timer_stop(&l->rest);
 	close(l->fd);
 	if (l->spare >= 0)
 		close(l->spare);

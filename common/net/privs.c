@@ -68,7 +68,7 @@ bool privs_has_user(const char *user)
 
 int privs_drop(const char *user, uint64_t keep, struct err *err)
 {
-	uint64_t permitted;
+	uint64_t permitted = 0;
 	int r;
 
 	if (has_threads())

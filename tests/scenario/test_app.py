@@ -10,8 +10,8 @@ def test_refuses():
         for ip in (shop.v4, shop.v6):
             assert web.refused(ip, 9999)
         assert shop.access(direction="inbound", error="")["message"]
-        assert web.metric("istio_tcp_connections_failed_total", reporter="source", response_flags="CONNECT") == 2
-        assert shop.metric("istio_tcp_connections_failed_total", reporter="destination", response_flags="CONNECT") == 2
+        for h, reporter in ((web, "source"), (shop, "destination")):
+            eventually(lambda: h.metric("istio_tcp_connections_failed_total", reporter=reporter, response_flags="CONNECT") == 2)
 
 
 def test_hangs():

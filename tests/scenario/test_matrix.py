@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """{IPv4, IPv6} x {HBONE, plaintext} x {allowed, denied, unknown}."""
-from harness import Lab, greeter, policy, principal
+from harness import Lab, eventually, greeter, policy, principal
 from wire import hbone
 
 HELLO = b"220 hello\r\n"
@@ -40,7 +40,7 @@ def row(family):
             assert client.refused(shop.addr(family), 8003)
             # a workload without policies takes everybody
             assert client.talk(free.addr(family), 8001, b"x") == HELLO + b"x"
-        assert shop.metric("istio_tcp_connections_failed_total", reporter="destination", response_flags="DENY") == 4
+        eventually(lambda: shop.metric("istio_tcp_connections_failed_total", reporter="destination", response_flags="DENY") == 4)
 
 
 def test_ipv4():
@@ -78,7 +78,7 @@ def test_unknown_identity_over_hbone():
             h.sock.close()
             r = shop.access(direction="inbound", src_identity="/sa/ghost")
             assert r["src.workload"] == "ghost" and r["src.namespace"] == "attic", r
-        assert shop.metric("istio_tcp_connections_opened_total", source_canonical_service="ghost") == 2
+        eventually(lambda: shop.metric("istio_tcp_connections_opened_total", source_canonical_service="ghost") == 2)
 
 
 def test_hbone_is_used_between_workloads():

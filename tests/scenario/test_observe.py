@@ -24,6 +24,7 @@ def traffic(lab, **kw):
 def test_metrics():
     with Lab() as lab:
         web, cron, shop = traffic(lab)
+        eventually(lambda: all(h.metric("istio_tcp_connections_closed_total") for h in (web, shop)))
         for h, reporter in ((web, "source"), (shop, "destination")):
             status, text, headers = h.http("/stats/prometheus", port=15020)
             assert status == 200 and headers["Content-Type"].startswith("text/plain"), headers
@@ -41,7 +42,7 @@ def test_metrics():
                 assert h.metric(n, **want) == (5 if "bytes" in n else 1), n
             assert h.metric("istio_build") == 1 and h.metric("process_open_fds") > 3
         assert shop.metric("istio_tcp_connections_failed_total", source_principal=cron.identity, response_flags="DENY") == 1
-        assert web.metric("istio_tcp_sockets_open", reporter="source") == 0
+        eventually(lambda: web.metric("istio_tcp_sockets_open", reporter="source") == 0)
 
 
 def test_access_log_json():

@@ -6,7 +6,7 @@
 
 START_TEST(put_get_del)
 {
-	static char keys[3000][8];
+	static char keys[3000][12];
 	struct map m = { 0 };
 
 	for (int i = 0; i < 3000; i++) {
