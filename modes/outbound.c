@@ -11,15 +11,21 @@
 #include "net/origdst.h"
 #include "traffic/dest.h"
 
+/* What matters only until the destination answered. */
+struct attempt {
+	struct dest_tried tried;      /* references */
+	struct workload *chosen;      /* reference; NULL for passthrough */
+	struct buf early;             /* what the client sent; kept for another try */
+	enum fail last_fail;          /* of the endpoint tried before */
+	char *last_detail;            /* owned */
+	bool client_eof;
+};
+
 struct outbound {
 	struct conn conn;
 	struct addr original;
-	struct dest_tried tried;
-	struct workload *chosen;      /* reference; NULL for passthrough */
-	struct buf early;             /* what the client sent before the destination answered; kept for another try */
-	enum fail last_fail;          /* of the endpoint tried before */
-	char *last_detail;            /* owned */
-	bool tunnel, client_eof;
+	struct attempt *a;            /* owned; NULL once the pump runs */
+	bool tunnel;
 };
 
 static void try_next(struct outbound *o);
@@ -29,15 +35,23 @@ static struct outbound *outbound_of(struct conn *c)
 	return container_of(c, struct outbound, conn);
 }
 
+static void attempt_free(struct attempt *a)
+{
+	if (!a)
+		return;
+	workload_unref(a->chosen);
+	for (int i = 0; i < a->tried.n; i++)
+		workload_unref((struct workload *)a->tried.workload[i]);
+	buf_done(&a->early);
+	free(a->last_detail);
+	free(a);
+}
+
 static void outbound_free(struct conn *c)
 {
 	struct outbound *o = outbound_of(c);
 
-	workload_unref(o->chosen);
-	for (int i = 0; i < o->tried.n; i++)
-		workload_unref((struct workload *)o->tried.workload[i]);
-	buf_done(&o->early);
-	free(o->last_detail);
+	attempt_free(o->a);
 	free(o);
 }
 
@@ -68,15 +82,15 @@ static void on_client(struct stage *s, enum stage_event ev, const struct iovec *
 
 	switch (ev) {
 	case STAGE_DATA:
-		buf_append_iov(&o->early, iov, n, 0);
+		buf_append_iov(&o->a->early, iov, n, 0);
 		o->conn.pump.bytes_up += iov_len(iov, n);
-		if (buf_len(&o->early) >= LIMIT_EARLY_BYTES)
+		if (buf_len(&o->a->early) >= LIMIT_EARLY_BYTES)
 			stage_want(s, false);
 		if (up)
 			stage_write(up, iov, n);
 		break;
 	case STAGE_EOF:
-		o->client_eof = true;
+		o->a->client_eof = true;
 		if (up)
 			stage_shut(up);
 		break;
@@ -92,7 +106,7 @@ static void on_client(struct stage *s, enum stage_event ev, const struct iovec *
 
 static bool may_retry(const struct outbound *o, const struct stage *up)
 {
-	if (o->tried.n >= LIMIT_CONNECT_TRIES || !o->chosen)
+	if (o->a->tried.n >= LIMIT_CONNECT_TRIES || !o->a->chosen)
 		return false;
 	if (!o->tunnel)
 		return true;   /* a connect that failed moved nothing */
@@ -105,21 +119,21 @@ static void on_up_failed(struct outbound *o, struct stage *up)
 	bool retry = may_retry(o, up);
 	const char *detail = o->tunnel ? hpool_error(up) : sock_errno(up) ? strerror(sock_errno(up)) : "";
 
-	o->last_fail = why;
-	free(o->last_detail);
-	o->last_detail = xstrdup(detail);
+	o->a->last_fail = why;
+	free(o->a->last_detail);
+	o->a->last_detail = xstrdup(detail);
 	o->conn.pump.up = NULL;
 	stage_done(up, why);
-	if (o->chosen && why != FAIL_DENIED_BY_PEER)
-		dest_failed(o->chosen, loop_now_ms(o->conn.worker->loop));
+	if (o->a->chosen && why != FAIL_DENIED_BY_PEER)
+		dest_failed(o->a->chosen, loop_now_ms(o->conn.worker->loop));
 	if (retry) {
 		char text[ADDR_TEXT];
 
-		log_debug(LOG_HBONE, "%s via %s: %s; trying another endpoint", addr_format(&o->original, text), o->chosen->name, fail_info(why)->reason);
+		log_debug(LOG_HBONE, "%s via %s: %s; trying another endpoint", addr_format(&o->original, text), o->a->chosen->name, fail_info(why)->reason);
 		try_next(o);
 		return;
 	}
-	fail(o, why, o->last_detail);
+	fail(o, why, o->a->last_detail);
 }
 
 static void on_up_open(struct outbound *o, struct stage *up)
@@ -131,11 +145,12 @@ static void on_up_open(struct outbound *o, struct stage *up)
 		if (!f->dest_workload && hpool_reply_baggage(up).n)
 			flow_set(&f->peer_baggage, hpool_reply_baggage(up));
 	}
-	if (o->chosen)
-		dest_worked(o->chosen);
+	if (o->a->chosen)
+		dest_worked(o->a->chosen);
 	flow_open(o->conn.worker->metrics, f);
-	buf_done(&o->early);
-	o->conn.pump.down_eof = o->client_eof;
+	o->conn.pump.down_eof = o->a->client_eof;
+	attempt_free(o->a);
+	o->a = NULL;
 	conn_pump(&o->conn);
 }
 
@@ -186,10 +201,10 @@ static void note_dest(struct outbound *o, const struct dest *d)
 	f->mtls = o->tunnel;
 	f->hbone = o->tunnel ? d->target : (struct addr){ 0 };
 	flow_set(&f->source_id, str_c(o->tunnel ? o->conn.local->identity : ""));
-	workload_unref(o->chosen);
-	o->chosen = d->workload ? workload_ref(d->workload) : NULL;
-	if (d->workload && o->tried.n < (int)ARRAY_LEN(o->tried.workload))
-		o->tried.workload[o->tried.n++] = workload_ref(d->workload);
+	workload_unref(o->a->chosen);
+	o->a->chosen = d->workload ? workload_ref(d->workload) : NULL;
+	if (d->workload && o->a->tried.n < (int)ARRAY_LEN(o->a->tried.workload))
+		o->a->tried.workload[o->a->tried.n++] = workload_ref(d->workload);
 }
 
 static void try_next(struct outbound *o)
@@ -198,11 +213,11 @@ static void try_next(struct outbound *o)
 	struct stage *up;
 	struct dest d;
 
-	dest_choose(mesh_current(), o->conn.local, &o->original, &o->tried, &w->seed, loop_now_ms(w->loop), &d);
+	dest_choose(mesh_current(), o->conn.local, &o->original, &o->a->tried, &w->seed, loop_now_ms(w->loop), &d);
 	o->tunnel = d.kind == DEST_HBONE;
 	if (d.kind == DEST_NONE) {
 		o->conn.flow.service = o->conn.flow.service ? o->conn.flow.service : d.service ? service_ref(d.service) : NULL;
-		fail(o, o->tried.n ? o->last_fail : FAIL_NO_ENDPOINT, o->last_detail);
+		fail(o, o->a->tried.n ? o->a->last_fail : FAIL_NO_ENDPOINT, o->a->last_detail);
 		return;
 	}
 	note_dest(o, &d);
@@ -214,12 +229,12 @@ static void try_next(struct outbound *o)
 	o->conn.pump.up = up;
 	up->on_event = on_up;
 	up->arg = o;
-	if (buf_len(&o->early)) {
-		struct iovec iov = { buf_data(&o->early), buf_len(&o->early) };
+	if (buf_len(&o->a->early)) {
+		struct iovec iov = { buf_data(&o->a->early), buf_len(&o->a->early) };
 
 		stage_write(up, &iov, 1);
 	}
-	if (o->client_eof)
+	if (o->a->client_eof)
 		stage_shut(up);
 }
 
@@ -236,13 +251,15 @@ void outbound_accept(void *arg, int fd, const struct addr *peer)
 	struct stage *down;
 	int r;
 
-	if (!o) {
+	if (!o || !(o->a = calloc(1, sizeof(*o->a)))) {
+		free(o);
 		close(fd);
 		return;
 	}
 	r = origdst_get(fd, &o->original);
 	down = sock_accept(w->loop, fd);
 	if (!down) {
+		attempt_free(o->a);
 		free(o);
 		return;
 	}

@@ -46,8 +46,10 @@ struct hconn {
 	bool retired, dead;
 };
 
-/* A request that waits for its stream; one block with its texts. */
+/* A request that waits for its stream, then for the reply; one block with its texts. */
 struct request {
+	struct tunnel *tunnel;
+	struct timer deadline;     /* of the reply */
 	struct str authority, baggage, forwarded, traceparent, network;
 	char text[];
 };
@@ -58,9 +60,8 @@ struct tunnel {
 	struct entry *entry;       /* only while waiting */
 	struct hconn *conn;        /* from the start of the stream to the reply */
 	struct h2_stream *stream;  /* owned; NULL while waiting */
-	struct request *request;   /* owned; NULL once there is a stream */
+	struct request *request;   /* owned; NULL once the reply came */
 	struct buf early;          /* written while waiting */
-	struct timer deadline;     /* of the CONNECT reply */
 	struct deferred grave;
 	char *reply_baggage;       /* owned */
 	char *error;               /* owned; NULL: none */
@@ -153,12 +154,19 @@ static void entry_release(struct entry *e)
 
 /* ---- tunnels ---- */
 
+static void request_drop(struct tunnel *t)
+{
+	if (t->request)
+		timer_stop(&t->request->deadline);
+	free(t->request);
+	t->request = NULL;
+}
+
 static void tunnel_free(struct deferred *d)
 {
 	struct tunnel *t = container_of(d, struct tunnel, grave);
 
 	buf_done(&t->early);
-	free(t->request);
 	free(t->reply_baggage);
 	free(t->error);
 	free(t);
@@ -170,7 +178,7 @@ static void tunnel_fail(struct tunnel *t, enum fail why)
 		return;
 	t->closed = true;
 	t->stage.fail = why;
-	timer_stop(&t->deadline);
+	request_drop(t);
 	list_del(&t->link);
 	stage_emit(&t->stage, STAGE_CLOSED, NULL, 0);
 }
@@ -180,7 +188,7 @@ static void take_reply(struct tunnel *t, const struct h2_head *head)
 	struct str baggage = h2_head_get(head, "baggage");
 
 	t->status = head->status;
-	timer_stop(&t->deadline);
+	request_drop(t);
 	if (head->status != 200) {
 		t->error = xasprintf("http status: %d", head->status);
 		tunnel_fail(t, head->status == 401 ? FAIL_DENIED_BY_PEER : FAIL_HTTP_STATUS);
@@ -258,7 +266,7 @@ static void tunnel_done(struct stage *s, enum fail why)
 	if (t->done)
 		return;
 	t->done = true;
-	timer_stop(&t->deadline);
+	request_drop(t);
 	list_del(&t->link);
 	if (t->stream)
 		stage_done(&t->stream->stage, why);
@@ -274,9 +282,7 @@ static const struct stage_ops tunnel_ops = {
 
 static void on_reply_timeout(struct timer *timer)
 {
-	struct tunnel *t = container_of(timer, struct tunnel, deadline);
-
-	tunnel_fail(t, FAIL_REPLY_TIMEOUT);
+	tunnel_fail(container_of(timer, struct request, deadline)->tunnel, FAIL_REPLY_TIMEOUT);
 }
 
 static int add_field(struct h2_field *f, int n, const char *name, struct str value)
@@ -289,7 +295,7 @@ static int add_field(struct h2_field *f, int n, const char *name, struct str val
 /* Gives a waiting tunnel its stream. False: the connection had no room after all. */
 static bool tunnel_start(struct tunnel *t, struct hconn *c)
 {
-	const struct request *r = t->request;
+	struct request *r = t->request;
 	struct h2_field fields[4];
 	int n = 0;
 
@@ -305,8 +311,6 @@ static bool tunnel_start(struct tunnel *t, struct hconn *c)
 	t->conn = c;
 	t->stream->stage.on_event = on_stream;
 	t->stream->stage.arg = t;
-	free(t->request);
-	t->request = NULL;
 	if (buf_len(&t->early)) {
 		struct iovec iov = { buf_data(&t->early), buf_len(&t->early) };
 
@@ -318,7 +322,7 @@ static bool tunnel_start(struct tunnel *t, struct hconn *c)
 	if (t->shut)
 		stage_shut(&t->stream->stage);
 	stage_set_queued(&t->stage, t->stream->stage.queued);
-	timer_start(&t->deadline, LIMIT_CONNECT_REPLY_MS);
+	timer_start(&r->deadline, LIMIT_CONNECT_REPLY_MS);
 	return true;
 }
 
@@ -524,12 +528,13 @@ struct stage *hpool_open(struct hpool *p, const struct hpool_target *target, con
 	}
 	t->stage = (struct stage){ .ops = &tunnel_ops, .loop = p->loop };
 	t->entry = e;
-	timer_init(&t->deadline, p->loop, on_reply_timeout);
 	t->request = request_copy(r);
 	if (!t->request) {
 		free(t);
 		return NULL;
 	}
+	t->request->tunnel = t;
+	timer_init(&t->request->deadline, p->loop, on_reply_timeout);
 	list_add_tail(&e->waiting, &t->link);
 	loop_defer(p->loop, &e->serve);
 	return &t->stage;

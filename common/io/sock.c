@@ -10,10 +10,15 @@
 
 #define READ_START (16 * 1024)
 
+struct deadline {
+	struct timer timer;
+	struct sock *sock;
+};
+
 struct sock {
 	struct stage stage;
 	ev_io io;
-	struct timer timer;           /* connect, then linger */
+	struct deadline *deadline;    /* owned; only while connecting or lingering */
 	struct deferred notify;       /* reports a failed connect; then the grave */
 	struct buf out;
 	int fd;
@@ -25,6 +30,24 @@ struct sock {
 static struct sock *sock_of(const struct stage *s)
 {
 	return container_of(s, struct sock, stage);
+}
+
+static void disarm(struct sock *k)
+{
+	if (k->deadline)
+		timer_stop(&k->deadline->timer);
+	free(k->deadline);
+	k->deadline = NULL;
+}
+
+static void on_deadline(struct timer *t);
+
+static void arm(struct sock *k, unsigned ms)
+{
+	k->deadline = xcalloc(1, sizeof(*k->deadline));
+	k->deadline->sock = k;
+	timer_init(&k->deadline->timer, k->stage.loop, on_deadline);
+	timer_start(&k->deadline->timer, ms);
 }
 
 static void update_io(struct sock *k)
@@ -61,7 +84,7 @@ static void sock_end(struct sock *k, bool reset)
 		close(k->fd);
 		k->fd = -1;
 	}
-	timer_stop(&k->timer);
+	disarm(k);
 	buf_done(&k->out);
 	k->dead = true;
 	if (k->done) {
@@ -176,7 +199,7 @@ static void connected(struct sock *k)
 		return;
 	}
 	k->connecting = false;
-	timer_stop(&k->timer);
+	disarm(k);
 	stage_emit(&k->stage, STAGE_OPEN, NULL, 0);
 	if (!k->dead)
 		flush_out(k);
@@ -261,12 +284,12 @@ static void sock_done(struct stage *s, enum fail why)
 		return;
 	}
 	update_io(k);
-	timer_start(&k->timer, LIMIT_LINGER_MS);
+	arm(k, LIMIT_LINGER_MS);
 }
 
-static void on_timer(struct timer *t)
+static void on_deadline(struct timer *t)
 {
-	struct sock *k = container_of(t, struct sock, timer);
+	struct sock *k = container_of(t, struct deadline, timer)->sock;
 
 	if (k->done)
 		sock_end(k, true);
@@ -288,7 +311,6 @@ static struct sock *sock_new(struct loop *l, int fd)
 	k->fd = fd;
 	k->read_bytes = READ_START;
 	ev_io_init(&k->io, on_io, fd, 0);
-	timer_init(&k->timer, l, on_timer);
 	return k;
 }
 
@@ -340,7 +362,7 @@ struct stage *sock_connect(struct loop *l, const struct addr *to, const struct a
 		return &k->stage;
 	}
 	update_io(k);
-	timer_start(&k->timer, timeout_ms ? timeout_ms : LIMIT_CONNECT_MS);
+	arm(k, timeout_ms ? timeout_ms : LIMIT_CONNECT_MS);
 	return &k->stage;
 }
 
