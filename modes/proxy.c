@@ -316,12 +316,12 @@ int proxy_list(struct proxy *p, struct proxy_conn_info **ret)
 static int listen_any(const struct proxy_conf *conf, uint16_t port)
 {
 	struct addr at = { .port = port };
-	int fd = conf->ipv6 ? sock_listen(&at, conf->spoof, conf->mark ? NET_MARK : 0) : -EAFNOSUPPORT;
+	int fd = conf->ipv6 ? sock_listen(&at, conf->spoof) : -EAFNOSUPPORT;
 
 	if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
 		return fd;
 	ip_parse(str_c("0.0.0.0"), &at.ip);
-	return sock_listen(&at, conf->spoof, conf->mark ? NET_MARK : 0);
+	return sock_listen(&at, conf->spoof);
 }
 
 /* SO_REUSEPORT would let a second meshd share our ports in silence: ask without it first. */

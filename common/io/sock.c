@@ -376,7 +376,7 @@ int sock_fd(const struct stage *s)
 	return sock_of(s)->fd;
 }
 
-int sock_listen(const struct addr *at, bool transparent, unsigned mark)
+int sock_listen(const struct addr *at, bool transparent)
 {
 	struct sockaddr_storage sa;
 	int family = ip_is_v4(&at->ip) ? AF_INET : AF_INET6, one = 1, zero = 0, fd, error;
@@ -388,8 +388,6 @@ int sock_listen(const struct addr *at, bool transparent, unsigned mark)
 	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
 	if (family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, ip_is_any(&at->ip) ? &zero : &one, sizeof(one));
-	if (mark)
-		setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
 	if (transparent) {
 		setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &one, sizeof(one));
 		if (family == AF_INET6)

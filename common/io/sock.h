@@ -23,6 +23,6 @@ int sock_errno(const struct stage *s);   /* of the failed connect or reset; 0 wh
 int sock_fd(const struct stage *s);
 
 /* A listening TCP socket: non-blocking, close-on-exec, SO_REUSEADDR, SO_REUSEPORT, dual-stack on [::]. fd or -errno. */
-int sock_listen(const struct addr *at, bool transparent, unsigned mark);
+int sock_listen(const struct addr *at, bool transparent);
 
 #endif

@@ -179,8 +179,9 @@ static void put_marks(struct buf *out)
 	buf_puts(out, "\t# Our connections to the application may carry the client's address: its answers must return to us.\n"
 		      "\tchain mark-in {\n"
 		      "\t\ttype filter hook prerouting priority mangle; policy accept;\n");
-	buf_printf(out, "\t\tmeta mark & 0x%x == 0x%x ct mark set ct mark & 0x%x | 0x%x\n\t}\n", NET_MARK_MASK, NET_MARK,
-		   keep, ROUTE_MARK);
+	/* Only connections with a foreign source: marking more would route each of their packets twice. */
+	buf_printf(out, "\t\tmeta mark & 0x%x == 0x%x tcp flags & (fin | syn | rst | ack) == syn fib saddr type != local "
+		   "ct mark set ct mark & 0x%x | 0x%x\n\t}\n", NET_MARK_MASK, NET_MARK, keep, ROUTE_MARK);
 	buf_puts(out, "\tchain mark-out {\n"
 		      "\t\ttype route hook output priority mangle; policy accept;\n");
 	buf_printf(out, "\t\tct mark & 0x%x == 0x%x meta mark set meta mark & 0x%x | 0x%x\n\t}\n", ROUTE_MARK_MASK,
