@@ -25,6 +25,13 @@ void conn_init(struct conn *c, struct pworker *w, enum flow_direction direction,
 	list_add_tail(&w->conns, &c->link);
 	atomic_fetch_add_explicit(&w->n_conns, 1, memory_order_relaxed);
 	flow_sockets(w->metrics, direction, 1);
+	if (!timer_armed(&w->tick))
+		timer_start(&w->tick, PROXY_TICK_MS);
+}
+
+uint64_t conn_age_ms(const struct conn *c)
+{
+	return (now_ns() - c->flow.opened_ns) / 1000000;
 }
 
 void conn_account(struct conn *c)

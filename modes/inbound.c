@@ -19,6 +19,7 @@ struct inbound {
 	struct hserve *serve;
 	struct workload *local;       /* reference */
 	struct addr peer, dest;
+	bool unchecked;               /* the CRL changed while the handshake ran */
 };
 
 struct inbound_conn {
@@ -193,6 +194,20 @@ static enum fail resolve(struct inbound *in, const struct mesh *m, const struct 
 	return proxy_own_port(port) ? FAIL_LOOP : FAIL_NONE;
 }
 
+static struct tlsctx *local_ctx(struct inbound *in)
+{
+	return in->local ? identity_get(in->worker->proxy->identity, str_c(in->local->identity)) : NULL;
+}
+
+static bool still_valid(struct inbound *in)
+{
+	struct tlsctx *ctx = local_ctx(in);
+	bool valid = ctx && tls_still_valid(hserve_tls(in->serve), ctx);
+
+	tlsctx_unref(ctx);
+	return valid;
+}
+
 static void on_connect(struct hserve *h, struct h2_stream *tunnel, const struct hserve_request *req, void *arg)
 {
 	struct inbound *in = arg;
@@ -227,6 +242,10 @@ static void on_connect(struct hserve *h, struct h2_stream *tunnel, const struct 
 		flow_set(&f->service_host, req->forwarded_host);
 	}
 	i->conn.input.source = in->peer;
+	if (in->unchecked && !still_valid(in))
+		why = FAIL_CERT_REVOKED;
+	if (!f->source_id)
+		why = FAIL_MEMORY;   /* without the name a DENY of that name could not match */
 	if (why != FAIL_NONE)
 		refuse(i, why, NULL);
 	else
@@ -268,11 +287,6 @@ static void on_closed(struct hserve *h, enum fail why, void *arg)
 
 static const struct hserve_ops serve_ops = { .on_connect = on_connect, .on_closed = on_closed, .on_bad_request = on_bad_request };
 
-static struct tlsctx *local_ctx(struct inbound *in)
-{
-	return in->local ? identity_get(in->worker->proxy->identity, str_c(in->local->identity)) : NULL;
-}
-
 void inbound_accept_hbone(void *arg, int fd, const struct addr *peer)
 {
 	struct pworker *w = arg;
@@ -313,11 +327,10 @@ void inbound_recheck(struct pworker *w)
 {
 	list_each_safe(at, next, &w->tunnels) {
 		struct inbound *in = container_of(at, struct inbound, link);
-		struct tlsctx *ctx = local_ctx(in);
 
-		if (ctx && hserve_open(in->serve) && !tls_still_valid(hserve_tls(in->serve), ctx))
+		in->unchecked = !hserve_open(in->serve);
+		if (!in->unchecked && !still_valid(in))
 			hserve_close(in->serve, FAIL_CERT_REVOKED);
-		tlsctx_unref(ctx);
 	}
 }
 

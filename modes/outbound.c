@@ -82,7 +82,10 @@ static void on_client(struct stage *s, enum stage_event ev, const struct iovec *
 
 	switch (ev) {
 	case STAGE_DATA:
-		buf_append_iov(&o->a->early, iov, n, 0);
+		if (buf_append_iov(&o->a->early, iov, n, 0) < 0) {
+			fail(o, FAIL_MEMORY, NULL);
+			return;
+		}
 		o->conn.pump.bytes_up += iov_len(iov, n);
 		if (buf_len(&o->a->early) >= LIMIT_EARLY_BYTES)
 			stage_want(s, false);
@@ -124,7 +127,7 @@ static void on_up_failed(struct outbound *o, struct stage *up)
 	o->a->last_detail = xstrdup(detail);
 	o->conn.pump.up = NULL;
 	stage_done(up, why);
-	if (o->a->chosen && why != FAIL_DENIED_BY_PEER)
+	if (o->a->chosen && why != FAIL_DENIED_BY_PEER && why != FAIL_OVERLOAD && why != FAIL_MEMORY && why != FAIL_DRAIN)
 		dest_failed(o->a->chosen, loop_now_ms(o->conn.worker->loop));
 	if (retry) {
 		char text[ADDR_TEXT];

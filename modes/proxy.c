@@ -12,7 +12,7 @@
 #include "io/sock.h"
 #include "modes/conn.h"
 
-#define TICK_MS 1000
+static void place_hbone(void *pworker, int fd, const struct addr *peer);
 
 static const struct {
 	uint16_t port;
@@ -20,7 +20,7 @@ static const struct {
 } listens[LISTENERS] = {
 	[LISTEN_OUTBOUND] = { PORT_OUTBOUND, outbound_accept },
 	[LISTEN_INBOUND]  = { PORT_INBOUND, inbound_accept_plain },
-	[LISTEN_HBONE]    = { PORT_HBONE, inbound_accept_hbone },
+	[LISTEN_HBONE]    = { PORT_HBONE, place_hbone },
 };
 
 bool proxy_own_port(uint16_t port)
@@ -54,25 +54,7 @@ static void on_tick(struct timer *t)
 	list_each(at, &w->conns)
 		conn_account(container_of(at, struct conn, link));
 	if (!list_empty(&w->conns))
-		timer_start(t, TICK_MS);
-}
-
-static void on_accepted(struct pworker *w)
-{
-	if (!timer_armed(&w->tick))
-		timer_start(&w->tick, TICK_MS);
-}
-
-static void accept_outbound(void *arg, int fd, const struct addr *peer)
-{
-	on_accepted(arg);
-	outbound_accept(arg, fd, peer);
-}
-
-static void accept_plain(void *arg, int fd, const struct addr *peer)
-{
-	on_accepted(arg);
-	inbound_accept_plain(arg, fd, peer);
+		timer_start(t, PROXY_TICK_MS);
 }
 
 struct placed {
@@ -86,7 +68,6 @@ static void run_placed(struct mail *m, struct worker *worker)
 {
 	struct placed *p = container_of(m, struct placed, mail);
 
-	on_accepted(p->to);
 	if (p->to->draining)
 		close(p->fd);
 	else
@@ -95,7 +76,7 @@ static void run_placed(struct mail *m, struct worker *worker)
 }
 
 /* The few long HBONE connections must not pile up on one worker. */
-static void accept_hbone(void *arg, int fd, const struct addr *peer)
+static void place_hbone(void *arg, int fd, const struct addr *peer)
 {
 	struct pworker *w = arg, *best = w;
 	struct proxy *p = w->proxy;
@@ -106,7 +87,6 @@ static void accept_hbone(void *arg, int fd, const struct addr *peer)
 			best = &p->workers[i];
 	atomic_fetch_add_explicit(&best->n_tunnels, 1, memory_order_relaxed);
 	if (best == w) {
-		on_accepted(w);
 		inbound_accept_hbone(w, fd, peer);
 		return;
 	}
@@ -118,7 +98,6 @@ static void accept_hbone(void *arg, int fd, const struct addr *peer)
 	worker_send(best->worker, &m->mail);
 }
 
-static void (*const accepts[LISTENERS])(void *, int, const struct addr *) = { accept_outbound, accept_plain, accept_hbone };
 
 static void worker_init(struct worker *worker, void *arg)
 {
@@ -132,7 +111,7 @@ static void worker_init(struct worker *worker, void *arg)
 		w->seed = (uint64_t)(uintptr_t)w;
 	timer_init(&w->tick, w->loop, on_tick);
 	for (int i = 0; i < LISTENERS; i++)
-		w->listeners[i] = listener_new(w->loop, w->fds[i], accepts[i], w);
+		w->listeners[i] = listener_new(w->loop, w->fds[i], listens[i].accept, w);
 }
 
 /* ---- mail ---- */
@@ -184,12 +163,14 @@ static void run_rejudge(struct pworker *w, struct order *o)
 
 static void run_retire(struct pworker *w, struct order *o)
 {
-	hpool_retire(w->pool, o->ctx);
+	struct tlsctx *now = identity_get(w->proxy->identity, tlsctx_identity(o->ctx));
+
+	hpool_retire(w->pool, o->ctx, now);
+	tlsctx_unref(now);
 }
 
 static void run_recheck(struct pworker *w, struct order *o)
 {
-	hpool_recheck(w->pool);
 	inbound_recheck(w);
 }
 
@@ -266,7 +247,7 @@ static void describe(struct conn *c, struct proxy_conn_info *i)
 	i->actual = f->direction == FLOW_INBOUND ? c->input.dest : f->dest;
 	i->received = c->pump.bytes_up;
 	i->sent = c->pump.bytes_down;
-	i->age_ms = loop_now_ms(c->worker->loop);
+	i->age_ms = conn_age_ms(c);
 	i->inbound = f->direction == FLOW_INBOUND;
 	i->hbone = f->mtls;
 }
@@ -397,6 +378,12 @@ int proxy_start(const struct proxy_conf *conf, struct identity *identity, struct
 
 void proxy_free(struct proxy *p)
 {
+	struct proxy_conn_info *all;
+
+	/* A barrier: after it nobody hands accepted sockets to a worker that may be gone. */
+	send_all(p, run_drain, NULL);
+	proxy_list(p, &all);
+	free(all);
 	send_all(p, run_end, NULL);
 	for (int i = 0; i < p->n_workers; i++)
 		worker_join(p->workers[i].worker);

@@ -15,6 +15,8 @@
 #include "net/sockopt.h"
 #include "telemetry/flow.h"
 
+#define PROXY_TICK_MS 1000      /* how often the bytes of live connections reach the metrics */
+
 #define PORT_OUTBOUND 15001
 #define PORT_INBOUND  15006
 #define PORT_HBONE    15008

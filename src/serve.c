@@ -155,11 +155,10 @@ static int load_first(struct serve *s, struct err *err)
 	if (r < 0)
 		return r;
 	s->confdir = confdir_new(s->opt.config_dir, &base);
-	r = confdir_load(s->confdir, err);
-	if (r < 0)
-		return r;
+	/* Watched before it is read: no change falls between. */
 	s->watch = watch_new(s->loop, RELOAD_QUIET_MS, on_files, s, err);
-	return s->watch ? watch_add_tree(s->watch, s->opt.config_dir, err) : -EIO;
+	r = s->watch ? watch_add_tree(s->watch, s->opt.config_dir, err) : -EIO;
+	return r < 0 ? r : confdir_load(s->confdir, err);
 }
 
 /* ---- what admin asks ---- */

@@ -20,6 +20,7 @@
 #define LIMIT_HEADER_COUNT       64
 #define LIMIT_STREAMS            1000           /* MAX_CONCURRENT_STREAMS that we advertise */
 #define LIMIT_EARLY_BYTES        (64 * 1024)    /* sent before the CONNECT reply, and kept for another try */
+#define LIMIT_QUEUED_FRAMES      20000          /* frames that wait for a peer who does not read */
 #define LIMIT_POOL_STREAMS       100            /* streams per pooled connection until the peer says otherwise */
 
 /* Times */

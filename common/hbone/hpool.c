@@ -43,7 +43,7 @@ struct hconn {
 	struct tlsctx *ctx;        /* reference */
 	struct timer idle;
 	struct deferred grave;
-	bool retired, dead;
+	bool retired, checked, dead;
 };
 
 /* A request that waits for its stream, then for the reply; one block with its texts. */
@@ -66,7 +66,7 @@ struct tunnel {
 	char *reply_baggage;       /* owned */
 	char *error;               /* owned; NULL: none */
 	int status;
-	bool open, want_read, shut, done, closed, sent_data, refused;
+	bool open, want_read, shut, done, closed, sent_data, refused, lost;
 };
 
 static void entry_serve(struct deferred *d);
@@ -195,6 +195,7 @@ static void take_reply(struct tunnel *t, const struct h2_head *head)
 		return;
 	}
 	t->open = true;
+	stage_want(&t->stream->stage, t->want_read);
 	if (baggage.n)
 		t->reply_baggage = str_dup(baggage);
 	stage_emit(&t->stage, STAGE_OPEN, NULL, 0);
@@ -236,7 +237,8 @@ static void tunnel_write(struct stage *s, const struct iovec *iov, int n)
 		t->sent_data = true;
 		stage_write(&t->stream->stage, iov, n);
 		stage_set_queued(s, t->stream->stage.queued);
-	} else if (buf_append_iov(&t->early, iov, n, 0) == 0) {
+	} else {
+		t->lost |= buf_append_iov(&t->early, iov, n, 0) < 0;
 		stage_set_queued(s, buf_len(&t->early));
 	}
 }
@@ -318,7 +320,7 @@ static bool tunnel_start(struct tunnel *t, struct hconn *c)
 		stage_write(&t->stream->stage, &iov, 1);
 		buf_done(&t->early);
 	}
-	stage_want(&t->stream->stage, t->want_read);
+	stage_want(&t->stream->stage, true);   /* so that an end before the reply is seen */
 	if (t->shut)
 		stage_shut(&t->stream->stage);
 	stage_set_queued(&t->stage, t->stream->stage.queued);
@@ -461,15 +463,31 @@ static struct hconn *find_room(struct entry *e)
 	return NULL;
 }
 
+/* A connection of an older context lives on only while its peer is good under the present one. */
+static void hconn_recheck(struct hconn *c)
+{
+	if (!c->retired || c->checked || !c->h2)
+		return;
+	c->checked = true;
+	if (tls_still_valid(c->tls, c->entry->ctx))
+		return;
+	h2_close(c->h2, FAIL_CERT_REVOKED);
+	hconn_end(c);
+}
+
 static void entry_serve(struct deferred *d)
 {
 	struct entry *e = container_of(d, struct entry, serve);
 
+	list_each_safe(at, next, &e->conns)
+		hconn_recheck(container_of(at, struct hconn, link));
 	while (!list_empty(&e->waiting)) {
 		struct tunnel *t = container_of(e->waiting.next, struct tunnel, link);
-		struct hconn *c = find_room(e);
+		struct hconn *c = t->lost ? NULL : find_room(e);
 
-		if (!c || !tunnel_start(t, c))
+		if (t->lost)
+			tunnel_fail(t, FAIL_MEMORY);
+		else if (!c || !tunnel_start(t, c))
 			break;
 	}
 	if (!list_empty(&e->waiting) && !e->dialing)
@@ -581,17 +599,25 @@ static void each_conn(struct hpool *p, void (*fn)(struct hconn *c, void *arg), v
 	}
 }
 
-static void retire(struct hconn *c, void *old)
+static void entry_retire(struct entry *e, struct tlsctx *old, struct tlsctx *now)
 {
-	if (c->ctx != old)
-		return;
-	c->retired = true;
-	hconn_maybe_idle(c);
+	if (now && e->ctx == old) {
+		e->ctx = tlsctx_ref(now);
+		tlsctx_unref(old);
+	}
+	list_each(at, &e->conns) {
+		struct hconn *c = container_of(at, struct hconn, link);
+
+		c->retired |= c->ctx == old;
+	}
+	/* Not now: cutting a connection may open others, and change the map that is being walked. */
+	loop_defer(e->pool->loop, &e->serve);
 }
 
-void hpool_retire(struct hpool *p, struct tlsctx *old)
+void hpool_retire(struct hpool *p, struct tlsctx *old, struct tlsctx *now)
 {
-	each_conn(p, retire, old);
+	map_each(slot, &p->entries)
+		entry_retire(slot->value, old, now);
 }
 
 static void drain(struct hconn *c, void *arg)
@@ -603,19 +629,6 @@ void hpool_drain(struct hpool *p)
 {
 	p->draining = true;
 	each_conn(p, drain, NULL);
-}
-
-static void recheck(struct hconn *c, void *arg)
-{
-	if (!c->h2 || tls_still_valid(c->tls, c->entry->ctx))
-		return;
-	h2_close(c->h2, FAIL_CERT_REVOKED);
-	hconn_end(c);
-}
-
-void hpool_recheck(struct hpool *p)
-{
-	each_conn(p, recheck, NULL);
 }
 
 static void cut(struct hconn *c, void *arg)

@@ -37,10 +37,9 @@ const char *hpool_error(const struct stage *tunnel);          /* TLS or connect 
 struct str hpool_peer_id(const struct stage *tunnel);         /* inside OPEN; else empty */
 struct str hpool_reply_baggage(const struct stage *tunnel);   /* after OPEN */
 void hpool_drain(struct hpool *p);
-/* After a rotation or CRL change: idle connections with an older certificate go, busy ones take no new streams. */
-void hpool_retire(struct hpool *p, struct tlsctx *old);
-/* Connections whose peer was revoked are cut. */
-void hpool_recheck(struct hpool *p);
+/* After a rotation or CRL change: idle connections with the old context go, busy ones take no new streams, and those whose
+ * peer is revoked or expired under `now` are cut at the end of the turn. now NULL: there is no successor. */
+void hpool_retire(struct hpool *p, struct tlsctx *old, struct tlsctx *now);
 void hpool_free(struct hpool *p);
 
 #endif

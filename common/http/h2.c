@@ -73,10 +73,16 @@ static void on_flush(struct deferred *d)
 	if (h->dead)
 		return;
 	h2_send(h);
-	if (h->draining && h->n_streams == 0)
+	stream_deliver_touched(h);     /* streams that nghttp2 closed while sending */
+	if (h->dead)
+		return;
+	if (h->draining && h->n_streams == 0) {
+		nghttp2_session_terminate_session(h->ng, NGHTTP2_NO_ERROR);
+		h2_send(h);
 		h2_die(h, FAIL_NONE, true);
-	else if (!nghttp2_session_want_read(h->ng) && !nghttp2_session_want_write(h->ng))
+	} else if (!nghttp2_session_want_read(h->ng) && !nghttp2_session_want_write(h->ng)) {
 		h2_die(h, h->goaway && h->n_streams == 0 ? FAIL_NONE : FAIL_HTTP2, true);
+	}
 }
 
 void h2_flush_later(struct h2 *h)
@@ -149,7 +155,9 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
 	if (from_out)
 		buf_consume(&s->out, from_out);
 	s->lent_off += n - from_out;
-	if (!s->done)
+	if (s->done)
+		s->done_ms = loop_now_ms(h->loop);   /* it moves: the linger starts anew */
+	else
 		stage_set_queued(&s->pub.stage, buf_len(&s->out));
 	return 0;
 }
@@ -356,6 +364,11 @@ static void h2_input(struct h2 *h, const struct iovec *iov)
 		return;
 	if (r < 0) {
 		h2_send(h);     /* nghttp2 has queued its GOAWAY */
+		h2_die(h, FAIL_HTTP2, true);
+		return;
+	}
+	/* Replies to a peer who provokes them but does not read: our memory is not his. */
+	if (nghttp2_session_get_outbound_queue_size(h->ng) > LIMIT_QUEUED_FRAMES) {
 		h2_die(h, FAIL_HTTP2, true);
 		return;
 	}

@@ -160,18 +160,10 @@ static void on_wake(struct deferred *d)
 	struct stream *s = container_of(d, struct stream, wake);
 
 	deliver(s);
-	if (s->pub.h2)
-		h2_flush_later(s->pub.h2);
-}
-
-void stream_deliver_touched(struct h2 *h)
-{
-	while (!list_empty(&h->touched)) {
-		struct stream *s = container_of(h->touched.next, struct stream, touched);
-
-		list_del(&s->touched);
-		deliver(s);
-	}
+	if (!s->pub.h2 || s->pub.h2->dead)
+		return;
+	h2_credit(s->pub.h2, 0);
+	h2_flush_later(s->pub.h2);
 }
 
 /* What a stream was lent must be kept before the lender's buffer goes. */
@@ -186,6 +178,19 @@ static int keep_pieces(struct h2 *h, struct stream *s)
 	}
 	s->first_piece = -1;
 	return r;
+}
+
+void stream_deliver_touched(struct h2 *h)
+{
+	while (!list_empty(&h->touched)) {
+		struct stream *s = container_of(h->touched.next, struct stream, touched);
+
+		list_del(&s->touched);
+		deliver(s);
+		/* Its reader stopped half-way: what it was lent lies on the stack. */
+		if (s->first_piece >= 0 && s->pub.h2 && keep_pieces(h, s) < 0)
+			nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, NGHTTP2_ENHANCE_YOUR_CALM);
+	}
 }
 
 /* ---- the stream as a stage ---- */

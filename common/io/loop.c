@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "base/str.h"
 #include "io/stage.h"
@@ -111,7 +112,10 @@ void loop_stop(struct loop *l)
 
 uint64_t loop_now_ms(const struct loop *l)
 {
-	return (uint64_t)(ev_now(l->ev) * 1000);
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 void loop_defer(struct loop *l, struct deferred *d)

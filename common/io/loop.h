@@ -40,7 +40,7 @@ struct loop *loop_new(int worker);
 void loop_free(struct loop *l);
 void loop_run(struct loop *l);                /* until loop_stop */
 void loop_stop(struct loop *l);               /* from the loop's own thread */
-uint64_t loop_now_ms(const struct loop *l);   /* monotonic, read once per turn */
+uint64_t loop_now_ms(const struct loop *l);   /* monotonic, coarse (some milliseconds) */
 
 void loop_defer(struct loop *l, struct deferred *d);
 /* Like loop_defer, but after every flush of this turn: the place to free an object that may be on the call stack. */

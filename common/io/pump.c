@@ -17,6 +17,7 @@ static void pump_finish(struct pump *p, enum fail why)
 static void relay(struct pump *p, struct stage *from, struct stage *to, enum stage_event ev, const struct iovec *iov, int n)
 {
 	bool *eof = from == p->down ? &p->down_eof : &p->up_eof;
+	enum fail why = from->fail;
 
 	switch (ev) {
 	case STAGE_DATA:
@@ -36,7 +37,15 @@ static void relay(struct pump *p, struct stage *from, struct stage *to, enum sta
 		stage_want(to, true);
 		break;
 	case STAGE_CLOSED:
-		pump_finish(p, from == p->down && from->fail == FAIL_SERVER_RESET ? FAIL_CLIENT_RESET : from->fail);
+		if (p->stopped)
+			break;
+		p->stopped = true;
+		if (from == p->down && (why == FAIL_SERVER_RESET || why == FAIL_PEER_CLOSED))
+			why = FAIL_CLIENT_RESET;
+		stage_done(from, why);
+		/* After its end everything that `from` said was passed on: a reset may not take that back. */
+		stage_done(to, *eof ? FAIL_NONE : why);
+		p->on_done(p, why);
 		break;
 	case STAGE_OPEN:
 		break;

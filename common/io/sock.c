@@ -19,10 +19,12 @@ struct sock {
 	struct stage stage;
 	ev_io io;
 	struct deadline *deadline;    /* owned; only while connecting or lingering */
-	struct deferred notify;       /* reports a failed connect; then the grave */
+	struct deferred notify;       /* reports a failure at the end of the turn */
+	struct deferred grave;
 	struct buf out;
 	int fd;
 	int error;
+	int broken;                   /* a write failed; the reader gets what came before that, then the reset */
 	unsigned read_bytes;          /* grows while the other side keeps up */
 	bool connecting, want_read, eof, shut, shut_sent, done, dead;
 };
@@ -44,9 +46,11 @@ static void on_deadline(struct timer *t);
 
 static void arm(struct sock *k, unsigned ms)
 {
-	k->deadline = xcalloc(1, sizeof(*k->deadline));
-	k->deadline->sock = k;
-	timer_init(&k->deadline->timer, k->stage.loop, on_deadline);
+	if (!k->deadline) {
+		k->deadline = xcalloc(1, sizeof(*k->deadline));
+		k->deadline->sock = k;
+		timer_init(&k->deadline->timer, k->stage.loop, on_deadline);
+	}
 	timer_start(&k->deadline->timer, ms);
 }
 
@@ -66,7 +70,7 @@ static void update_io(struct sock *k)
 
 static void sock_free(struct deferred *d)
 {
-	struct sock *k = container_of(d, struct sock, notify);
+	struct sock *k = container_of(d, struct sock, grave);
 
 	free(k);
 }
@@ -88,8 +92,8 @@ static void sock_end(struct sock *k, bool reset)
 	buf_done(&k->out);
 	k->dead = true;
 	if (k->done) {
-		k->notify.run = sock_free;
-		loop_bury(k->stage.loop, &k->notify);
+		k->grave.run = sock_free;
+		loop_bury(k->stage.loop, &k->grave);
 	}
 }
 
@@ -128,16 +132,29 @@ static void maybe_shut(struct sock *k)
 	shutdown(k->fd, SHUT_WR);
 }
 
-/* After done(FAIL_NONE): everything is sent. Unread input would turn close() into a reset, so read it away first. */
+/* After done(FAIL_NONE), with everything sent: input that nobody reads would turn close() into a reset that overtakes it. */
 static void finish_linger(struct sock *k)
 {
-	char drop[4096];
-	ssize_t n;
+	if (k->eof) {
+		sock_end(k, false);
+		return;
+	}
+	shutdown(k->fd, SHUT_WR);
+	k->want_read = true;
+	arm(k, LIMIT_LINGER_MS);
+	update_io(k);
+}
 
-	do
-		n = k->eof ? 0 : recv(k->fd, drop, sizeof(drop), 0);
-	while (n > 0);
-	sock_end(k, false);
+/* The peer reset us. True: it may have said something before, which is still to be read. */
+static bool still_readable(struct sock *k, int error)
+{
+	if ((error != EPIPE && error != ECONNRESET) || k->eof || k->done)
+		return false;
+	k->broken = error;
+	k->shut = k->shut_sent = true;
+	buf_done(&k->out);
+	update_io(k);
+	return true;
 }
 
 static void flush_out(struct sock *k)
@@ -149,11 +166,15 @@ static void flush_out(struct sock *k)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			break;
+		if (n < 0 && still_readable(k, errno))
+			break;
 		if (n < 0) {
 			sock_fail(k, FAIL_SERVER_RESET, errno);
 			return;
 		}
 		buf_consume(&k->out, (size_t)n);
+		if (k->done)
+			arm(k, LIMIT_LINGER_MS);
 	}
 	if (k->done && !buf_len(&k->out)) {
 		finish_linger(k);
@@ -173,12 +194,17 @@ static void read_in(struct sock *k)
 	do
 		n = recv(k->fd, mem, k->read_bytes, 0);
 	while (n < 0 && errno == EINTR);
-	if (n > 0) {
+	if (k->done) {
+		if (n == 0 || (n < 0 && errno != EAGAIN))
+			sock_end(k, false);
+	} else if (n > 0) {
 		struct iovec iov = { mem, (size_t)n };
 
 		if ((size_t)n == k->read_bytes)
 			k->read_bytes = k->read_bytes * 4 < LIMIT_READ_BYTES ? k->read_bytes * 4 : LIMIT_READ_BYTES;
 		stage_emit(&k->stage, STAGE_DATA, &iov, 1);
+	} else if (n == 0 && k->broken) {
+		sock_fail(k, FAIL_SERVER_RESET, k->broken);
 	} else if (n == 0) {
 		k->eof = true;
 		update_io(k);
@@ -233,6 +259,8 @@ static void sock_write(struct stage *s, const struct iovec *iov, int n)
 		do
 			r = sendmsg(k->fd, &msg, MSG_NOSIGNAL);
 		while (r < 0 && errno == EINTR);
+		if (r < 0 && errno != EAGAIN && still_readable(k, errno))
+			return;
 		if (r < 0 && errno != EAGAIN) {
 			sock_fail_later(k, FAIL_SERVER_RESET, errno);
 			return;
@@ -241,7 +269,7 @@ static void sock_write(struct stage *s, const struct iovec *iov, int n)
 	}
 	if (sent == total)
 		return;
-	if (buf_append_iov(&k->out, iov, n, sent) < 0) {
+	if (!k->broken && buf_append_iov(&k->out, iov, n, sent) < 0) {
 		sock_fail_later(k, FAIL_MEMORY, ENOMEM);
 		return;
 	}
@@ -292,7 +320,7 @@ static void on_deadline(struct timer *t)
 	struct sock *k = container_of(t, struct deadline, timer)->sock;
 
 	if (k->done)
-		sock_end(k, true);
+		sock_end(k, buf_len(&k->out) != 0);
 	else
 		sock_fail(k, FAIL_CONNECT_TIMEOUT, ETIMEDOUT);
 }

@@ -272,14 +272,16 @@ static bool decrypt(struct tls *t)
 {
 	uint8_t *plain = loop_borrow(t->stage.loop);
 	size_t n = 0;
+	int r, error;
 	bool more;
-	int r;
 
+	ERR_clear_error();
 	do {
 		r = SSL_read(t->ssl, plain + n, (int)(LOOP_BUF_BYTES - n));
 		n += r > 0 ? (size_t)r : 0;
 	} while (r > 0 && LOOP_BUF_BYTES - n >= RECORD_BYTES);
 	more = r > 0;
+	error = more ? SSL_ERROR_NONE : SSL_get_error(t->ssl, r);   /* before a write in the callback changes it */
 	if (n) {
 		struct iovec iov = { plain, n };
 
@@ -288,7 +290,7 @@ static bool decrypt(struct tls *t)
 	loop_return(t->stage.loop);
 	if (more || t->dead || t->done)
 		return more && !t->dead && !t->done;
-	switch (SSL_get_error(t->ssl, r)) {
+	switch (error) {
 	case SSL_ERROR_WANT_READ:
 	case SSL_ERROR_WANT_WRITE:
 		break;
