@@ -70,6 +70,7 @@ struct loop *loop_new(int worker)
 		return NULL;
 	}
 	l->last = &l->first;
+	list_init(&l->leftovers);
 	l->worker = worker;
 	epoch_join(&l->epoch);
 	epoch_wake(&l->epoch);
@@ -90,6 +91,12 @@ void loop_free(struct loop *l)
 {
 	if (!l)
 		return;
+	run_all(l);
+	while (!list_empty(&l->leftovers)) {
+		struct leftover *left = container_of(l->leftovers.next, struct leftover, link);
+
+		left->end(left);
+	}
 	run_all(l);
 	for (int i = 0; i < LOOP_BUFS; i++)
 		if (l->bufs[i])

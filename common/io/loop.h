@@ -22,6 +22,12 @@ struct deferred {
 	bool queued;
 };
 
+/* Something that nobody owns any more and that still finishes; loop_free ends it. */
+struct leftover {
+	struct list link;
+	void (*end)(struct leftover *l);
+};
+
 struct loop {
 	struct ev_loop *ev;                 /* owned */
 	ev_prepare prepare;
@@ -29,6 +35,7 @@ struct loop {
 	ev_timer trim;                      /* gives borrowed memory back after a quiet spell */
 	struct deferred *first, **last;
 	struct deferred *graves;            /* freed after everything else of the turn */
+	struct list leftovers;
 	struct epoch_reader epoch;
 	uint8_t *bufs[LOOP_BUFS];           /* owned, made on first use */
 	int bufs_lent;

@@ -12,6 +12,7 @@
 
 struct deadline {
 	struct timer timer;
+	struct leftover leftover;     /* while lingering */
 	struct sock *sock;
 };
 
@@ -25,6 +26,7 @@ struct sock {
 	int fd;
 	int error;
 	int broken;                   /* a write failed; the reader gets what came before that, then the reset */
+	size_t dropped;               /* input after done */
 	unsigned read_bytes;          /* grows while the other side keeps up */
 	bool connecting, want_read, eof, shut, shut_sent, done, dead;
 };
@@ -36,8 +38,10 @@ static struct sock *sock_of(const struct stage *s)
 
 static void disarm(struct sock *k)
 {
-	if (k->deadline)
+	if (k->deadline) {
 		timer_stop(&k->deadline->timer);
+		list_del(&k->deadline->leftover.link);
+	}
 	free(k->deadline);
 	k->deadline = NULL;
 }
@@ -49,6 +53,7 @@ static void arm(struct sock *k, unsigned ms)
 	if (!k->deadline) {
 		k->deadline = xcalloc(1, sizeof(*k->deadline));
 		k->deadline->sock = k;
+		list_init(&k->deadline->leftover.link);
 		timer_init(&k->deadline->timer, k->stage.loop, on_deadline);
 	}
 	timer_start(&k->deadline->timer, ms);
@@ -132,6 +137,19 @@ static void maybe_shut(struct sock *k)
 	shutdown(k->fd, SHUT_WR);
 }
 
+static void end_leftover(struct leftover *l)
+{
+	sock_end(container_of(l, struct deadline, leftover)->sock, false);
+}
+
+static void linger(struct sock *k)
+{
+	arm(k, LIMIT_LINGER_MS);
+	k->deadline->leftover.end = end_leftover;
+	list_del(&k->deadline->leftover.link);
+	list_add_tail(&k->stage.loop->leftovers, &k->deadline->leftover.link);
+}
+
 /* After done(FAIL_NONE), with everything sent: input that nobody reads would turn close() into a reset that overtakes it. */
 static void finish_linger(struct sock *k)
 {
@@ -141,7 +159,7 @@ static void finish_linger(struct sock *k)
 	}
 	shutdown(k->fd, SHUT_WR);
 	k->want_read = true;
-	arm(k, LIMIT_LINGER_MS);
+	linger(k);
 	update_io(k);
 }
 
@@ -174,7 +192,7 @@ static void flush_out(struct sock *k)
 		}
 		buf_consume(&k->out, (size_t)n);
 		if (k->done)
-			arm(k, LIMIT_LINGER_MS);
+			linger(k);
 	}
 	if (k->done && !buf_len(&k->out)) {
 		finish_linger(k);
@@ -195,8 +213,9 @@ static void read_in(struct sock *k)
 		n = recv(k->fd, mem, k->read_bytes, 0);
 	while (n < 0 && errno == EINTR);
 	if (k->done) {
-		if (n == 0 || (n < 0 && errno != EAGAIN))
-			sock_end(k, false);
+		k->dropped += n > 0 ? (size_t)n : 0;
+		if (n == 0 || (n < 0 && errno != EAGAIN) || k->dropped > LIMIT_LINGER_BYTES)
+			sock_end(k, k->dropped > LIMIT_LINGER_BYTES);
 	} else if (n > 0) {
 		struct iovec iov = { mem, (size_t)n };
 
@@ -312,7 +331,7 @@ static void sock_done(struct stage *s, enum fail why)
 		return;
 	}
 	update_io(k);
-	arm(k, LIMIT_LINGER_MS);
+	linger(k);
 }
 
 static void on_deadline(struct timer *t)
