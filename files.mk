@@ -182,6 +182,7 @@ HEADERS_ALL = \
 	tests/unit/confdir_fixture.h \
 	tests/unit/pki.h \
 	tests/unit/shell.h \
+	tests/unit/stages.h \
 	tests/unit/suite.h
 
 UNIT_TESTS = \
@@ -200,6 +201,7 @@ UNIT_TESTS = \
 	tests/unit/test_explain \
 	tests/unit/test_flow \
 	tests/unit/test_h1server \
+	tests/unit/test_h2 \
 	tests/unit/test_identity \
 	tests/unit/test_link \
 	tests/unit/test_localca \
@@ -212,6 +214,7 @@ UNIT_TESTS = \
 	tests/unit/test_privs \
 	tests/unit/test_prom \
 	tests/unit/test_proxyproto \
+	tests/unit/test_pump \
 	tests/unit/test_redirect \
 	tests/unit/test_run \
 	tests/unit/test_spiffe \
@@ -256,6 +259,8 @@ tests_unit_test_flow_SOURCES = tests/unit/test_flow.c
 
 tests_unit_test_h1server_SOURCES = tests/unit/test_h1server.c
 
+tests_unit_test_h2_SOURCES = tests/unit/test_h2.c
+
 tests_unit_test_identity_SOURCES = tests/unit/test_identity.c
 
 tests_unit_test_link_SOURCES = tests/unit/test_link.c
@@ -279,6 +284,8 @@ tests_unit_test_privs_SOURCES = tests/unit/test_privs.c
 tests_unit_test_prom_SOURCES = tests/unit/test_prom.c
 
 tests_unit_test_proxyproto_SOURCES = tests/unit/test_proxyproto.c
+
+tests_unit_test_pump_SOURCES = tests/unit/test_pump.c
 
 tests_unit_test_redirect_SOURCES = tests/unit/test_redirect.c
 
