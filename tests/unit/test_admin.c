@@ -380,8 +380,10 @@ START_TEST(a_taken_port_is_told)
 
 	start();
 	conf = t.conf;
+	conf.control = loop_new(-1);   /* the first one's runs in its own thread */
 	ck_assert_int_lt(admin_new(&conf, &ops, NULL, &second, &err), 0);
 	ck_assert(strstr(err.msg, "another proxy"));
+	loop_free(conf.control);
 }
 END_TEST
 

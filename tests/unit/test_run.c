@@ -399,5 +399,6 @@ int main(int argc, char **argv)
 		puts("SKIP run: needs root");
 		return 77;
 	}
+	signal(SIGHUP, SIG_DFL);   /* nohup's ignoring would be passed on */
 	return run_suite();
 }
