@@ -55,6 +55,18 @@ class Direct(Peer):
         pass
 
 
+# The same capture for every peer, on the client's side only: the proxies are compared, not rules.
+REDIRECT = """table ip bench {
+ chain output {
+  type nat hook output priority -100;
+  meta mark & 0xfff == 0x539 accept
+  oifname lo accept
+  tcp dport %d redirect to :15001
+ }
+}
+"""
+
+
 class Meshd(Peer):
     name = "meshd"
     env = {"ENABLE_ORIG_SRC": "false"}
@@ -65,7 +77,8 @@ class Meshd(Peer):
             lab.workload(h)
         lab.write("policy.yaml", policy("only-client", f"[{principal('client')}]", app="server"))
         for h in (lab.server, lab.client):
-            h.start(f"--concurrency={THREADS}", "--log-format=text", env=self.env)
+            h.start(f"--concurrency={THREADS}", "--log-format=text", env=self.env, capture=False)
+        lab.client.run("nft", "-f", "-", input=REDIRECT % PORT)
 
     def pids(self):
         return [h.proc.pid for h in (self.lab.client, self.lab.server)]
@@ -73,17 +86,6 @@ class Meshd(Peer):
     def stop(self):
         for h in (self.lab.client, self.lab.server):
             h.stop()
-
-
-REDIRECT = """table ip bench {
- chain output {
-  type nat hook output priority -100;
-  meta mark & 0xfff == 0x539 accept
-  oifname lo accept
-  tcp dport %d redirect to :15001
- }
-}
-"""
 
 
 class Ztunnel(Peer):
