@@ -102,7 +102,7 @@ static void dial_app(struct inbound_conn *i)
 	} else if (!w->proxy->conf.spoof || ip_eq(&source->ip, &to.ip) || ip_is_v4(&source->ip) != ip_is_v4(&to.ip)) {
 		source = NULL;
 	}
-	i->conn.pump.up = sock_connect(w->loop, &to, source, &w->out.ops, mesh_settings(mesh_current())->connect_timeout_ms);
+	i->conn.pump.up = sock_connect(w->loop, &to, source, &w->app.ops, mesh_settings(mesh_current())->connect_timeout_ms);
 	if (!i->conn.pump.up) {
 		refuse(i, FAIL_MEMORY, NULL);
 		return;

@@ -101,11 +101,12 @@ static void place_hbone(void *arg, int fd, const struct addr *peer)
 
 static void worker_init(struct worker *worker, void *arg)
 {
-	static const struct keepalive keepalive = KEEPALIVE_DEFAULT;
+	static const struct keepalive keepalive = KEEPALIVE_DEFAULT, none;
 	struct pworker *w = arg;
 
 	w->loop = worker_loop(worker);
 	outsock_init(&w->out, w->proxy->conf.mark ? NET_MARK : 0, &keepalive);
+	outsock_init(&w->app, w->out.mark, &none);
 	w->pool = hpool_new(w->loop, &w->out.ops);
 	if (getrandom(&w->seed, sizeof(w->seed), GRND_NONBLOCK) < 0 || !w->seed)
 		w->seed = (uint64_t)(uintptr_t)w;

@@ -44,7 +44,8 @@ struct pworker {
 	struct loop *loop;
 	struct hpool *pool;
 	struct flow_metrics *metrics;
-	struct outsock out;
+	struct outsock out;              /* towards other hosts */
+	struct outsock app;              /* towards applications of this one: no keepalive */
 	struct ownaddr own;
 	struct listener *listeners[LISTENERS];
 	int fds[LISTENERS];

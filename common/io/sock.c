@@ -28,7 +28,7 @@ struct sock {
 	int broken;                   /* a write failed; the reader gets what came before that, then the reset */
 	size_t dropped;               /* input after done */
 	unsigned read_bytes;          /* grows while the other side keeps up */
-	bool connecting, want_read, eof, shut, shut_sent, done, dead;
+	bool connecting, connected, want_read, eof, shut, shut_sent, done, dead;
 };
 
 static struct sock *sock_of(const struct stage *s)
@@ -62,7 +62,7 @@ static void arm(struct sock *k, unsigned ms)
 static void update_io(struct sock *k)
 {
 	int events = k->dead ? 0 : (k->want_read && !k->eof && !k->connecting ? EV_READ : 0) |
-		     (k->connecting || buf_len(&k->out) ? EV_WRITE : 0);
+		     ((k->connecting && !k->connected) || buf_len(&k->out) ? EV_WRITE : 0);
 
 	if (ev_is_active(&k->io) && (k->io.events & (EV_READ | EV_WRITE)) == events)
 		return;
@@ -234,6 +234,24 @@ static void read_in(struct sock *k)
 	loop_return(l);
 }
 
+static void opened(struct sock *k)
+{
+	k->connecting = false;
+	disarm(k);
+	stage_emit(&k->stage, STAGE_OPEN, NULL, 0);
+	if (!k->dead)
+		flush_out(k);
+}
+
+/* On loopback the handshake is over when connect() returns. */
+static void report_open(struct deferred *d)
+{
+	struct sock *k = container_of(d, struct sock, notify);
+
+	if (!k->done)
+		opened(k);
+}
+
 static void connected(struct sock *k)
 {
 	socklen_t len = sizeof(k->error);
@@ -243,11 +261,7 @@ static void connected(struct sock *k)
 		sock_fail(k, k->error == ETIMEDOUT ? FAIL_CONNECT_TIMEOUT : FAIL_CONNECT, k->error);
 		return;
 	}
-	k->connecting = false;
-	disarm(k);
-	stage_emit(&k->stage, STAGE_OPEN, NULL, 0);
-	if (!k->dead)
-		flush_out(k);
+	opened(k);
 }
 
 static void on_io(struct ev_loop *ev, ev_io *w, int revents)
@@ -392,6 +406,7 @@ static int sock_dial(struct sock *k, const struct addr *to, const struct addr *s
 	if (r < 0)
 		return -r;
 	r = connect(k->fd, (struct sockaddr *)&sa, addr_to_sockaddr(to, family, &sa));
+	k->connected = r == 0;
 	return r == 0 || errno == EINPROGRESS ? 0 : errno;
 }
 
@@ -406,6 +421,11 @@ struct stage *sock_connect(struct loop *l, const struct addr *to, const struct a
 	k->connecting = true;
 	if (k->error) {
 		sock_fail_later(k, connect_fail(k->error), k->error);
+		return &k->stage;
+	}
+	if (k->connected) {
+		k->notify.run = report_open;
+		loop_defer(l, &k->notify);
 		return &k->stage;
 	}
 	update_io(k);

@@ -134,8 +134,6 @@ static int outsock_prepare(int fd, int family, const struct sock_ops *ops, const
 
 	(void)family;
 	if (r == 0)
-		r = sockopt_nodelay(fd);
-	if (r == 0)
 		r = sockopt_keepalive(fd, &o->keepalive);
 	if (r < 0 || !source)
 		return r;
