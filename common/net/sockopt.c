@@ -64,11 +64,6 @@ int sockopt_spoof(int fd, const struct addr *source)
 	return bind(fd, (struct sockaddr *)&sa, n) < 0 ? -errno : 0;
 }
 
-int sockopt_nodelay(int fd)
-{
-	return set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-}
-
 int sockopt_keepalive(int fd, const struct keepalive *k)
 {
 	int r = 0;

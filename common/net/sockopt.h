@@ -29,7 +29,6 @@ int sockopt_mark(int fd, unsigned mark);
 int sockopt_transparent(int fd);
 /* Binds fd to a source address that need not be local; the port is chosen by connect(). */
 int sockopt_spoof(int fd, const struct addr *source);
-int sockopt_nodelay(int fd);
 int sockopt_keepalive(int fd, const struct keepalive *k);
 
 /* How meshd opens its connections: ops for sock_connect. A source address that the kernel refuses is reported once and

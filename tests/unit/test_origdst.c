@@ -177,7 +177,6 @@ START_TEST(outsock_source)
 	ck_assert_int_eq(option(c, IPPROTO_TCP, TCP_KEEPIDLE), 180);
 	ck_assert_int_eq(option(c, IPPROTO_TCP, TCP_KEEPINTVL), 180);
 	ck_assert_int_eq(option(c, IPPROTO_TCP, TCP_KEEPCNT), 9);
-	ck_assert_int_eq(option(c, IPPROTO_TCP, TCP_NODELAY), 1);
 	close(a);
 	close(c);
 	close(l);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <netinet/tcp.h>
 #include <string.h>
 
 #include "io/pump.h"
@@ -55,6 +56,16 @@ START_TEST(half_close_both_ways)
 	ck_assert_int_eq(ended, FAIL_NONE);
 	ck_assert_uint_eq(p.bytes_up, 5);
 	ck_assert_uint_eq(p.bytes_down, 3);
+}
+END_TEST
+
+START_TEST(small_writes_are_not_held_back)
+{
+	socklen_t len = sizeof(int);
+	int on = 0;
+
+	ck_assert_int_eq(getsockopt(sock_fd(p.down), IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
+	ck_assert_int_eq(on, 1);
 }
 END_TEST
 
@@ -128,6 +139,7 @@ int main(void)
 	tcase_add_checked_fixture(t, start, stop);
 	tcase_set_timeout(t, 20);
 	tcase_add_test(t, half_close_both_ways);
+	tcase_add_test(t, small_writes_are_not_held_back);
 	tcase_add_loop_test(t, reset_stays_reset, 0, 2);
 	tcase_add_test(t, stopped_reader_stops_its_writer);
 	tcase_add_test(t, reset_after_the_end_takes_nothing_back);
