@@ -221,6 +221,7 @@ UNIT_TESTS = \
 	tests/unit/test_str \
 	tests/unit/test_tlsctx \
 	tests/unit/test_value \
+	tests/unit/test_watch \
 	tests/unit/test_yaml
 
 FUZZERS = \
@@ -298,6 +299,8 @@ tests_unit_test_str_SOURCES = tests/unit/test_str.c
 tests_unit_test_tlsctx_SOURCES = tests/unit/test_tlsctx.c
 
 tests_unit_test_value_SOURCES = tests/unit/test_value.c
+
+tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
 
 tests_unit_test_yaml_SOURCES = tests/unit/test_yaml.c
 

@@ -12,12 +12,15 @@
 
 #include "base/str.h"
 
+#define LOST_MS 1000   /* how often a folder that went is looked for */
+
 #define MASK (IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
 
 struct watched {
 	struct watched *next;
-	int wd;
+	int wd;                 /* -1: it was removed; looked for until it is back */
 	bool tree;
+	bool asked;             /* the caller named it: kept when it goes */
 	char path[];
 };
 
@@ -44,9 +47,16 @@ static int add_dir(struct watch *w, const char *dir, bool tree, struct err *err)
 	for (d = w->dirs; d; d = d->next)
 		if (d->wd == wd)
 			return 1;
+	for (d = w->dirs; d; d = d->next) {
+		if (d->wd < 0 && strcmp(d->path, dir) == 0) {
+			d->wd = wd;
+			return 0;
+		}
+	}
 	d = xmalloc(sizeof(*d) + strlen(dir) + 1);
 	d->wd = wd;
 	d->tree = tree;
+	d->asked = false;
 	memcpy(d->path, dir, strlen(dir) + 1);
 	d->next = w->dirs;
 	w->dirs = d;
@@ -74,12 +84,19 @@ static void scan(struct watch *w, const char *dir)
 	closedir(d);
 }
 
+static void keep(struct watch *w, const char *dir)
+{
+	for (struct watched *d = w->dirs; d; d = d->next)
+		d->asked |= strcmp(d->path, dir) == 0;
+}
+
 int watch_add_tree(struct watch *w, const char *dir, struct err *err)
 {
 	int r = add_dir(w, dir, true, err);
 
 	if (r < 0)
 		return r;
+	keep(w, dir);
 	scan(w, dir);
 	return 0;
 }
@@ -90,6 +107,7 @@ int watch_add_file(struct watch *w, const char *file, struct err *err)
 	char *dir = slash == file ? xstrdup("/") : slash ? str_dup((struct str){ file, (size_t)(slash - file) }) : xstrdup(".");
 	int r = add_dir(w, dir, false, err);
 
+	keep(w, dir);
 	free(dir);
 	return r < 0 ? r : 0;
 }
@@ -98,10 +116,16 @@ static void on_quiet(struct timer *t)
 {
 	struct watch *w = container_of(t, struct watch, quiet);
 
+	bool lost = false;
+
 	w->first_ms = 0;
+	for (struct watched *d = w->dirs; d; d = d->next)
+		lost |= d->wd < 0 && add_dir(w, d->path, d->tree, NULL) < 0;
+	if (lost)
+		timer_start(t, LOST_MS);
 	/* New sub-folders and swapped links: look again before telling. */
 	for (struct watched *d = w->dirs; d; d = d->next)
-		if (d->tree)
+		if (d->tree && d->wd >= 0)
 			scan(w, d->path);
 	w->on_change(w->arg);
 }
@@ -112,6 +136,10 @@ static void forget(struct watch *w, int wd)
 		if ((*at)->wd == wd) {
 			struct watched *d = *at;
 
+			if (d->asked) {
+				d->wd = -1;
+				return;
+			}
 			*at = d->next;
 			free(d);
 			return;
