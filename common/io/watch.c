@@ -115,14 +115,21 @@ int watch_add_file(struct watch *w, const char *file, struct err *err)
 static void on_quiet(struct timer *t)
 {
 	struct watch *w = container_of(t, struct watch, quiet);
-
-	bool lost = false;
+	bool lost = false, news = w->first_ms != 0;
 
 	w->first_ms = 0;
-	for (struct watched *d = w->dirs; d; d = d->next)
-		lost |= d->wd < 0 && add_dir(w, d->path, d->tree, NULL) < 0;
+	for (struct watched *d = w->dirs; d; d = d->next) {
+		if (d->wd >= 0)
+			continue;
+		if (add_dir(w, d->path, d->tree, NULL) < 0)
+			lost = true;
+		else
+			news = true;
+	}
 	if (lost)
 		timer_start(t, LOST_MS);
+	if (!news)
+		return;
 	/* New sub-folders and swapped links: look again before telling. */
 	for (struct watched *d = w->dirs; d; d = d->next)
 		if (d->tree && d->wd >= 0)
