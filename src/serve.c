@@ -483,7 +483,8 @@ int serve_command(int argc, char **argv)
 	/* The CA's key is read while we may; traffic and other people's input come after privileges are gone. */
 	if (start_identity(&s, &err) < 0 || privs_drop(s.opt.user, PRIVS_NET, &err) < 0)
 		return fail(err.msg);
-	secret_harden();
+	if (secret_harden() < 0)
+		log_warn(LOG_IDENTITY, "cannot keep other programs of our user from reading this process's memory (PR_SET_DUMPABLE)");
 	log_start(STDOUT_FILENO);
 	if (start(&s, &err) < 0)
 		return fail(err.msg);
