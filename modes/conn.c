@@ -29,6 +29,17 @@ void conn_init(struct conn *c, struct pworker *w, enum flow_direction direction,
 		timer_start(&w->tick, PROXY_TICK_MS);
 }
 
+void conn_baggage(const struct workload *w, struct buf *out)
+{
+	struct baggage b = {
+		.cluster = str_c(w->cluster), .ns = str_c(w->ns), .workload_name = str_c(w->workload_name),
+		.workload_type = str_c(w->workload_type), .service_name = str_c(w->canonical_name),
+		.revision = str_c(w->canonical_revision), .region = str_c(w->locality.region), .zone = str_c(w->locality.zone),
+	};
+
+	baggage_format(&b, out);
+}
+
 uint64_t conn_age_ms(const struct conn *c)
 {
 	return (now_ns() - c->flow.opened_ns) / 1000000;

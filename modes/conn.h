@@ -31,6 +31,8 @@ void conn_pump(struct conn *c);
 void conn_end(struct conn *c, enum fail why, const char *detail);
 /* False, and the connection is ended, when policy denies it. Remembers the input for later. */
 bool conn_judge(struct conn *c, enum fail why_if_denied);
+/* What HBONE says of a workload: the `baggage` header's value. */
+void conn_baggage(const struct workload *w, struct buf *out);
 uint64_t conn_age_ms(const struct conn *c);
 /* Adds the bytes moved since the last call to the metrics. */
 void conn_account(struct conn *c);

@@ -64,11 +64,8 @@ static void on_app(struct stage *s, enum stage_event ev, const struct iovec *iov
 			send_proxy_header(i);
 		if (i->tunnel) {
 			struct buf baggage = { 0 };
-			const struct workload *w = i->conn.local;
 
-			baggage_format(&(struct baggage){ .cluster = str_c(w->cluster), .ns = str_c(w->ns), .workload_name = str_c(w->workload_name),
-				.workload_type = str_c(w->workload_type), .service_name = str_c(w->canonical_name), .revision = str_c(w->canonical_revision),
-				.region = str_c(w->locality.region), .zone = str_c(w->locality.zone) }, &baggage);
+			conn_baggage(i->conn.local, &baggage);
 			hserve_accept(i->tunnel, buf_str(&baggage));
 			buf_done(&baggage);
 		}
@@ -202,7 +199,8 @@ static struct tlsctx *local_ctx(struct inbound *in)
 static bool still_valid(struct inbound *in)
 {
 	struct tlsctx *ctx = local_ctx(in);
-	bool valid = ctx && tls_still_valid(hserve_tls(in->serve), ctx);
+	/* Without a certificate of our own there is no CRL to judge by, and new connections are refused anyway. */
+	bool valid = !ctx || tls_still_valid(hserve_tls(in->serve), ctx);
 
 	tlsctx_unref(ctx);
 	return valid;

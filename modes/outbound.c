@@ -55,17 +55,6 @@ static void outbound_free(struct conn *c)
 	free(o);
 }
 
-static void baggage_of(const struct workload *w, struct buf *out)
-{
-	struct baggage b = {
-		.cluster = str_c(w->cluster), .ns = str_c(w->ns), .workload_name = str_c(w->workload_name),
-		.workload_type = str_c(w->workload_type), .service_name = str_c(w->canonical_name),
-		.revision = str_c(w->canonical_revision), .region = str_c(w->locality.region), .zone = str_c(w->locality.zone),
-	};
-
-	baggage_format(&b, out);
-}
-
 static void fail(struct outbound *o, enum fail why, const char *detail)
 {
 	if (!o->conn.flow.opened && o->conn.local)
@@ -178,7 +167,7 @@ static struct stage *open_tunnel(struct outbound *o, const struct dest *d)
 
 	if (!ctx)
 		return NULL;
-	baggage_of(local, &baggage);
+	conn_baggage(local, &baggage);
 	forwarded_format(&o->conn.flow.source, str_c(d->service ? d->service->hostname : ""), &forwarded);
 	traceparent_make(trace);
 	up = hpool_open(w->pool,

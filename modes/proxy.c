@@ -98,7 +98,6 @@ static void place_hbone(void *arg, int fd, const struct addr *peer)
 	worker_send(best->worker, &m->mail);
 }
 
-
 static void worker_init(struct worker *worker, void *arg)
 {
 	static const struct keepalive keepalive = KEEPALIVE_DEFAULT, none;

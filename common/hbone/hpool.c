@@ -26,8 +26,6 @@ struct entry {
 	struct str *expect;        /* owned, the texts lie in the key */
 	int n_expect;
 	struct addr addr;
-	struct addr source;
-	bool has_source;
 	struct list conns;
 	struct list waiting;       /* tunnels without a stream */
 	struct deferred serve;
@@ -91,8 +89,6 @@ static void make_key(const struct hpool_target *t, const struct str *expect, str
 {
 	buf_append(key, &t->addr.ip, sizeof(t->addr.ip));
 	buf_append(key, &t->addr.port, sizeof(t->addr.port));
-	if (t->source)
-		buf_append(key, &t->source->ip, sizeof(t->source->ip));
 	buf_printf(key, "|%.*s|", STR_FMT(t->own_id));
 	for (int i = 0; i < t->n_expect; i++)
 		buf_printf(key, "%.*s|", STR_FMT(expect[i]));
@@ -127,9 +123,6 @@ static struct entry *entry_get(struct hpool *p, const struct hpool_target *t)
 		e->expect[i] = (struct str){ (char *)buf_data(&e->key) + at, sorted[i].n };
 	}
 	e->addr = t->addr;
-	e->has_source = t->source != NULL;
-	if (t->source)
-		e->source = *t->source;
 	e->serve.run = entry_serve;
 	list_init(&e->conns);
 	list_init(&e->waiting);
@@ -441,7 +434,7 @@ static void dial(struct entry *e)
 	timer_init(&c->idle, e->pool->loop, on_idle);
 	list_add_tail(&e->conns, &c->link);
 	e->dialing = c;
-	c->sock = sock_connect(e->pool->loop, &e->addr, e->has_source ? &e->source : NULL, e->pool->sock_ops, 0);
+	c->sock = sock_connect(e->pool->loop, &e->addr, NULL, e->pool->sock_ops, 0);
 	c->tls = c->sock ? tls_client(c->sock, c->ctx, e->expect, e->n_expect) : NULL;
 	if (!c->tls) {
 		hconn_end(c);

@@ -18,7 +18,6 @@ struct hpool_target {
 	const struct str *expect;      /* SPIFFE IDs, one of which the peer must have; order does not matter */
 	int n_expect;
 	struct addr addr;              /* of the peer's HBONE port */
-	const struct addr *source;     /* local address, NULL: any */
 };
 
 struct hpool_request {

@@ -107,11 +107,10 @@ static ssize_t on_source_read(nghttp2_session *ng, int32_t id, uint8_t *out, siz
 	struct stream *s = source->ptr;
 	size_t have = buf_len(&s->out) + s->lent_len - s->lent_off, n = have < max ? have : max;
 
-	if (n == have && s->shut) {
+	if (n == have && s->shut)
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
-	} else if (n == 0) {
+	else if (n == 0)
 		return NGHTTP2_ERR_DEFERRED;
-	}
 	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
 	return (ssize_t)n;
 }
@@ -538,11 +537,6 @@ int h2_room(const struct h2 *h)
 		return 0;
 	max = max < LIMIT_STREAMS ? max : LIMIT_STREAMS;
 	return h->n_streams < (int)max ? (int)max - h->n_streams : 0;
-}
-
-struct stage *h2_below(const struct h2 *h)
-{
-	return h->below;
 }
 
 struct str h2_head_get(const struct h2_head *head, const char *name)

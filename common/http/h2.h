@@ -52,7 +52,6 @@ void h2_drain(struct h2 *h);
 int h2_streams(const struct h2 *h);
 /* How many more streams may be opened now (peer's limit, GOAWAY and zero-window rule respected). */
 int h2_room(const struct h2 *h);
-struct stage *h2_below(const struct h2 *h);
 
 /* Client: opens a stream. CONNECT: scheme and path empty. NULL: no room or no memory. Writing at once is allowed. */
 struct h2_stream *h2_request(struct h2 *h, struct str method, struct str authority, struct str scheme, struct str path,

@@ -298,7 +298,6 @@ void stream_reap(struct h2 *h)
 	}
 }
 
-
 struct stream *stream_new(struct h2 *h)
 {
 	struct stream *s = calloc(1, sizeof(*s));
@@ -315,7 +314,6 @@ struct stream *stream_new(struct h2 *h)
 	h->n_streams++;
 	return s;
 }
-
 
 void stream_drop(struct stream *s)
 {

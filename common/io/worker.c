@@ -11,14 +11,14 @@
 #include "base/str.h"
 
 struct worker {
-	struct loop *loop;            /* owned, but for the control thread's */
+	struct loop *loop;            /* owned */
 	ev_async wake;
 	_Atomic(struct mail *) box;   /* newest first */
 	pthread_t thread;
 	char name[16];
 	void (*init)(struct worker *w, void *arg);
 	void *arg;
-	bool owns_loop, started;
+	bool started;
 };
 
 static void on_mail(struct ev_loop *ev, ev_async *a, int revents)
@@ -40,17 +40,6 @@ static void on_mail(struct ev_loop *ev, ev_async *a, int revents)
 	}
 }
 
-static struct worker *worker_wrap(struct loop *l, const char *name)
-{
-	struct worker *w = xcalloc(1, sizeof(*w));
-
-	w->loop = l;
-	snprintf(w->name, sizeof(w->name), "%s", name);
-	ev_async_init(&w->wake, on_mail);
-	ev_async_start(l->ev, &w->wake);
-	return w;
-}
-
 struct worker *worker_new(int index, const char *thread_name)
 {
 	struct loop *l = loop_new(index);
@@ -58,14 +47,12 @@ struct worker *worker_new(int index, const char *thread_name)
 
 	if (!l)
 		return NULL;
-	w = worker_wrap(l, thread_name);
-	w->owns_loop = true;
+	w = xcalloc(1, sizeof(*w));
+	w->loop = l;
+	snprintf(w->name, sizeof(w->name), "%s", thread_name);
+	ev_async_init(&w->wake, on_mail);
+	ev_async_start(l->ev, &w->wake);
 	return w;
-}
-
-struct worker *worker_control(struct loop *l)
-{
-	return worker_wrap(l, "control");
 }
 
 static void *worker_main(void *arg)
@@ -125,8 +112,7 @@ void worker_join(struct worker *w)
 	if (w->started)
 		pthread_join(w->thread, NULL);
 	ev_async_stop(w->loop->ev, &w->wake);
-	if (w->owns_loop)
-		loop_free(w->loop);
+	loop_free(w->loop);
 	free(w);
 }
 

@@ -14,8 +14,6 @@ struct mail {
 
 struct worker *worker_new(int index, const char *thread_name);
 int worker_start(struct worker *w, void (*init)(struct worker *w, void *arg), void *arg);
-/* Wraps the calling thread (the control thread): mail is run by its loop. */
-struct worker *worker_control(struct loop *l);
 void worker_send(struct worker *w, struct mail *m);   /* any thread; never waits */
 void worker_stop(struct worker *w);                    /* any thread; the loop ends after this turn */
 void worker_join(struct worker *w);                    /* then free */

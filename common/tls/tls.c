@@ -495,15 +495,6 @@ struct str tls_peer_id(const struct stage *s)
 	return str_c(tls_of(s)->verify.peer_id);
 }
 
-struct str tls_alpn(const struct stage *s)
-{
-	const unsigned char *p = NULL;
-	unsigned n = 0;
-
-	SSL_get0_alpn_selected(tls_of(s)->ssl, &p, &n);
-	return (struct str){ (const char *)p, n };
-}
-
 const char *tls_error(const struct stage *s)
 {
 	return tls_of(s)->verify.error;
@@ -512,9 +503,4 @@ const char *tls_error(const struct stage *s)
 bool tls_still_valid(const struct stage *s, struct tlsctx *now)
 {
 	return tlsctx_peer_still_valid(now, tls_of(s)->ssl);
-}
-
-struct stage *tls_below(const struct stage *s)
-{
-	return tls_of(s)->below;
 }

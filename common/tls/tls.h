@@ -16,13 +16,9 @@ struct stage *tls_server(struct stage *below, struct tlsctx *ctx);
 
 /* After OPEN: the peer's SPIFFE ID ("spiffe://td/ns/x/sa/y"); "" when it has none. Borrowed from the stage. */
 struct str tls_peer_id(const struct stage *s);
-/* After OPEN: "h2", or "" when no ALPN was agreed. */
-struct str tls_alpn(const struct stage *s);
 /* Why the handshake failed, for the log; "" when it did not. */
 const char *tls_error(const struct stage *s);
 /* True while the peer's chain is neither expired nor revoked under the CRL of `now`. */
 bool tls_still_valid(const struct stage *s, struct tlsctx *now);
-/* After OPEN: the stage below (to learn the socket's addresses). */
-struct stage *tls_below(const struct stage *s);
 
 #endif
