@@ -31,6 +31,37 @@ static const struct label *pack_labels(struct pack *p, const struct label *from,
 	return to;
 }
 
+static void fill_gateway(struct pack *p, const struct gateway *from, struct gateway *to)
+{
+	struct gateway g = *from;
+
+	g.service = pack_str(p, from->service);
+	g.network = pack_str(p, from->network);
+	if (to)
+		*to = g;
+}
+
+static const struct gateway *pack_gateway(struct pack *p, const struct gateway *from)
+{
+	struct gateway *to = pack_array(p, from != NULL, sizeof(*to));
+
+	if (from)
+		fill_gateway(p, from, to);
+	return to;
+}
+
+static const struct weighted_gateway *pack_waypoints(struct pack *p, const struct weighted_gateway *from, int n)
+{
+	struct weighted_gateway *to = pack_array(p, n, sizeof(*to));
+
+	for (int i = 0; i < n; i++) {
+		fill_gateway(p, &from[i].gateway, to ? &to[i].gateway : NULL);
+		if (to)
+			to[i].weight = from[i].weight;
+	}
+	return to;
+}
+
 /* The long strings come first: others are their endings (the name ends the uid, the service account the identity). */
 static struct workload *workload_pack(struct pack *p, const struct workload *from)
 {
@@ -53,6 +84,8 @@ static struct workload *workload_pack(struct pack *p, const struct workload *fro
 	c.locality.region = pack_str(p, from->locality.region);
 	c.locality.zone = pack_str(p, from->locality.zone);
 	c.locality.subzone = pack_str(p, from->locality.subzone);
+	c.waypoint = pack_gateway(p, from->waypoint);
+	c.network_gateway = pack_gateway(p, from->network_gateway);
 	c.ips = pack_copy(p, from->ips, from->n_ips, sizeof(*from->ips));
 	c.labels = pack_labels(p, from->labels, from->n_labels);
 	c.policies = pack_strs(p, from->policies, from->n_policies);
@@ -145,6 +178,8 @@ static struct service *service_pack(struct pack *p, const struct service *from)
 	c.vips = pack_vips(p, from->vips, from->n_vips);
 	c.ports = pack_ports(p, from->ports, from->n_ports);
 	c.sans = pack_strs(p, from->sans, from->n_sans);
+	c.waypoint = pack_gateway(p, from->waypoint);
+	c.waypoints = pack_waypoints(p, from->waypoints, from->n_waypoints);
 	c.endpoints = pack_endpoints(p, from->endpoints, from->n_endpoints, &c.max_weight);
 	atomic_init(&c.refs, 1);
 	if (s)

@@ -21,6 +21,18 @@ struct locality {
 
 enum tunnel_protocol { TUNNEL_NONE, TUNNEL_HBONE };   /* WDS TunnelProtocol */
 
+/* Where a waypoint or an east-west gateway is (WDS GatewayAddress): by service, or by address. */
+struct gateway {
+	const char *service;         /* "ns/hostname" (of a service, else of a workload); "": by address */
+	const char *network;         /* of the address */
+	struct ip ip;
+	uint16_t hbone_port;
+};
+struct weighted_gateway {
+	struct gateway gateway;
+	uint32_t weight;
+};
+
 struct workload {
 	atomic_uint refs;
 	const char *uid;             /* "CLUSTER//Pod/NS/NAME" or "CLUSTER/networking.istio.io/WorkloadEntry/NS/NAME": unique */
@@ -32,6 +44,10 @@ struct workload {
 	const struct ip *ips;
 	int n_ips;
 	enum tunnel_protocol tunnel;
+	bool native_tunnel;          /* the application speaks HBONE itself */
+	bool host_network;           /* shares its node's address: not found by address */
+	const struct gateway *waypoint;          /* that traffic to it must pass when no service is addressed; NULL: none */
+	const struct gateway *network_gateway;   /* the way into its network; NULL: none */
 	bool proxy_protocol;         /* the application wants PROXY v2 */
 	uint16_t app_tunnel_port;    /* 0: none */
 	bool healthy;
@@ -58,6 +74,7 @@ struct endpoint {
 	int n_ports;
 };
 
+enum ip_families { FAMILIES_ANY, FAMILIES_V4, FAMILIES_V6, FAMILIES_DUAL };   /* WDS IPFamilies */
 enum lb_mode { LB_STANDARD, LB_STRICT, LB_FAILOVER, LB_PASSTHROUGH };
 enum lb_scope { LB_NETWORK, LB_REGION, LB_ZONE, LB_SUBZONE, LB_NODE, LB_CLUSTER };
 
@@ -74,6 +91,10 @@ struct service {
 	const struct endpoint *endpoints;
 	int n_endpoints;
 	uint32_t max_weight;         /* of the endpoints' workloads; service_new finds it */
+	const struct gateway *waypoint;   /* that traffic to it must pass; NULL: none */
+	const struct weighted_gateway *waypoints;   /* take its place, by weight, unless all weights are 0 */
+	int n_waypoints;
+	enum ip_families families;
 	enum lb_mode lb_mode;
 	enum lb_scope scopes[6];
 	int n_scopes;

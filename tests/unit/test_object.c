@@ -122,6 +122,36 @@ static void on_free(void *compiled)
 	freed++;
 }
 
+START_TEST(gateways_are_copied)
+{
+	char name[] = "shop/wp";
+	struct gateway wp = { .service = name, .hbone_port = 15008 };
+	struct gateway far = { .network = "net-b", .ip = ip("192.0.2.9"), .hbone_port = 15008 };
+	struct weighted_gateway canary[] = { { wp, 9 }, { far, 1 } };
+	struct workload *w = workload_new(&(struct workload){ .uid = "u", .waypoint = &wp, .network_gateway = &far });
+	struct service *s = service_new(&(struct service){ .key = "shop/a", .waypoint = &far, .waypoints = canary, .n_waypoints = 2,
+							   .families = FAMILIES_DUAL });
+
+	memset(name, 'x', sizeof(name) - 1);
+	far.network = "gone";
+	ck_assert_str_eq(w->waypoint->service, "shop/wp");
+	ck_assert_str_eq(w->waypoint->network, "");
+	ck_assert_str_eq(w->network_gateway->service, "");
+	ck_assert_str_eq(w->network_gateway->network, "net-b");
+	ck_assert(ip_eq(&w->network_gateway->ip, &far.ip) && w->network_gateway->hbone_port == 15008);
+	ck_assert_str_eq(s->waypoint->network, "net-b");
+	ck_assert_str_eq(s->waypoints[0].gateway.service, "shop/wp");
+	ck_assert_uint_eq(s->waypoints[0].weight, 9);
+	ck_assert_str_eq(s->waypoints[1].gateway.network, "net-b");
+	ck_assert_int_eq(s->families, FAMILIES_DUAL);
+	workload_unref(w);
+	service_unref(s);
+	w = workload_new(&(struct workload){ .uid = "u" });
+	ck_assert(!w->waypoint && !w->network_gateway);
+	workload_unref(w);
+}
+END_TEST
+
 START_TEST(policy_is_copied)
 {
 	struct match ns[] = { { MATCH_EXACT, "web" }, { MATCH_PRESENCE, NULL } }, none[] = { { MATCH_PREFIX, "tmp-" } };
@@ -212,6 +242,7 @@ int main(void)
 	tcase_add_test(tc, workload_is_copied);
 	tcase_add_test(tc, many_strings);
 	tcase_add_test(tc, service_holds_its_workloads);
+	tcase_add_test(tc, gateways_are_copied);
 	tcase_add_test(tc, policy_is_copied);
 	tcase_add_test(tc, peer_authn_names_itself);
 	tcase_add_loop_test(tc, labels, 0, 8);
