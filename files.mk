@@ -95,6 +95,8 @@ libmeshd_a_SOURCES = \
 	src/redirect_cmd.c \
 	src/run.c \
 	src/serve.c \
+	src/serve_admin.c \
+	src/serve_files.c \
 	src/settings.c
 
 HEADERS_ALL = \
@@ -177,6 +179,7 @@ HEADERS_ALL = \
 	src/options.h \
 	src/redirect_cmd.h \
 	src/run.h \
+	src/serve_int.h \
 	src/settings.h \
 	src/version.h \
 	tests/unit/confdir_fixture.h \

@@ -9,30 +9,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "admin/admin.h"
 #include "base/log.h"
-#include "identity/localca.h"
 #include "identity/secret.h"
-#include "io/watch.h"
-#include "modes/proxy.h"
 #include "net/notify.h"
 #include "net/privs.h"
-#include "source/confdir.h"
-#include "src/options.h"
+#include "src/serve_int.h"
 #include "src/settings.h"
 #include "src/version.h"
 
-#define RELOAD_QUIET_MS  100
 #define COLLECT_MS       1000      /* how often retired snapshots are looked at when nothing is published */
 #define DRAIN_POLL_MS    50
 #define PEAK_CONNS       100       /* fewer are not worth a walk over the heap */
-
-struct options {
-	const char *mode, *config_dir, *ca_dir, *cert, *key, *root, *crl, *user, *log_level, *log_format, *admin_socket;
-	struct option_list workloads;
-	unsigned concurrency, admin_port, drain_ms;
-	bool post_unix_only, tls12, help;
-};
 
 #define O(kind, name, arg, member, doc) { name, OPTION_##kind, arg, doc, offsetof(struct options, member), 0, 0 }
 const struct option_row serve_options[] = {
@@ -57,61 +44,7 @@ const struct option_row serve_options[] = {
 	{ NULL, 0, NULL, NULL, 0, 0, 0 },
 };
 
-struct serve {
-	struct options opt;
-	struct loop *loop;
-	struct proxy *proxy;
-	struct identity *identity;
-	struct confdir *confdir;
-	struct watch *watch;
-	struct admin *admin;
-	ev_signal signals[4];
-	struct timer collect, drain_poll;
-	uint64_t drain_until_ms;
-	char *problems;                    /* why a workload is not served, "" when it is: 256 bytes each */
-	int peak;                          /* live connections since memory was given back last */
-	bool draining;
-};
-
-/* ---- identities follow the configuration ---- */
-
-static struct workload *served(struct serve *s, int i)
-{
-	struct str name, ns = str_cut(str_c(s->opt.workloads.v[i]), '/', &name);
-
-	return mesh_workload_named(mesh_current(), ns, name);
-}
-
-static char *problem(struct serve *s, int i)
-{
-	return s->problems + (size_t)i * 256;
-}
-
-static void want_identities(struct serve *s)
-{
-	const struct mesh_settings *set = mesh_settings(mesh_current());
-	struct str domains[1 + 16] = { str_c(set->trust_domain) };
-	int n = 1;
-
-	for (int i = 0; i < set->n_aliases && n < (int)ARRAY_LEN(domains); i++)
-		domains[n++] = str_c(set->aliases[i]);
-	identity_set_trust(s->identity, domains, n);
-	for (int i = 0; i < s->opt.workloads.n; i++) {
-		struct workload *w = served(s, i);
-		struct err err;
-		char old[256];
-
-		snprintf(old, sizeof(old), "%s", problem(s, i));
-		if (!w)
-			snprintf(problem(s, i), 256, "no WorkloadEntry or Pod %s in %s", s->opt.workloads.v[i], s->opt.config_dir);
-		else if (identity_want(s->identity, str_c(w->identity), &err) < 0)
-			snprintf(problem(s, i), 256, "%.255s", err.msg);
-		else
-			problem(s, i)[0] = '\0';
-		if (problem(s, i)[0] && strcmp(old, problem(s, i)) != 0)
-			log_warn(LOG_MAIN, "workload %s is not served: %s", s->opt.workloads.v[i], problem(s, i));
-	}
-}
+/* ---- life ---- */
 
 static void on_identity(struct identity *i, struct str id, struct tlsctx *old, void *arg)
 {
@@ -123,122 +56,6 @@ static void on_identity(struct identity *i, struct str id, struct tlsctx *old, v
 		proxy_retire(s->proxy, old);
 	proxy_recheck_certs(s->proxy);
 }
-
-/* ---- configuration ---- */
-
-static int reload(struct serve *s, struct err *err)
-{
-	uint64_t before = mesh_generation(mesh_current());
-	int r = confdir_load(s->confdir, err);
-
-	if (r < 0)
-		return r;
-	want_identities(s);
-	if (s->proxy && mesh_generation(mesh_current()) != before)
-		proxy_rejudge(s->proxy);
-	return 0;
-}
-
-static void on_files(void *arg)
-{
-	struct err err;
-
-	if (reload(arg, &err) < 0)
-		log_error(LOG_SOURCE, "the configuration was not reloaded; the last good state stays: %s", err.msg);
-}
-
-static int load_first(struct serve *s, struct err *err)
-{
-	struct mesh_settings base;
-	int r = settings_read(&base, err);
-
-	if (r < 0)
-		return r;
-	s->confdir = confdir_new(s->opt.config_dir, &base);
-	/* Watched before it is read: no change falls between. */
-	s->watch = watch_new(s->loop, RELOAD_QUIET_MS, on_files, s, err);
-	r = s->watch ? watch_add_tree(s->watch, s->opt.config_dir, err) : -EIO;
-	return r < 0 ? r : confdir_load(s->confdir, err);
-}
-
-/* ---- what admin asks ---- */
-
-static void drain_begin(struct serve *s);
-
-static void admin_quit(void *arg)
-{
-	drain_begin(arg);
-}
-
-static int admin_reload(void *arg, struct err *err)
-{
-	return reload(arg, err);
-}
-
-static void admin_pending(void *arg, struct buf *out)
-{
-	struct serve *s = arg;
-
-	for (int i = 0; i < s->opt.workloads.n; i++)
-		if (problem(s, i)[0])
-			buf_printf(out, "%sworkload %s", buf_len(out) ? ", " : "", s->opt.workloads.v[i]);
-	if (s->draining)
-		buf_printf(out, "%sdraining", buf_len(out) ? ", " : "");
-}
-
-static void each_workload(void *arg, void (*fn)(const struct admin_workload *w, void *fn_arg), void *fn_arg)
-{
-	struct serve *s = arg;
-
-	for (int i = 0; i < s->opt.workloads.n; i++) {
-		struct admin_workload w = { s->opt.workloads.v[i], served(s, i), !s->draining && !problem(s, i)[0], problem(s, i) };
-
-		fn(&w, fn_arg);
-	}
-}
-
-static void each_connection(void *arg, const char *uid, void (*fn)(const struct admin_connection *c, void *fn_arg), void *fn_arg)
-{
-	struct serve *s = arg;
-	struct proxy_conn_info *v = NULL;
-	int n = s->proxy ? proxy_list(s->proxy, &v) : 0;
-
-	for (int i = 0; i < n; i++) {
-		struct admin_connection c = {
-			.direction = v[i].inbound ? ADMIN_INBOUND : ADMIN_OUTBOUND, .workload_uid = v[i].uid, .source = v[i].source,
-			.original = v[i].original, .actual = v[i].actual, .host = v[i].host, .protocol = v[i].hbone ? "HBONE" : "TCP",
-			.peer = v[i].peer, .bytes_received = v[i].received, .bytes_sent = v[i].sent, .age_ms = v[i].age_ms,
-		};
-
-		if (!uid || strcmp(uid, v[i].uid) == 0)
-			fn(&c, fn_arg);
-	}
-	free(v);
-}
-
-static void each_finding(void *arg, void (*fn)(bool error, const char *text, void *fn_arg), void *fn_arg)
-{
-	struct serve *s = arg;
-	size_t n;
-	const struct finding **v = confdir_findings(s->confdir, &n);
-
-	for (size_t i = 0; i < n; i++) {
-		struct buf text = { 0 };
-
-		finding_format(v[i], false, &text);
-		buf_append(&text, "", 1);
-		fn(v[i]->level == FINDING_ERROR, (char *)buf_data(&text), fn_arg);
-		buf_done(&text);
-	}
-	free(v);
-}
-
-static const struct admin_ops admin_ops = {
-	.quit = admin_quit, .reload = admin_reload, .pending = admin_pending, .each_workload = each_workload,
-	.each_connection = each_connection, .each_finding = each_finding,
-};
-
-/* ---- life ---- */
 
 /* Retired snapshots go, and after a peak so does the memory that malloc keeps. */
 static void on_collect(struct timer *t)
@@ -266,7 +83,7 @@ static void on_drain_poll(struct timer *t)
 		timer_start(t, DRAIN_POLL_MS);
 }
 
-static void drain_begin(struct serve *s)
+void serve_drain(struct serve *s)
 {
 	if (s->draining) {
 		loop_stop(s->loop);
@@ -286,11 +103,11 @@ static void on_signal(struct ev_loop *ev, ev_signal *w, int revents)
 
 	if (w->signum == SIGHUP) {
 		notify_reloading();
-		on_files(s);
+		serve_files_changed(s);
 		notify_ready();
 		return;
 	}
-	drain_begin(s);
+	serve_drain(s);
 }
 
 static void catch_signals(struct serve *s)
@@ -379,17 +196,6 @@ static void defaults(struct options *o)
 		o->user = "meshd";
 }
 
-static int start_admin(struct serve *s, struct err *err)
-{
-	struct admin_conf conf = {
-		.control = s->loop, .mode = s->opt.mode, .version = MESHD_VERSION, .admin_port = (uint16_t)s->opt.admin_port,
-		.stats_port = PORT_STATS, .ready_port = PORT_READY, .ipv6 = !env_is_false("IPV6_ENABLED"), .unix_path = s->opt.admin_socket,
-		.post_unix_only = s->opt.post_unix_only, .identity = s->identity,
-	};
-
-	return admin_new(&conf, &admin_ops, s, &s->admin, err);
-}
-
 static int start_proxy(struct serve *s, struct err *err)
 {
 	struct proxy_conf conf = {
@@ -421,14 +227,12 @@ static int start_identity(struct serve *s, struct err *err)
 
 static int start(struct serve *s, struct err *err)
 {
-	int r = load_first(s, err);
+	int r = serve_files_load(s, err);
 
-	if (r == 0) {
-		want_identities(s);
-		r = start_proxy(s, err);
-	}
 	if (r == 0)
-		r = start_admin(s, err);
+		r = start_proxy(s, err);
+	if (r == 0)
+		r = serve_admin_start(s, err);
 	return r;
 }
 

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the admin pages may ask of the control thread. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/serve_int.h"
+#include "src/settings.h"
+#include "src/version.h"
+
+static void admin_quit(void *arg)
+{
+	serve_drain(arg);
+}
+
+static int admin_reload(void *arg, struct err *err)
+{
+	return serve_files_reload(arg, err);
+}
+
+static void admin_pending(void *arg, struct buf *out)
+{
+	struct serve *s = arg;
+
+	for (int i = 0; i < s->opt.workloads.n; i++)
+		if (serve_problem(s, i)[0])
+			buf_printf(out, "%sworkload %s", buf_len(out) ? ", " : "", s->opt.workloads.v[i]);
+	if (s->draining)
+		buf_printf(out, "%sdraining", buf_len(out) ? ", " : "");
+}
+
+static void each_workload(void *arg, void (*fn)(const struct admin_workload *w, void *fn_arg), void *fn_arg)
+{
+	struct serve *s = arg;
+
+	for (int i = 0; i < s->opt.workloads.n; i++) {
+		struct admin_workload w = { s->opt.workloads.v[i], serve_files_workload(s, i), !s->draining && !serve_problem(s, i)[0], serve_problem(s, i) };
+
+		fn(&w, fn_arg);
+	}
+}
+
+static void each_connection(void *arg, const char *uid, void (*fn)(const struct admin_connection *c, void *fn_arg), void *fn_arg)
+{
+	struct serve *s = arg;
+	struct proxy_conn_info *v = NULL;
+	int n = s->proxy ? proxy_list(s->proxy, &v) : 0;
+
+	for (int i = 0; i < n; i++) {
+		struct admin_connection c = {
+			.direction = v[i].inbound ? ADMIN_INBOUND : ADMIN_OUTBOUND, .workload_uid = v[i].uid, .source = v[i].source,
+			.original = v[i].original, .actual = v[i].actual, .host = v[i].host, .protocol = v[i].hbone ? "HBONE" : "TCP",
+			.peer = v[i].peer, .bytes_received = v[i].received, .bytes_sent = v[i].sent, .age_ms = v[i].age_ms,
+		};
+
+		if (!uid || strcmp(uid, v[i].uid) == 0)
+			fn(&c, fn_arg);
+	}
+	free(v);
+}
+
+static void each_finding(void *arg, void (*fn)(bool error, const char *text, void *fn_arg), void *fn_arg)
+{
+	struct serve *s = arg;
+	size_t n;
+	const struct finding **v = confdir_findings(s->confdir, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct buf text = { 0 };
+
+		finding_format(v[i], false, &text);
+		buf_append(&text, "", 1);
+		fn(v[i]->level == FINDING_ERROR, (char *)buf_data(&text), fn_arg);
+		buf_done(&text);
+	}
+	free(v);
+}
+
+static const struct admin_ops admin_ops = {
+	.quit = admin_quit, .reload = admin_reload, .pending = admin_pending, .each_workload = each_workload,
+	.each_connection = each_connection, .each_finding = each_finding,
+};
+
+int serve_admin_start(struct serve *s, struct err *err)
+{
+	struct admin_conf conf = {
+		.control = s->loop, .mode = s->opt.mode, .version = MESHD_VERSION, .admin_port = (uint16_t)s->opt.admin_port,
+		.stats_port = PORT_STATS, .ready_port = PORT_READY, .ipv6 = !env_is_false("IPV6_ENABLED"), .unix_path = s->opt.admin_socket,
+		.post_unix_only = s->opt.post_unix_only, .identity = s->identity,
+	};
+
+	return admin_new(&conf, &admin_ops, s, &s->admin, err);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Standalone: a directory of Istio YAML, and the workloads of it that this process serves. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "src/serve_int.h"
+#include "src/settings.h"
+
+#define RELOAD_QUIET_MS 100
+
+struct workload *serve_files_workload(struct serve *s, int i)
+{
+	struct str name, ns = str_cut(str_c(s->opt.workloads.v[i]), '/', &name);
+
+	return mesh_workload_named(mesh_current(), ns, name);
+}
+
+char *serve_problem(struct serve *s, int i)
+{
+	return s->problems + (size_t)i * 256;
+}
+
+static void want_identities(struct serve *s)
+{
+	const struct mesh_settings *set = mesh_settings(mesh_current());
+	struct str domains[1 + 16] = { str_c(set->trust_domain) };
+	int n = 1;
+
+	for (int i = 0; i < set->n_aliases && n < (int)ARRAY_LEN(domains); i++)
+		domains[n++] = str_c(set->aliases[i]);
+	identity_set_trust(s->identity, domains, n);
+	for (int i = 0; i < s->opt.workloads.n; i++) {
+		struct workload *w = serve_files_workload(s, i);
+		struct err err;
+		char old[256];
+
+		snprintf(old, sizeof(old), "%s", serve_problem(s, i));
+		if (!w)
+			snprintf(serve_problem(s, i), 256, "no WorkloadEntry or Pod %s in %s", s->opt.workloads.v[i], s->opt.config_dir);
+		else if (identity_want(s->identity, str_c(w->identity), &err) < 0)
+			snprintf(serve_problem(s, i), 256, "%.255s", err.msg);
+		else
+			serve_problem(s, i)[0] = '\0';
+		if (serve_problem(s, i)[0] && strcmp(old, serve_problem(s, i)) != 0)
+			log_warn(LOG_MAIN, "workload %s is not served: %s", s->opt.workloads.v[i], serve_problem(s, i));
+	}
+}
+
+int serve_files_reload(struct serve *s, struct err *err)
+{
+	uint64_t before = mesh_generation(mesh_current());
+	int r = confdir_load(s->confdir, err);
+
+	if (r < 0)
+		return r;
+	want_identities(s);
+	if (s->proxy && mesh_generation(mesh_current()) != before)
+		proxy_rejudge(s->proxy);
+	return 0;
+}
+
+void serve_files_changed(void *arg)
+{
+	struct err err;
+
+	if (serve_files_reload(arg, &err) < 0)
+		log_error(LOG_SOURCE, "the configuration was not reloaded; the last good state stays: %s", err.msg);
+}
+
+int serve_files_load(struct serve *s, struct err *err)
+{
+	struct mesh_settings base;
+	int r = settings_read(&base, err);
+
+	if (r < 0)
+		return r;
+	s->confdir = confdir_new(s->opt.config_dir, &base);
+	/* Watched before it is read: no change falls between. */
+	s->watch = watch_new(s->loop, RELOAD_QUIET_MS, serve_files_changed, s, err);
+	r = s->watch ? watch_add_tree(s->watch, s->opt.config_dir, err) : -EIO;
+	return r < 0 ? r : serve_files_reload(s, err);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The control thread of `meshd --mode=…`: serve.c is its life, serve_files.c the configuration directory, serve_admin.c what
+ * the admin pages may ask. */
+#ifndef SRC_SERVE_INT_H
+#define SRC_SERVE_INT_H
+
+#include "admin/admin.h"
+#include "identity/identity.h"
+#include "io/watch.h"
+#include "modes/proxy.h"
+#include "source/confdir.h"
+#include "src/options.h"
+
+struct options {
+	const char *mode, *config_dir, *ca_dir, *cert, *key, *root, *crl, *user, *log_level, *log_format, *admin_socket;
+	struct option_list workloads;
+	unsigned concurrency, admin_port, drain_ms;
+	bool post_unix_only, tls12, help;
+};
+
+struct serve {
+	struct options opt;
+	struct loop *loop;
+	struct proxy *proxy;
+	struct identity *identity;
+	struct confdir *confdir;
+	struct watch *watch;
+	struct admin *admin;
+	ev_signal signals[4];
+	struct timer collect, drain_poll;
+	uint64_t drain_until_ms;
+	char *problems;                    /* why a workload is not served, "" when it is: 256 bytes each */
+	int peak;                          /* live connections since memory was given back last */
+	bool draining;
+};
+
+void serve_drain(struct serve *s);      /* begins the drain; a second call ends it */
+
+/* Reads the directory for the first time, and watches it. */
+int serve_files_load(struct serve *s, struct err *err);
+int serve_files_reload(struct serve *s, struct err *err);
+void serve_files_changed(void *serve);  /* reloads; what is wrong is logged */
+struct workload *serve_files_workload(struct serve *s, int i);   /* of the i-th --workload; NULL: the mesh has none */
+
+char *serve_problem(struct serve *s, int i);   /* 256 bytes: why the i-th is not served, "" when it is */
+
+int serve_admin_start(struct serve *s, struct err *err);
+
+#endif
