@@ -349,9 +349,17 @@ EXTRA_FILES = \
 	tests/bench/bench.py \
 	tests/bench/load.c \
 	tests/interop/README.md \
+	tests/interop/build \
+	tests/interop/cluster \
+	tests/interop/cluster.py \
+	tests/interop/go.mod \
+	tests/interop/go.sum \
 	tests/interop/run \
+	tests/interop/test_cluster.py \
 	tests/interop/test_envoy.py \
 	tests/interop/test_ztunnel.py \
+	tests/interop/zdsserver/linkname.s \
+	tests/interop/zdsserver/main.go \
 	tests/lint/banned \
 	tests/lint/files \
 	tests/lint/layers \
