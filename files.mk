@@ -99,6 +99,15 @@ libmeshd_a_SOURCES = \
 	src/serve_files.c \
 	src/settings.c
 
+PROTOS = \
+	common/proto/ads.proto \
+	common/proto/authorization.proto \
+	common/proto/citadel.proto \
+	common/proto/otlp.proto \
+	common/proto/wellknown.proto \
+	common/proto/workload.proto \
+	common/proto/zds.proto
+
 HEADERS_ALL = \
 	common/admin/admin.h \
 	common/admin/admin_int.h \
@@ -391,6 +400,7 @@ EXTRA_FILES = \
 	common/model/README.md \
 	common/net/README.md \
 	common/policy/README.md \
+	common/proto/README.md \
 	common/source/README.md \
 	common/telemetry/README.md \
 	common/tls/README.md \
