@@ -37,6 +37,13 @@ def need_peers():
         raise Skip(f"no {', '.join(missing)}: run tests/interop/build, install etcd-server")
 
 
+def ztunnel_path():
+    p = os.environ.get("ZTUNNEL") or shutil.which("ztunnel")
+    if not p:
+        raise Skip("no ztunnel on PATH")
+    return p
+
+
 class Daemon:
     """A program in the network of a host; its output goes to the file `log`."""
     def __init__(self, cluster, host, name, *cmd, env={}, stdin=subprocess.DEVNULL, stdout=None):
@@ -316,6 +323,20 @@ class Cluster(Lab):
     def daemon(self, host, name, *cmd, **kw):
         d = Daemon(self, host, name, *cmd, **kw)
         self.daemons.append(d)
+        return d
+
+    def ztunnel(self, node="node1", zds=None, env={}):
+        """The real ztunnel ($ZTUNNEL or PATH) as the proxy of a node, for the pods of the Zds; it serves the hosts that `redirect up` captures."""
+        path = ztunnel_path()
+        host, token = self.node(node), f"{self.dir}/ztunnel-{node}.token"
+        with open(token, "w") as f:
+            f.write(self.ztunnel_token(node))
+        d = self.daemon(host, f"ztunnel-{node}", path, env={
+            "XDS_ADDRESS": f"https://{self.istiod}", "CA_ADDRESS": f"https://{self.istiod}", "XDS_ROOT_CA": self.root, "CA_ROOT_CA": self.root,
+            "AUTH_TOKEN": token, "NODE_NAME": node, "POD_NAME": f"ztunnel-{node}", "POD_NAMESPACE": "istio-system", "SERVICE_ACCOUNT": "ztunnel",
+            "INSTANCE_IP": host.v4, "CLUSTER_ID": "Kubernetes", "INPOD_UDS": (zds or self.zds(node)).socket, "ZTUNNEL_WORKER_THREADS": "1",
+            "RUST_LOG": "info", **env})
+        eventually(lambda: d.alive() and host.http("/healthz/ready", port=15021)[0] == 200, 20, what="ztunnel ready")
         return d
 
     def zds(self, node="node1", socket=None):
