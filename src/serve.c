@@ -218,6 +218,7 @@ static int start_identity(struct serve *s, struct err *err)
 		.crl_file = s->opt.crl, .allow_tls12 = s->opt.tls12,
 	};
 
+	s->wanted = xcalloc((size_t)s->opt.workloads.n, sizeof(*s->wanted));
 	s->problems = xcalloc((size_t)s->opt.workloads.n, 256);
 	s->loop = loop_new(-1);
 	if (!s->loop)
@@ -245,6 +246,9 @@ static void stop(struct serve *s)
 	confdir_free(s->confdir);
 	timer_stop(&s->collect);
 	loop_free(s->loop);
+	for (int i = 0; i < s->opt.workloads.n; i++)
+		free(s->wanted[i]);
+	free(s->wanted);
 	free(s->problems);
 	log_info(LOG_MAIN, "stopped");
 	log_stop();

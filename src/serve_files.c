@@ -2,6 +2,7 @@
 /* Standalone: a directory of Istio YAML, and the workloads of it that this process serves. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -22,6 +23,23 @@ char *serve_problem(struct serve *s, int i)
 	return s->problems + (size_t)i * 256;
 }
 
+/* Keeps the certificate of the i-th workload, and only that; w NULL: none. */
+static int want_identity(struct serve *s, int i, const struct workload *w, struct err *err)
+{
+	char *old = s->wanted[i];
+	int r = 0;
+
+	if (old && w && strcmp(old, w->identity) == 0)
+		return identity_state(s->identity, str_c(old), err) == IDENTITY_FAILED ? -ENOENT : 0;
+	s->wanted[i] = w ? xstrdup(w->identity) : NULL;
+	if (w)
+		r = identity_want(s->identity, str_c(w->identity), IDENTITY_NOW, err);
+	if (old)
+		identity_forget(s->identity, str_c(old));
+	free(old);
+	return r;
+}
+
 static void want_identities(struct serve *s)
 {
 	const struct mesh_settings *set = mesh_settings(mesh_current());
@@ -34,12 +52,13 @@ static void want_identities(struct serve *s)
 	for (int i = 0; i < s->opt.workloads.n; i++) {
 		struct workload *w = serve_files_workload(s, i);
 		struct err err;
+		int r = want_identity(s, i, w, &err);
 		char old[256];
 
 		snprintf(old, sizeof(old), "%s", serve_problem(s, i));
 		if (!w)
 			snprintf(serve_problem(s, i), 256, "no WorkloadEntry or Pod %s in %s", s->opt.workloads.v[i], s->opt.config_dir);
-		else if (identity_want(s->identity, str_c(w->identity), &err) < 0)
+		else if (r < 0)
 			snprintf(serve_problem(s, i), 256, "%.255s", err.msg);
 		else
 			serve_problem(s, i)[0] = '\0';

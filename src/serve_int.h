@@ -29,6 +29,7 @@ struct serve {
 	ev_signal signals[4];
 	struct timer collect, drain_poll;
 	uint64_t drain_until_ms;
+	char **wanted;                     /* the identity that is kept for each workload; NULL: none */
 	char *problems;                    /* why a workload is not served, "" when it is: 256 bytes each */
 	int peak;                          /* live connections since memory was given back last */
 	bool draining;

@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "model/mesh.h"
 #include "telemetry/why.h"
-#include "tls/tlsctx.h"
 
 #define REFUSALS_SHOWN 5
 
@@ -36,11 +35,7 @@ static void status_begin(struct status *s, struct admin *a, struct buf *out)
 /* 0: no certificate now; else when it ends, in Unix seconds. */
 static int64_t certificate_end(const struct admin *a, const struct workload *w)
 {
-	struct tlsctx *ctx = w && a->conf.identity ? identity_get(a->conf.identity, str_c(w->identity)) : NULL;
-	int64_t end = ctx ? tlsctx_not_after(ctx) : 0;
-
-	tlsctx_unref(ctx);
-	return end;
+	return w && a->conf.identity ? identity_not_after(a->conf.identity, str_c(w->identity)) : 0;
 }
 
 static void time_text(int64_t at, char text[32])

@@ -32,6 +32,7 @@
 #define LIMIT_LINGER_MS          10000          /* how long a closed stage may still send what it accepted */
 #define LIMIT_LINGER_BYTES       (256 * 1024)   /* input that is read away meanwhile */
 #define LIMIT_POOL_IDLE_MS       300000
+#define LIMIT_TLSCTX_IDLE_MS     300000         /* a TLS context that no connection used this long is made anew for the next */
 #define LIMIT_DRAIN_MS           5000
 #define LIMIT_EJECT_MS           5000           /* an endpoint whose connect failed is avoided this long */
 

@@ -22,6 +22,7 @@
 struct entry {
 	struct identity *owner;
 	char *id;
+	unsigned wanted;              /* identity_want minus identity_forget */
 	struct tlsctx *ctx;           /* reference; NULL: none now. Written under the lock */
 	struct secret chain, roots;   /* for the dump */
 	uint64_t files_hash;          /* of the files that ctx was made from */
@@ -159,7 +160,9 @@ static void entry_failed(struct entry *e, const struct err *err)
 	bool told = e->backoff_s > 0 && strcmp(e->err.msg, err->msg) == 0 && !(e->ctx && until <= now);
 	char at[32];
 
+	pthread_mutex_lock(&e->owner->lock);
 	e->err = *err;
+	pthread_mutex_unlock(&e->owner->lock);
 	e->backoff_s = e->backoff_s == 0 ? 1 : e->backoff_s * 2 < BACKOFF_MAX_S ? e->backoff_s * 2 : BACKOFF_MAX_S;
 	due = now + jitter(e->backoff_s, 20);
 	entry_schedule(e, until > now && until < due ? until : due);
@@ -283,6 +286,8 @@ static int start_provider(struct identity *i, const struct identity_conf *conf, 
 	bool files = conf->cert_file || conf->key_file || conf->root_file;
 	int r;
 
+	if (conf->ca)
+		return err_set(err, -ENOTSUP, "a control plane's CA is not supported yet");
 	if (conf->ca_dir && files)
 		return err_set(err, -EINVAL, "--ca-dir and --cert, --key, --root exclude each other");
 	if (!conf->ca_dir && !(conf->cert_file && conf->key_file && conf->root_file))
@@ -352,15 +357,18 @@ void identity_set_trust(struct identity *i, const struct str *domains, int n)
 		entry_refresh(slot->value, true, NULL);
 }
 
-int identity_want(struct identity *i, struct str id, struct err *err)
+int identity_want(struct identity *i, struct str id, enum identity_priority priority, struct err *err)
 {
 	struct entry *e = map_get(&i->entries, id);
 
+	if (e)
+		e->wanted++;
 	if (e)
 		return e->ctx ? 0 : err_set(err, -ENOENT, "%s", e->err.msg);
 	e = xcalloc(1, sizeof(*e));
 	e->owner = i;
 	e->id = str_dup(id);
+	e->wanted = 1;
 	timer_init(&e->timer, i->loop, on_timer);
 	pthread_mutex_lock(&i->lock);
 	map_put(&i->entries, str_c(e->id), e);
@@ -380,13 +388,16 @@ static void entry_free(struct entry *e)
 
 void identity_forget(struct identity *i, struct str id)
 {
-	struct entry *e;
+	struct entry *e = map_get(&i->entries, id);
 
+	if (!e || --e->wanted > 0)
+		return;
 	pthread_mutex_lock(&i->lock);
 	e = map_del(&i->entries, id);
 	pthread_mutex_unlock(&i->lock);
-	if (e)
-		entry_free(e);
+	if (e->ctx && i->ops.on_change)
+		i->ops.on_change(i, str_c(e->id), e->ctx, i->arg);
+	entry_free(e);
 }
 
 struct tlsctx *identity_get(struct identity *i, struct str id)
@@ -400,6 +411,30 @@ struct tlsctx *identity_get(struct identity *i, struct str id)
 		ctx = tlsctx_ref(e->ctx);
 	pthread_mutex_unlock(&i->lock);
 	return ctx;
+}
+
+enum identity_state identity_state(struct identity *i, struct str id, struct err *err)
+{
+	enum identity_state state = IDENTITY_UNKNOWN;
+	struct entry *e;
+
+	pthread_mutex_lock(&i->lock);
+	e = map_get(&i->entries, id);
+	if (e)
+		state = e->ctx ? IDENTITY_READY : IDENTITY_FAILED;
+	if (state == IDENTITY_FAILED)
+		err_set(err, 0, "%s", e->err.msg);
+	pthread_mutex_unlock(&i->lock);
+	return state;
+}
+
+int64_t identity_not_after(struct identity *i, struct str id)
+{
+	struct tlsctx *ctx = identity_get(i, id);
+	int64_t at = ctx ? tlsctx_not_after(ctx) : 0;
+
+	tlsctx_unref(ctx);
+	return at;
 }
 
 void identity_dump(struct identity *i, struct buf *out)

@@ -100,7 +100,7 @@ static void on_change(struct identity *i, struct str id, struct tlsctx *old, voi
 	tlsctx_unref(now);
 }
 
-static const struct identity_ops ops = { on_change };
+static const struct identity_ops ops = { .on_change = on_change };
 
 struct until {
 	struct timer t;
@@ -192,15 +192,18 @@ START_TEST(local)
 	struct err err;
 
 	ck_assert_ptr_null(identity_get(i, str_c(WEB)));
-	ck_assert_int_eq(identity_want(i, str_c(WEB), &err), 0);
-	ck_assert_int_eq(identity_want(i, str_c(WEB), &err), 0);
-	ck_assert_int_eq(identity_want(i, str_c(DB), &err), 0);
+	ck_assert_int_eq(identity_want(i, str_c(WEB), IDENTITY_NOW, &err), 0);
+	ck_assert_int_eq(identity_want(i, str_c(WEB), IDENTITY_NOW, &err), 0);
+	ck_assert_int_eq(identity_want(i, str_c(DB), IDENTITY_NOW, &err), 0);
 	ck_assert_int_eq(changes, 2);
 	ck_assert_int_eq(meet(i, WEB, DB, DB), FAIL_NONE);
 	ck_assert_int_eq(meet(i, WEB, DB, WEB), FAIL_WRONG_IDENTITY);
-	ck_assert_int_eq(identity_want(i, str_c("spiffe://other/ns/a/sa/b"), &err), -EINVAL);
+	ck_assert_int_eq(identity_want(i, str_c("spiffe://other/ns/a/sa/b"), IDENTITY_NOW, &err), -EINVAL);
 	ck_assert_msg(strstr(err.msg, "trust domain td only") != NULL, "%s", err.msg);
-	ck_assert_int_eq(identity_want(i, str_c("spiffe://other/ns/a/sa/b"), &err), -ENOENT);
+	ck_assert_int_eq(identity_want(i, str_c("spiffe://other/ns/a/sa/b"), IDENTITY_NOW, &err), -ENOENT);
+	ck_assert_int_eq(identity_state(i, str_c(WEB), &err), IDENTITY_READY);
+	ck_assert_int_eq(identity_state(i, str_c("spiffe://other/ns/a/sa/b"), &err), IDENTITY_FAILED);
+	ck_assert_msg(strstr(err.msg, "trust domain td only") != NULL, "%s", err.msg);
 	identity_set_trust(i, domains, 1);
 	ck_assert_int_eq(changes, 4);
 	ck_assert_int_eq(meet(i, WEB, DB, DB), FAIL_TLS);
@@ -209,6 +212,10 @@ START_TEST(local)
 	ck_assert_int_eq(changes, 6);
 	ck_assert_int_eq(meet(i, WEB, DB, DB), FAIL_NONE);
 	identity_forget(i, str_c(WEB));
+	ck_assert_int_eq(meet(i, WEB, DB, DB), FAIL_NONE);      /* wanted twice */
+	identity_forget(i, str_c(WEB));
+	ck_assert_int_eq(lost, 1);
+	ck_assert_int_eq(identity_state(i, str_c(WEB), &err), IDENTITY_UNKNOWN);
 	identity_forget(i, str_c("spiffe://nobody/ns/a/sa/b"));
 	ck_assert_ptr_null(identity_get(i, str_c(WEB)));
 	identity_free(i);
@@ -238,7 +245,7 @@ START_TEST(renewal)
 
 	conf.ttl_s = 4;
 	i = identity_make(&conf);
-	ck_assert_int_eq(identity_want(i, str_c(WEB), NULL), 0);
+	ck_assert_int_eq(identity_want(i, str_c(WEB), IDENTITY_NOW, NULL), 0);
 	first = identity_get(i, str_c(WEB));
 	ck_assert_int_eq(pthread_create(&thread, NULL, getter, i), 0);
 	run(&changes, 3, 7000);
@@ -260,7 +267,7 @@ START_TEST(rotated_files)
 
 	put_all(&a);
 	i = identity_make(&conf);
-	ck_assert_int_eq(identity_want(i, str_c(WEB), NULL), 0);
+	ck_assert_int_eq(identity_want(i, str_c(WEB), IDENTITY_NOW, NULL), 0);
 	put_all(&a);
 	run(NULL, 0, 600);
 	ck_assert_int_eq(changes, 1);      /* the same contents */
@@ -293,20 +300,20 @@ START_TEST(files_that_come_later)
 	struct identity *i = identity_make(&conf);
 	struct err err;
 
-	ck_assert_int_eq(identity_want(i, str_c(WEB), &err), -ENOENT);
+	ck_assert_int_eq(identity_want(i, str_c(WEB), IDENTITY_NOW, &err), -ENOENT);
 	ck_assert_msg(strstr(err.msg, "cert.pem cannot be read") != NULL, "%s", err.msg);
 	ck_assert_ptr_null(identity_get(i, str_c(WEB)));
 	put_all(&other);
 	run(NULL, 0, 600);
-	ck_assert_int_lt(identity_want(i, str_c(WEB), &err), 0);
+	ck_assert_int_lt(identity_want(i, str_c(WEB), IDENTITY_NOW, &err), 0);
 	ck_assert_msg(strstr(err.msg, "is for " DB ", but wanted is " WEB) != NULL, "%s", err.msg);
 	put_all(&old);
 	run(NULL, 0, 600);
-	ck_assert_int_lt(identity_want(i, str_c(WEB), &err), 0);
+	ck_assert_int_lt(identity_want(i, str_c(WEB), IDENTITY_NOW, &err), 0);
 	ck_assert_msg(strstr(err.msg, "expired at 20") != NULL, "%s", err.msg);
 	put_all(&good);
 	run(&changes, 1, 2000);
-	ck_assert_int_eq(identity_want(i, str_c(WEB), &err), 0);
+	ck_assert_int_eq(identity_want(i, str_c(WEB), IDENTITY_NOW, &err), 0);
 	identity_free(i);
 	pki_done(&other);
 	pki_done(&old);
@@ -322,7 +329,7 @@ START_TEST(expired_files)
 
 	put_all(&a);
 	i = identity_make(&conf);
-	ck_assert_int_eq(identity_want(i, str_c(WEB), NULL), 0);
+	ck_assert_int_eq(identity_want(i, str_c(WEB), IDENTITY_NOW, NULL), 0);
 	run(&lost, 1, 5000);
 	ck_assert_ptr_null(identity_get(i, str_c(WEB)));
 	identity_free(i);
@@ -346,7 +353,7 @@ START_TEST(crl)
 	ck_assert_msg(strstr(err.msg, "crl.pem: the CRL cannot be read") != NULL, "%s", err.msg);
 	put("crl.pem", empty);
 	i = identity_make(&conf);
-	ck_assert_int_eq(identity_want(i, str_c(WEB), NULL), 0);
+	ck_assert_int_eq(identity_want(i, str_c(WEB), IDENTITY_NOW, NULL), 0);
 	ck_assert_int_eq(meet(i, WEB, WEB, WEB), FAIL_NONE);
 	put("crl.pem", revokes);
 	run(&changes, 2, 2000);
@@ -378,8 +385,8 @@ START_TEST(dump)
 	ck_assert(str_is(buf_str(&out), "[]"));
 	buf_done(&out);
 	out = (struct buf){ 0 };
-	identity_want(i, str_c(WEB), NULL);
-	identity_want(i, str_c("spiffe://other/ns/a/sa/b"), NULL);
+	identity_want(i, str_c(WEB), IDENTITY_NOW, NULL);
+	identity_want(i, str_c("spiffe://other/ns/a/sa/b"), IDENTITY_NOW, NULL);
 	identity_dump(i, &out);
 	all = json_loadb((const char *)buf_data(&out), buf_len(&out), 0, NULL);
 	ck_assert_uint_eq(json_array_size(all), 2);
