@@ -9,6 +9,7 @@ libmeshd_a_SOURCES = \
 	common/admin/status.c \
 	common/base/addr.c \
 	common/base/arena.c \
+	common/base/backoff.c \
 	common/base/buf.c \
 	common/base/epoch.c \
 	common/base/err.c \
@@ -114,6 +115,7 @@ HEADERS_ALL = \
 	common/admin/json.h \
 	common/base/addr.h \
 	common/base/arena.h \
+	common/base/backoff.h \
 	common/base/buf.h \
 	common/base/epoch.h \
 	common/base/err.h \
@@ -128,6 +130,7 @@ HEADERS_ALL = \
 	common/hbone/baggage.h \
 	common/hbone/hpool.h \
 	common/hbone/hserve.h \
+	common/http/grpc.h \
 	common/http/h1server.h \
 	common/http/h1server_int.h \
 	common/http/h2.h \
@@ -202,6 +205,7 @@ UNIT_TESTS = \
 	tests/unit/test_admin \
 	tests/unit/test_arena \
 	tests/unit/test_authz \
+	tests/unit/test_backoff \
 	tests/unit/test_baggage \
 	tests/unit/test_buf \
 	tests/unit/test_cidrset \
@@ -249,6 +253,8 @@ tests_unit_test_admin_SOURCES = tests/unit/test_admin.c
 tests_unit_test_arena_SOURCES = tests/unit/test_arena.c
 
 tests_unit_test_authz_SOURCES = tests/unit/test_authz.c
+
+tests_unit_test_backoff_SOURCES = tests/unit/test_backoff.c
 
 tests_unit_test_baggage_SOURCES = tests/unit/test_baggage.c
 

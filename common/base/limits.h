@@ -36,6 +36,16 @@
 #define LIMIT_DRAIN_MS           5000
 #define LIMIT_EJECT_MS           5000           /* an endpoint whose connect failed is avoided this long */
 
+/* gRPC */
+#define LIMIT_GRPC_MESSAGE_BYTES (4u << 20)    /* one received message, unless the channel says otherwise */
+#define LIMIT_XDS_MESSAGE_BYTES  (200u << 20)  /* one xDS response */
+#define LIMIT_GRPC_META_BYTES    8192          /* metadata of one call, a token included */
+#define LIMIT_GRPC_CONNECT_MS    5000
+#define LIMIT_GRPC_PING_MS       30000         /* istiod takes pings more often than every 15 s for an attack */
+#define LIMIT_GRPC_PING_TIMEOUT_MS 10000
+#define LIMIT_GRPC_BACKOFF_MIN_MS 10
+#define LIMIT_GRPC_BACKOFF_MAX_MS 15000
+
 /* Tries */
 #define LIMIT_CONNECT_TRIES      3              /* endpoints tried before any byte moved */
 
