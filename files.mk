@@ -82,6 +82,7 @@ libmeshd_a_SOURCES = \
 	common/telemetry/prom.c \
 	common/telemetry/series.c \
 	common/telemetry/why.c \
+	common/tls/pem.c \
 	common/tls/spiffe.c \
 	common/tls/tls.c \
 	common/tls/tlsctx.c \
@@ -135,6 +136,7 @@ HEADERS_ALL = \
 	common/http/h1server_int.h \
 	common/http/h2.h \
 	common/http/h2_int.h \
+	common/identity/ca.h \
 	common/identity/certdump.h \
 	common/identity/identity.h \
 	common/identity/localca.h \
@@ -180,6 +182,7 @@ HEADERS_ALL = \
 	common/telemetry/flow.h \
 	common/telemetry/series.h \
 	common/telemetry/why.h \
+	common/tls/pem_int.h \
 	common/tls/spiffe.h \
 	common/tls/tls.h \
 	common/tls/tlsctx.h \
