@@ -44,6 +44,17 @@ def ztunnel_path():
     return p
 
 
+def read(path):
+    with open(path) as f:
+        return f.read()
+
+
+def replace(path, text):
+    with open(f"{path}.new", "w") as f:
+        f.write(text)
+    os.rename(f"{path}.new", path)
+
+
 class Daemon:
     """A program in the network of a host; its output goes to the file `log`."""
     def __init__(self, cluster, host, name, *cmd, env={}, stdin=subprocess.DEVNULL, stdout=None):
@@ -103,14 +114,16 @@ class Cluster(Lab):
     def __init__(self, env={}, mesh={}, ca=True, max_connection_age="30m", labels={}):
         """env: more of istiod's environment, mesh: of its mesh configuration, labels: of the namespace istio-system.
         ca: True for a plugged-in CA (c.pki, whose leaf() the test may use), False for istiod's self-signed one.
-        Short certificates: env={"DEFAULT_WORKLOAD_CERT_TTL": "30s", "MAX_WORKLOAD_CERT_TTL": "30s"}."""
+        max_connection_age: then GOAWAY; istiod ends the stream 10 s later.
+        Short certificates: istiod dates them back by 2 min, and gives what is asked for: DEFAULT_WORKLOAD_CERT_TTL to those who ask for nothing,
+        an error to those who ask for more than MAX_WORKLOAD_CERT_TTL."""
         need_peers()
         super().__init__()
         self.more_env, self.mesh, self.plugged, self.max_age, self.system_labels = env, {**MESH, **mesh}, ca, max_connection_age, labels
         self.env["PATH"] = f"{PEERS}:{self.env['PATH']}"
         self.daemons, self.nodes, self.namespaces = [], {}, set()
         self.istiod = "10.77.0.1:15012"
-        self.pki = None
+        self.pki, self.roots, self.intermediates = None, {}, 0
 
     # --- life
     def up(self):
@@ -158,32 +171,43 @@ class Cluster(Lab):
         self.kubectl("apply", "--server-side", "-f", f"{PEERS}/crds")
         self.node()
         self.start_istiod()
-        self.root = f"{self.dir}/root.pem"
-        with open(self.root, "w") as f:
-            f.write(eventually(lambda: self.api("GET", "/api/v1/namespaces/istio-system/configmaps/istio-ca-root-cert")["data"]["root-cert.pem"],
-                               20, what="istiod's root"))
+        self.write_root()
 
     def write_config(self):
         sh("openssl", "genrsa", "-out", f"{self.dir}/sa.key", "2048")
-        def file(name, text):
-            with open(f"{self.dir}/{name}", "w") as f:
-                f.write(text)
-        file("tokens.csv", 'admin,admin,admin,"system:masters"\n')
-        file("mesh.yaml", json.dumps(self.mesh))
-        file("kubeconfig", json.dumps({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+        replace(f"{self.dir}/tokens.csv", 'admin,admin,admin,"system:masters"\n')
+        replace(f"{self.dir}/mesh.yaml", json.dumps(self.mesh))
+        replace(f"{self.dir}/kubeconfig", json.dumps({"apiVersion": "v1", "kind": "Config", "current-context": "c",
              "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:6443", "certificate-authority": f"{self.dir}/certs/apiserver.crt"}}],
              "users": [{"name": "c", "user": {"token": "admin"}}], "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}]}))
         self.env.update(KUBECONFIG=f"{self.dir}/kubeconfig", KUBECACHEDIR=f"{self.dir}/kubecache", HOME=self.dir)
         if self.plugged:
-            self.plug_ca("root")
+            self.plug_ca()
 
-    def plug_ca(self, name):
-        """Makes a root and gives it to istiod as its CA (a running istiod takes it up within seconds)."""
-        self.pki = Pki(self.dir, name)
+    def plug_ca(self, root="root", alone=False):
+        """Gives istiod a new intermediate CA under the root of this name, made if new. The earlier roots stay trusted unless `alone`.
+        A running istiod takes a new intermediate up at once, a change of roots only with env={"ISTIO_MULTIROOT_MESH": "true"} and when the
+        bundle holds the one before or is a part of it; write_root() then brings it to c.root."""
         d = f"{self.dir}/cacerts"
         os.makedirs(d, exist_ok=True)
-        for src, dst in (("root.key", "ca-key.pem"), ("root.pem", "ca-cert.pem"), ("root.pem", "cert-chain.pem"), ("root.pem", "root-cert.pem")):
-            shutil.copy(f"{self.pki.d}/{src}", f"{d}/{dst}")
+        self.pki = self.roots.pop(root, None) or Pki(self.dir, root)
+        self.roots = {**({} if alone else self.roots), root: self.pki}
+        self.intermediates += 1
+        cert, key = self.pki.intermediate(f"istiod{self.intermediates}")
+        text = {"ca-key.pem": read(key), "ca-cert.pem": read(cert), "cert-chain.pem": read(cert) + read(self.pki.root),
+                "root-cert.pem": "".join(read(p.root) for p in self.roots.values())}
+        for name in text:
+            replace(f"{d}/.{name}", text[name])
+        for name in text:
+            os.rename(f"{d}/.{name}", f"{d}/{name}")
+
+    def write_root(self, certificates=None, seconds=20):
+        """Writes the roots that istiod publishes to the file c.root, as the kubelet does; waits until they are so many, if given."""
+        def roots():
+            text = self.api("GET", "/api/v1/namespaces/istio-system/configmaps/istio-ca-root-cert")["data"]["root-cert.pem"]
+            return text.count("BEGIN") == (certificates or text.count("BEGIN")) and text
+        self.root = f"{self.dir}/root.pem"
+        replace(self.root, eventually(roots, seconds, what="the root istiod publishes"))
 
     # --- istiod
     def start_istiod(self, env={}):
@@ -329,8 +353,7 @@ class Cluster(Lab):
         """The real ztunnel ($ZTUNNEL or PATH) as the proxy of a node, for the pods of the Zds; it serves the hosts that `redirect up` captures."""
         path = ztunnel_path()
         host, token = self.node(node), f"{self.dir}/ztunnel-{node}.token"
-        with open(token, "w") as f:
-            f.write(self.ztunnel_token(node))
+        replace(token, self.ztunnel_token(node))
         d = self.daemon(host, f"ztunnel-{node}", path, env={
             "XDS_ADDRESS": f"https://{self.istiod}", "CA_ADDRESS": f"https://{self.istiod}", "XDS_ROOT_CA": self.root, "CA_ROOT_CA": self.root,
             "AUTH_TOKEN": token, "NODE_NAME": node, "POD_NAME": f"ztunnel-{node}", "POD_NAMESPACE": "istio-system", "SERVICE_ACCOUNT": "ztunnel",

@@ -54,6 +54,21 @@ def test_istiod_restarts():
         certificate(c)
 
 
+def test_ca_changes():
+    with Cluster(env={"ISTIO_MULTIROOT_MESH": "true"}) as c:
+        def issuer():
+            return dict(i[0] for i in certificate(c)["issuer"])["organizationName"]
+        assert issuer() == "istiod1"
+        c.plug_ca()
+        eventually(lambda: issuer() == "istiod2", 10)
+        c.plug_ca("other")
+        c.write_root(2)
+        eventually(lambda: issuer() == "istiod3", 10)
+        c.plug_ca("other", alone=True)
+        c.write_root(1)
+        eventually(lambda: issuer() == "istiod4", 10)
+
+
 class Client:
     """A ZDS client; see zds.proto."""
     def __init__(self, zds):

@@ -26,7 +26,7 @@ commonName = optional
 distinguished_name = dn
 [dn]
 [root]
-basicConstraints = critical,CA:TRUE,pathlen:0
+basicConstraints = critical,CA:TRUE,pathlen:1
 keyUsage = critical,keyCertSign,cRLSign
 """
 
@@ -56,6 +56,16 @@ class Pki:
         when = (["-startdate", start] if start else []) + (["-enddate", end] if end else [])
         self.ssl("ca", "-batch", "-notext", "-config", f"{self.d}/openssl.cnf", "-in", f"{f}.csr", "-out", f"{f}.pem", "-extfile", f"{f}.ext", *when)
         return f"{f}.pem", f"{f}.key", self.root
+
+    def intermediate(self, name):
+        """(cert, key) of a CA under the root."""
+        f = f"{self.d}/{name}"
+        with open(f"{f}.ext", "w") as e:
+            e.write("basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\n")
+        self.ssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{f}.key",
+                 "-out", f"{f}.csr", "-subj", f"/O={name}", "-config", f"{self.d}/openssl.cnf")
+        self.ssl("ca", "-batch", "-notext", "-config", f"{self.d}/openssl.cnf", "-in", f"{f}.csr", "-out", f"{f}.pem", "-extfile", f"{f}.ext", "-days", "20")
+        return f"{f}.pem", f"{f}.key"
 
     def revoke(self, cert, crl):
         """Revokes and writes the CRL by rename."""
