@@ -40,6 +40,7 @@ libmeshd_a_SOURCES = \
 	common/model/object.c \
 	common/model/pack.c \
 	common/net/cgroup.c \
+	common/net/netns.c \
 	common/net/nft.c \
 	common/net/notify.c \
 	common/net/origdst.c \
@@ -91,6 +92,7 @@ libmeshd_a_SOURCES = \
 	modes/conn.c \
 	modes/inbound.c \
 	modes/outbound.c \
+	modes/pod.c \
 	modes/proxy.c \
 	src/commands.c \
 	src/options.c \
@@ -153,6 +155,7 @@ HEADERS_ALL = \
 	common/model/object.h \
 	common/model/pack.h \
 	common/net/cgroup.h \
+	common/net/netns.h \
 	common/net/nft.h \
 	common/net/notify.h \
 	common/net/origdst.h \
@@ -189,6 +192,7 @@ HEADERS_ALL = \
 	common/tls/tlsctx_int.h \
 	common/traffic/dest.h \
 	modes/conn.h \
+	modes/pod.h \
 	modes/proxy.h \
 	src/commands.h \
 	src/options.h \
@@ -226,6 +230,7 @@ UNIT_TESTS = \
 	tests/unit/test_localca \
 	tests/unit/test_map \
 	tests/unit/test_mesh \
+	tests/unit/test_netns \
 	tests/unit/test_notify \
 	tests/unit/test_object \
 	tests/unit/test_origdst \
@@ -292,6 +297,8 @@ tests_unit_test_localca_SOURCES = tests/unit/test_localca.c
 tests_unit_test_map_SOURCES = tests/unit/test_map.c
 
 tests_unit_test_mesh_SOURCES = tests/unit/test_mesh.c
+
+tests_unit_test_netns_SOURCES = tests/unit/test_netns.c
 
 tests_unit_test_notify_SOURCES = tests/unit/test_notify.c
 

@@ -14,16 +14,20 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-void conn_init(struct conn *c, struct pworker *w, enum flow_direction direction, struct workload *local,
+void conn_init(struct conn *c, struct pod *pod, enum flow_direction direction, struct workload *local,
 	       void (*free_fn)(struct conn *c))
 {
-	c->worker = w;
+	struct pworker *w = pod->worker;
+
+	pod_ref(pod->shared);
+	c->pod = pod;
 	c->flow.direction = direction;
 	c->flow.opened_ns = now_ns();
 	c->local = local ? workload_ref(local) : NULL;
 	c->free_fn = free_fn;
-	list_add_tail(&w->conns, &c->link);
+	list_add_tail(&pod->conns, &c->link);
 	atomic_fetch_add_explicit(&w->n_conns, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&pod->shared->n_conns, 1, memory_order_relaxed);
 	flow_sockets(w->metrics, direction, 1);
 	if (!timer_armed(&w->tick))
 		timer_start(&w->tick, PROXY_TICK_MS);
@@ -57,13 +61,17 @@ void conn_account(struct conn *c)
 static void conn_free(struct deferred *d)
 {
 	struct conn *c = container_of(d, struct conn, grave);
+	struct pod_shared *s = c->pod->shared;
 
 	workload_unref(c->local);
 	c->free_fn(c);
+	pod_unref(s);
 }
 
 static void end(struct conn *c, enum fail why, const char *detail, const char *policy, const char *rule, const char *would)
 {
+	struct pworker *w = c->pod->worker;
+
 	if (c->ended)
 		return;
 	c->ended = true;
@@ -75,11 +83,12 @@ static void end(struct conn *c, enum fail why, const char *detail, const char *p
 	}
 	conn_account(c);
 	list_del(&c->link);
-	atomic_fetch_sub_explicit(&c->worker->n_conns, 1, memory_order_relaxed);
-	flow_sockets(c->worker->metrics, c->flow.direction, -1);
-	flow_close(c->worker->metrics, &c->flow, why, detail, policy, rule, would);
+	atomic_fetch_sub_explicit(&w->n_conns, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&c->pod->shared->n_conns, 1, memory_order_relaxed);
+	flow_sockets(w->metrics, c->flow.direction, -1);
+	flow_close(w->metrics, &c->flow, why, detail, policy, rule, would);
 	c->grave.run = conn_free;
-	loop_bury(c->worker->loop, &c->grave);
+	loop_bury(w->loop, &c->grave);
 }
 
 void conn_end(struct conn *c, enum fail why, const char *detail)

@@ -5,12 +5,12 @@
 #define MODES_CONN_H
 
 #include "io/pump.h"
-#include "modes/proxy.h"
+#include "modes/pod.h"
 #include "policy/authz.h"
 
 struct conn {
-	struct list link;                /* in pworker.conns */
-	struct pworker *worker;
+	struct list link;                /* in pod.conns */
+	struct pod *pod;                 /* a reference on what its parts share */
 	struct flow flow;
 	struct pump pump;                /* down and up are here from the start */
 	struct workload *local;          /* reference */
@@ -22,7 +22,7 @@ struct conn {
 };
 
 /* Registers it. local may be NULL. */
-void conn_init(struct conn *c, struct pworker *w, enum flow_direction direction, struct workload *local,
+void conn_init(struct conn *c, struct pod *pod, enum flow_direction direction, struct workload *local,
 	       void (*free_fn)(struct conn *c));
 /* Both stages are open: relays until the end, then closes the flow. */
 void conn_pump(struct conn *c);

@@ -14,8 +14,8 @@
 
 /* One HBONE connection; its tunnels are `struct inbound_conn`. */
 struct inbound {
-	struct list link;             /* in pworker.tunnels */
-	struct pworker *worker;
+	struct list link;             /* in pod.tunnels */
+	struct pod *pod;              /* a reference on what its parts share */
 	struct hserve *serve;
 	struct workload *local;       /* reference */
 	struct addr peer, dest;
@@ -89,17 +89,17 @@ static void on_client(struct stage *s, enum stage_event ev, const struct iovec *
 
 static void dial_app(struct inbound_conn *i)
 {
-	struct pworker *w = i->conn.worker;
+	struct pod *pod = i->conn.pod;
 	struct addr to = i->conn.input.dest;
 	const struct addr *source = &i->conn.flow.source;
 
 	if (i->conn.local->app_tunnel_port && i->tunnel) {
 		ip_parse(str_c(ip_is_v4(&to.ip) ? "127.0.0.1" : "::1"), &to.ip);
 		source = NULL;
-	} else if (!w->proxy->conf.spoof || ip_eq(&source->ip, &to.ip) || ip_is_v4(&source->ip) != ip_is_v4(&to.ip)) {
+	} else if (!pod->worker->proxy->conf.spoof || ip_eq(&source->ip, &to.ip) || ip_is_v4(&source->ip) != ip_is_v4(&to.ip)) {
 		source = NULL;
 	}
-	i->conn.pump.up = sock_connect(w->loop, &to, source, &w->app.ops, mesh_settings(mesh_current())->connect_timeout_ms);
+	i->conn.pump.up = sock_connect(pod->worker->loop, &to, source, &pod->app.ops, mesh_settings(mesh_current())->connect_timeout_ms);
 	if (!i->conn.pump.up) {
 		refuse(i, FAIL_MEMORY, NULL);
 		return;
@@ -114,7 +114,7 @@ static void admit(struct inbound_conn *i)
 	struct h2_stream *tunnel = i->tunnel;
 	struct stage *down = i->conn.pump.down;
 
-	flow_open(i->conn.worker->metrics, &i->conn.flow);
+	flow_open(i->conn.pod->worker->metrics, &i->conn.flow);
 	i->conn.input.principal = str_c(i->conn.flow.source_id);
 	if (tunnel)
 		i->conn.pump.down = NULL;   /* so that a denial does not reset what still gets its 401 */
@@ -127,13 +127,13 @@ static void admit(struct inbound_conn *i)
 	dial_app(i);
 }
 
-static struct inbound_conn *inbound_conn_new(struct pworker *w, struct workload *local, struct stage *down)
+static struct inbound_conn *inbound_conn_new(struct pod *pod, struct workload *local, struct stage *down)
 {
 	struct inbound_conn *i = calloc(1, sizeof(*i));
 
 	if (!i)
 		return NULL;
-	conn_init(&i->conn, w, FLOW_INBOUND, local, inbound_conn_free);
+	conn_init(&i->conn, pod, FLOW_INBOUND, local, inbound_conn_free);
 	i->conn.pump.down = down;
 	down->on_event = on_client;
 	down->arg = i;
@@ -193,7 +193,7 @@ static enum fail resolve(struct inbound *in, const struct mesh *m, const struct 
 
 static struct tlsctx *local_ctx(struct inbound *in)
 {
-	return in->local ? identity_get(in->worker->proxy->identity, str_c(in->local->identity)) : NULL;
+	return in->local ? identity_get(in->pod->worker->proxy->identity, str_c(in->local->identity)) : NULL;
 }
 
 static bool still_valid(struct inbound *in)
@@ -209,7 +209,7 @@ static bool still_valid(struct inbound *in)
 static void on_connect(struct hserve *h, struct h2_stream *tunnel, const struct hserve_request *req, void *arg)
 {
 	struct inbound *in = arg;
-	struct inbound_conn *i = inbound_conn_new(in->worker, in->local, &tunnel->stage);
+	struct inbound_conn *i = inbound_conn_new(in->pod, in->local, &tunnel->stage);
 	const struct mesh *m = mesh_current();
 	enum fail why;
 	struct flow *f;
@@ -254,7 +254,7 @@ static void report_early(struct inbound *in, enum fail why, const char *detail)
 {
 	struct flow f = { .direction = FLOW_INBOUND, .source = in->peer, .dest = in->dest };
 
-	flow_refused_early(in->worker->metrics, &f, why, detail);
+	flow_refused_early(in->pod->worker->metrics, &f, why, detail);
 }
 
 static void on_bad_request(struct hserve *h, enum fail why, struct str detail, void *arg)
@@ -268,8 +268,9 @@ static void on_bad_request(struct hserve *h, enum fail why, struct str detail, v
 static void inbound_free(struct inbound *in)
 {
 	list_del(&in->link);
-	atomic_fetch_sub_explicit(&in->worker->n_tunnels, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&in->pod->worker->n_tunnels, 1, memory_order_relaxed);
 	workload_unref(in->local);
+	pod_unref(in->pod->shared);
 	free(in);
 }
 
@@ -285,20 +286,20 @@ static void on_closed(struct hserve *h, enum fail why, void *arg)
 
 static const struct hserve_ops serve_ops = { .on_connect = on_connect, .on_closed = on_closed, .on_bad_request = on_bad_request };
 
-void inbound_accept_hbone(void *arg, int fd, const struct addr *peer)
+void inbound_accept_hbone(struct pod *pod, int fd, const struct addr *peer)
 {
-	struct pworker *w = arg;
 	struct inbound *in = xcalloc(1, sizeof(*in));
 	struct workload *local;
 	struct tlsctx *ctx;
 	struct stage *tls;
 
-	in->worker = w;
+	in->pod = pod;
+	pod_ref(pod->shared);
 	in->peer = *peer;
-	list_add_tail(&w->tunnels, &in->link);
+	list_add_tail(&pod->tunnels, &in->link);
 	if (origdst_get(fd, &in->dest) < 0)
 		in->dest = (struct addr){ 0 };
-	local = proxy_local(w->proxy, mesh_current(), &in->dest.ip);
+	local = pod_local(pod, mesh_current(), &in->dest.ip);
 	in->local = local ? workload_ref(local) : NULL;
 	ctx = local_ctx(in);
 	if (!ctx) {
@@ -307,7 +308,7 @@ void inbound_accept_hbone(void *arg, int fd, const struct addr *peer)
 		inbound_free(in);
 		return;
 	}
-	tls = sock_accept(w->loop, fd);
+	tls = sock_accept(pod->worker->loop, fd);
 	tls = tls ? tls_server(tls, ctx) : NULL;
 	tlsctx_unref(ctx);
 	in->serve = tls ? hserve_new(tls, &serve_ops, in) : NULL;
@@ -315,15 +316,15 @@ void inbound_accept_hbone(void *arg, int fd, const struct addr *peer)
 		inbound_free(in);
 }
 
-void inbound_drain(struct pworker *w)
+void inbound_drain(struct pod *pod)
 {
-	list_each_safe(at, next, &w->tunnels)
+	list_each_safe(at, next, &pod->tunnels)
 		hserve_drain(container_of(at, struct inbound, link)->serve);
 }
 
-void inbound_recheck(struct pworker *w)
+void inbound_recheck(struct pod *pod)
 {
-	list_each_safe(at, next, &w->tunnels) {
+	list_each_safe(at, next, &pod->tunnels) {
 		struct inbound *in = container_of(at, struct inbound, link);
 
 		in->unchecked = !hserve_open(in->serve);
@@ -332,17 +333,16 @@ void inbound_recheck(struct pworker *w)
 	}
 }
 
-void inbound_close_all(struct pworker *w)
+void inbound_close_all(struct pod *pod)
 {
-	list_each_safe(at, next, &w->tunnels)
+	list_each_safe(at, next, &pod->tunnels)
 		hserve_close(container_of(at, struct inbound, link)->serve, FAIL_DRAIN);
 }
 
 /* ---- captured plaintext ---- */
 
-void inbound_accept_plain(void *arg, int fd, const struct addr *peer)
+void inbound_accept_plain(struct pod *pod, int fd, const struct addr *peer)
 {
-	struct pworker *w = arg;
 	const struct mesh *m = mesh_current();
 	struct inbound_conn *i;
 	struct addr to = { 0 };
@@ -350,9 +350,9 @@ void inbound_accept_plain(void *arg, int fd, const struct addr *peer)
 	struct stage *down;
 	int r = origdst_get(fd, &to);
 
-	down = sock_accept(w->loop, fd);
-	local = proxy_local(w->proxy, m, &to.ip);
-	i = down ? inbound_conn_new(w, local, down) : NULL;
+	down = sock_accept(pod->worker->loop, fd);
+	local = pod_local(pod, m, &to.ip);
+	i = down ? inbound_conn_new(pod, local, down) : NULL;
 	if (!i) {
 		stage_done(down, FAIL_MEMORY);
 		return;

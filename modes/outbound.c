@@ -58,7 +58,7 @@ static void outbound_free(struct conn *c)
 static void fail(struct outbound *o, enum fail why, const char *detail)
 {
 	if (!o->conn.flow.opened && o->conn.local)
-		flow_open(o->conn.worker->metrics, &o->conn.flow);
+		flow_open(o->conn.pod->worker->metrics, &o->conn.flow);
 	conn_end(&o->conn, why, detail);
 }
 
@@ -117,7 +117,7 @@ static void on_up_failed(struct outbound *o, struct stage *up)
 	o->conn.pump.up = NULL;
 	stage_done(up, why);
 	if (o->a->chosen && why != FAIL_DENIED_BY_PEER && why != FAIL_OVERLOAD && why != FAIL_MEMORY && why != FAIL_DRAIN)
-		dest_failed(o->a->chosen, loop_now_ms(o->conn.worker->loop));
+		dest_failed(o->a->chosen, loop_now_ms(o->conn.pod->worker->loop));
 	if (retry) {
 		char text[ADDR_TEXT];
 
@@ -139,7 +139,7 @@ static void on_up_open(struct outbound *o, struct stage *up)
 	}
 	if (o->a->chosen)
 		dest_worked(o->a->chosen);
-	flow_open(o->conn.worker->metrics, f);
+	flow_open(o->conn.pod->worker->metrics, f);
 	o->conn.pump.down_eof = o->a->client_eof;
 	attempt_free(o->a);
 	o->a = NULL;
@@ -158,11 +158,11 @@ static void on_up(struct stage *s, enum stage_event ev, const struct iovec *iov,
 
 static struct stage *open_tunnel(struct outbound *o, const struct dest *d)
 {
-	struct pworker *w = o->conn.worker;
+	struct pod *pod = o->conn.pod;
 	struct workload *local = o->conn.local;
 	struct buf baggage = { 0 }, forwarded = { 0 };
 	char authority[ADDR_TEXT], trace[56];
-	struct tlsctx *ctx = identity_get(w->proxy->identity, str_c(local->identity));
+	struct tlsctx *ctx = identity_get(pod->worker->proxy->identity, str_c(local->identity));
 	struct stage *up;
 
 	if (!ctx)
@@ -170,7 +170,7 @@ static struct stage *open_tunnel(struct outbound *o, const struct dest *d)
 	conn_baggage(local, &baggage);
 	forwarded_format(&o->conn.flow.source, str_c(d->service ? d->service->hostname : ""), &forwarded);
 	traceparent_make(trace);
-	up = hpool_open(w->pool,
+	up = hpool_open(pod->pool,
 		&(struct hpool_target){ .ctx = ctx, .own_id = str_c(local->identity), .expect = d->expect, .n_expect = d->n_expect, .addr = d->connect },
 		&(struct hpool_request){ .authority = str_c(addr_format(&d->target, authority)), .baggage = buf_str(&baggage),
 					 .forwarded = buf_str(&forwarded), .traceparent = str_c(trace) });
@@ -201,11 +201,11 @@ static void note_dest(struct outbound *o, const struct dest *d)
 
 static void try_next(struct outbound *o)
 {
-	struct pworker *w = o->conn.worker;
+	struct pod *pod = o->conn.pod;
 	struct stage *up;
 	struct dest d;
 
-	dest_choose(mesh_current(), o->conn.local, &o->original, &o->a->tried, &w->seed, loop_now_ms(w->loop), &d);
+	dest_choose(mesh_current(), o->conn.local, &o->original, &o->a->tried, &pod->worker->seed, loop_now_ms(pod->worker->loop), &d);
 	o->tunnel = d.kind == DEST_HBONE;
 	if (d.kind == DEST_NONE) {
 		o->conn.flow.service = o->conn.flow.service ? o->conn.flow.service : d.service ? service_ref(d.service) : NULL;
@@ -213,7 +213,7 @@ static void try_next(struct outbound *o)
 		return;
 	}
 	note_dest(o, &d);
-	up = o->tunnel ? open_tunnel(o, &d) : sock_connect(w->loop, &d.connect, NULL, &w->out.ops, mesh_settings(mesh_current())->connect_timeout_ms);
+	up = o->tunnel ? open_tunnel(o, &d) : sock_connect(pod->worker->loop, &d.connect, NULL, &pod->out.ops, mesh_settings(mesh_current())->connect_timeout_ms);
 	if (!up) {
 		fail(o, o->tunnel ? FAIL_IDENTITY : FAIL_MEMORY, NULL);
 		return;
@@ -231,14 +231,13 @@ static void try_next(struct outbound *o)
 }
 
 /* Nobody may reach our own ports through us, and a connection that nobody redirected would come back for ever. */
-static bool is_loop(struct pworker *w, const struct addr *to)
+static bool is_loop(struct pod *pod, const struct addr *to)
 {
-	return proxy_own_port(to->port) && ownaddr_has(&w->own, &to->ip, loop_now_ms(w->loop));
+	return proxy_own_port(to->port) && ownaddr_has(&pod->own, &to->ip, loop_now_ms(pod->worker->loop));
 }
 
-void outbound_accept(void *arg, int fd, const struct addr *peer)
+void outbound_accept(struct pod *pod, int fd, const struct addr *peer)
 {
-	struct pworker *w = arg;
 	struct outbound *o = calloc(1, sizeof(*o));
 	struct stage *down;
 	int r;
@@ -249,13 +248,13 @@ void outbound_accept(void *arg, int fd, const struct addr *peer)
 		return;
 	}
 	r = origdst_get(fd, &o->original);
-	down = sock_accept(w->loop, fd);
+	down = sock_accept(pod->worker->loop, fd);
 	if (!down) {
 		attempt_free(o->a);
 		free(o);
 		return;
 	}
-	conn_init(&o->conn, w, FLOW_OUTBOUND, proxy_local(w->proxy, mesh_current(), &peer->ip), outbound_free);
+	conn_init(&o->conn, pod, FLOW_OUTBOUND, pod_local(pod, mesh_current(), &peer->ip), outbound_free);
 	o->conn.pump.down = down;
 	down->on_event = on_client;
 	down->arg = o;
@@ -263,7 +262,7 @@ void outbound_accept(void *arg, int fd, const struct addr *peer)
 	o->conn.flow.dest = o->original;
 	if (r < 0) {
 		conn_end(&o->conn, FAIL_CONNECT, "the original destination is unknown");
-	} else if (is_loop(w, &o->original)) {
+	} else if (is_loop(pod, &o->original)) {
 		conn_end(&o->conn, FAIL_LOOP, NULL);
 	} else if (!o->conn.local) {
 		conn_end(&o->conn, FAIL_NO_WORKLOAD, NULL);

@@ -2,6 +2,7 @@
 #include "modes/proxy.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,109 +10,69 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "io/sock.h"
 #include "modes/conn.h"
+#include "modes/pod.h"
 
-static void place_hbone(void *pworker, int fd, const struct addr *peer);
+#define HOME_SLACK 16   /* connections that a pod's own worker may have more than twice what another has */
 
-static const struct {
-	uint16_t port;
-	void (*accept)(void *pworker, int fd, const struct addr *peer);
-} listens[LISTENERS] = {
-	[LISTEN_OUTBOUND] = { PORT_OUTBOUND, outbound_accept },
-	[LISTEN_INBOUND]  = { PORT_INBOUND, inbound_accept_plain },
-	[LISTEN_HBONE]    = { PORT_HBONE, place_hbone },
-};
-
-bool proxy_own_port(uint16_t port)
-{
-	return port == PORT_OUTBOUND || port == PORT_INBOUND || port == PORT_HBONE;
-}
-
-struct workload *proxy_local(const struct proxy *p, const struct mesh *m, const struct ip *local)
-{
-	struct workload *only = NULL;
-
-	for (int i = 0; i < p->conf.n_workloads; i++) {
-		struct str name, ns = str_cut(str_c(p->conf.workloads[i]), '/', &name);
-		struct workload *w = mesh_workload_named(m, ns, name);
-
-		for (int k = 0; w && k < w->n_ips; k++)
-			if (ip_eq(&w->ips[k], local))
-				return w;
-		only = w;
-	}
-	/* A single workload may be reached on any address of its host. */
-	return p->conf.n_workloads == 1 ? only : NULL;
-}
-
-/* ---- a worker's life ---- */
+/* ---- workers ---- */
 
 static void on_tick(struct timer *t)
 {
 	struct pworker *w = container_of(t, struct pworker, tick);
 
-	list_each(at, &w->conns)
-		conn_account(container_of(at, struct conn, link));
-	if (!list_empty(&w->conns))
+	list_each(at, &w->pods)
+		pod_tick(container_of(at, struct pod, link));
+	if (atomic_load_explicit(&w->n_conns, memory_order_relaxed))
 		timer_start(t, PROXY_TICK_MS);
-}
-
-struct placed {
-	struct mail mail;
-	struct pworker *to;
-	struct addr peer;
-	int fd;
-};
-
-static void run_placed(struct mail *m, struct worker *worker)
-{
-	struct placed *p = container_of(m, struct placed, mail);
-
-	if (p->to->draining)
-		close(p->fd);
-	else
-		inbound_accept_hbone(p->to, p->fd, &p->peer);
-	free(p);
-}
-
-/* The few long HBONE connections must not pile up on one worker. */
-static void place_hbone(void *arg, int fd, const struct addr *peer)
-{
-	struct pworker *w = arg, *best = w;
-	struct proxy *p = w->proxy;
-	struct placed *m;
-
-	for (int i = 0; i < p->n_workers; i++)
-		if (atomic_load_explicit(&p->workers[i].n_tunnels, memory_order_relaxed) < atomic_load_explicit(&best->n_tunnels, memory_order_relaxed))
-			best = &p->workers[i];
-	atomic_fetch_add_explicit(&best->n_tunnels, 1, memory_order_relaxed);
-	if (best == w) {
-		inbound_accept_hbone(w, fd, peer);
-		return;
-	}
-	m = xcalloc(1, sizeof(*m));
-	m->mail.run = run_placed;
-	m->to = best;
-	m->peer = *peer;
-	m->fd = fd;
-	worker_send(best->worker, &m->mail);
 }
 
 static void worker_init(struct worker *worker, void *arg)
 {
-	static const struct keepalive keepalive = KEEPALIVE_DEFAULT, none;
 	struct pworker *w = arg;
 
 	w->loop = worker_loop(worker);
-	outsock_init(&w->out, w->proxy->conf.mark ? NET_MARK : 0, &keepalive);
-	outsock_init(&w->app, w->out.mark, &none);
-	w->pool = hpool_new(w->loop, &w->out.ops);
 	if (getrandom(&w->seed, sizeof(w->seed), GRND_NONBLOCK) < 0 || !w->seed)
 		w->seed = (uint64_t)(uintptr_t)w;
 	timer_init(&w->tick, w->loop, on_tick);
-	for (int i = 0; i < LISTENERS; i++)
-		w->listeners[i] = listener_new(w->loop, w->fds[i], listens[i].accept, w);
+}
+
+static int load_of(const struct pworker *w, bool tunnels)
+{
+	return atomic_load_explicit(tunnels ? &w->n_tunnels : &w->n_conns, memory_order_relaxed);
+}
+
+int proxy_place(struct pworker *here, bool tunnel, bool spread)
+{
+	struct proxy *p = here->proxy;
+	struct pworker *best = here;
+
+	if (tunnel || !spread)
+		for (int i = 0; i < p->n_workers; i++)
+			if (load_of(&p->workers[i], tunnel) < load_of(best, tunnel))
+				best = &p->workers[i];
+	if (!tunnel && load_of(here, false) <= 2 * load_of(best, false) + HOME_SLACK)
+		best = here;
+	if (tunnel)
+		atomic_fetch_add_explicit(&best->n_tunnels, 1, memory_order_relaxed);
+	return best->index;
+}
+
+int proxy_emptiest(const struct proxy *p)
+{
+	int best = 0, fewest = INT_MAX;
+
+	for (int i = 0; i < p->n_workers; i++) {
+		int n = 0;
+
+		map_each(slot, &p->pods)
+			n += ((struct pod_shared *)slot->value)->home == i;
+		if (n < fewest) {
+			fewest = n;
+			best = i;
+		}
+	}
+	return best;
 }
 
 /* ---- mail ---- */
@@ -121,6 +82,7 @@ struct order {
 	struct pworker *to;
 	void (*run)(struct pworker *w, struct order *o);
 	struct tlsctx *ctx;          /* retire: a reference */
+	struct pod_shared *pod;      /* of which it is about the worker's part: a reference */
 	struct proxy_conn_info *info;
 	int n_info;
 	sem_t *answered;
@@ -135,76 +97,98 @@ static void run_order(struct mail *m, struct worker *worker)
 	if (awaited)
 		return;
 	tlsctx_unref(o->ctx);
+	pod_unref(o->pod);
 	free(o);
+}
+
+static void send_order(struct pworker *w, void (*run)(struct pworker *w, struct order *o), struct tlsctx *ctx, struct pod_shared *pod)
+{
+	struct order *o = xcalloc(1, sizeof(*o));
+
+	o->mail.run = run_order;
+	o->to = w;
+	o->run = run;
+	o->ctx = ctx ? tlsctx_ref(ctx) : NULL;
+	o->pod = pod ? pod_ref(pod) : NULL;
+	worker_send(w->worker, &o->mail);
 }
 
 static void send_all(struct proxy *p, void (*run)(struct pworker *w, struct order *o), struct tlsctx *ctx)
 {
-	for (int i = 0; i < p->n_workers; i++) {
-		struct order *o = xcalloc(1, sizeof(*o));
-
-		o->mail.run = run_order;
-		o->to = &p->workers[i];
-		o->run = run;
-		o->ctx = ctx ? tlsctx_ref(ctx) : NULL;
-		worker_send(o->to->worker, &o->mail);
-	}
+	for (int i = 0; i < p->n_workers; i++)
+		send_order(&p->workers[i], run, ctx, NULL);
 }
+
+#define each_pod(pod, w) \
+	list_each_safe(at_##pod, next_##pod, &(w)->pods) \
+		for (struct pod *pod = container_of(at_##pod, struct pod, link); pod; pod = NULL)
 
 static void run_rejudge(struct pworker *w, struct order *o)
 {
-	list_each_safe(at, next, &w->conns) {
-		struct conn *c = container_of(at, struct conn, link);
+	each_pod(pod, w) {
+		list_each_safe(at, next, &pod->conns) {
+			struct conn *c = container_of(at, struct conn, link);
 
-		if (c->judged)
-			conn_judge(c, FAIL_POLICY_CHANGE);
+			if (c->judged)
+				conn_judge(c, FAIL_POLICY_CHANGE);
+		}
+		pod_wake(pod);
 	}
+}
+
+static void run_wake(struct pworker *w, struct order *o)
+{
+	each_pod(pod, w)
+		pod_wake(pod);
 }
 
 static void run_retire(struct pworker *w, struct order *o)
 {
 	struct tlsctx *now = identity_get(w->proxy->identity, tlsctx_identity(o->ctx));
 
-	hpool_retire(w->pool, o->ctx, now);
+	each_pod(pod, w)
+		hpool_retire(pod->pool, o->ctx, now);
 	tlsctx_unref(now);
 }
 
 static void run_recheck(struct pworker *w, struct order *o)
 {
-	inbound_recheck(w);
-}
-
-static void close_listeners(struct pworker *w)
-{
-	for (int i = 0; i < LISTENERS; i++) {
-		listener_free(w->listeners[i]);
-		w->listeners[i] = NULL;
-	}
+	each_pod(pod, w)
+		inbound_recheck(pod);
 }
 
 static void run_drain(struct pworker *w, struct order *o)
 {
-	w->draining = true;
-	close_listeners(w);
-	inbound_drain(w);
-	hpool_drain(w->pool);
+	each_pod(pod, w)
+		pod_drain(pod);
 }
 
 static void run_end(struct pworker *w, struct order *o)
 {
-	close_listeners(w);
-	list_each_safe(at, next, &w->conns)
-		conn_end(container_of(at, struct conn, link), FAIL_DRAIN, "connection closed due to connection drain");
-	inbound_close_all(w);
-	hpool_free(w->pool);
+	each_pod(pod, w)
+		pod_end(pod);
 	timer_stop(&w->tick);
-	ownaddr_done(&w->own);
 	worker_stop(w->worker);
+}
+
+static void run_pod_start(struct pworker *w, struct order *o)
+{
+	pod_start(&o->pod->parts[w->index]);
+}
+
+static void run_pod_end(struct pworker *w, struct order *o)
+{
+	pod_end(&o->pod->parts[w->index]);
 }
 
 void proxy_rejudge(struct proxy *p)
 {
 	send_all(p, run_rejudge, NULL);
+}
+
+void proxy_wake(struct proxy *p)
+{
+	send_all(p, run_wake, NULL);
 }
 
 void proxy_retire(struct proxy *p, struct tlsctx *old)
@@ -256,11 +240,13 @@ static void run_list(struct pworker *w, struct order *o)
 {
 	int n = 0;
 
-	list_each(at, &w->conns)
-		n++;
+	each_pod(pod, w)
+		list_each(at, &pod->conns)
+			n++;
 	o->info = xcalloc((size_t)n, sizeof(*o->info));
-	list_each(at, &w->conns)
-		describe(container_of(at, struct conn, link), &o->info[o->n_info++]);
+	each_pod(pod, w)
+		list_each(at, &pod->conns)
+			describe(container_of(at, struct conn, link), &o->info[o->n_info++]);
 	sem_post(o->answered);
 }
 
@@ -292,76 +278,59 @@ int proxy_list(struct proxy *p, struct proxy_conn_info **ret)
 	return n;
 }
 
-/* ---- start and end ---- */
+/* ---- pods ---- */
 
-static int listen_any(const struct proxy_conf *conf, uint16_t port)
+struct pod_shared *proxy_pod(const struct proxy *p, struct str id)
 {
-	struct addr at = { .port = port };
-	int fd = conf->ipv6 ? sock_listen(&at, conf->spoof) : -EAFNOSUPPORT;
-
-	if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
-		return fd;
-	ip_parse(str_c("0.0.0.0"), &at.ip);
-	return sock_listen(&at, conf->spoof);
+	return map_get(&p->pods, id);
 }
 
-/* SO_REUSEPORT would let a second meshd share our ports in silence: ask without it first. */
-static int port_is_free(uint16_t port)
+int proxy_pod_add(struct proxy *p, const struct pod_conf *conf, struct err *err)
 {
-	struct sockaddr_storage sa;
-	struct addr at = { .port = port };
-	int one = 1, fd, r;
+	struct pod_shared *s;
+	int r = proxy_pod(p, str_c(conf->id)) ? err_set(err, -EEXIST, "the pod %s is served already", conf->id) : pod_shared_new(p, conf, &s, err);
 
-	ip_parse(str_c("0.0.0.0"), &at.ip);
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	r = bind(fd, (struct sockaddr *)&sa, addr_to_sockaddr(&at, AF_INET, &sa)) < 0 || listen(fd, 1) < 0 ? -errno : 0;
-	close(fd);
-	return r;
-}
-
-static int open_listeners(struct proxy *p, struct err *err)
-{
-	for (int i = 0; i < LISTENERS; i++) {
-		int r = port_is_free(listens[i].port);
-
-		for (int k = 0; r == 0 && k < p->n_workers; k++) {
-			int fd = listen_any(&p->conf, listens[i].port);
-
-			if (fd < 0)
-				r = fd;
-			else
-				p->workers[k].fds[i] = fd;
-		}
-		if (r < 0)
-			return err_set(err, r, "cannot listen on port %u: %s%s", listens[i].port, strerror(-r),
-				       r == -EADDRINUSE ? "; is another meshd, ztunnel or sidecar running here?" : "");
-	}
+	if (r < 0)
+		return r;
+	map_put(&p->pods, str_c(s->id), s);
+	/* Its home last: what that passes on arrives where the part is there already. */
+	for (int i = 0; i < p->n_workers; i++)
+		if (i != s->home)
+			send_order(&p->workers[i], run_pod_start, NULL, s);
+	send_order(&p->workers[s->home], run_pod_start, NULL, s);
 	return 0;
 }
+
+void proxy_pod_del(struct proxy *p, struct str id)
+{
+	struct pod_shared *s = map_del(&p->pods, id);
+
+	for (int i = 0; s && i < p->n_workers; i++)
+		send_order(&p->workers[i], run_pod_end, NULL, s);
+	pod_unref(s);
+}
+
+/* ---- start and end ---- */
 
 int proxy_start(const struct proxy_conf *conf, struct identity *identity, struct proxy **ret, struct err *err)
 {
 	struct proxy *p = xcalloc(1, sizeof(*p));
-	int r;
+	int r = 0;
 
 	p->conf = *conf;
 	p->identity = identity;
 	p->n_workers = conf->concurrency;
 	p->workers = xcalloc((size_t)p->n_workers, sizeof(*p->workers));
-	r = open_listeners(p, err);
 	for (int i = 0; r == 0 && i < p->n_workers; i++) {
 		struct pworker *w = &p->workers[i];
 		char name[24];
 
 		snprintf(name, sizeof(name), "worker-%d", i);
 		w->proxy = p;
+		w->index = i;
 		w->worker = worker_new(i, name);
 		w->metrics = flow_metrics_new();
-		list_init(&w->conns);
-		list_init(&w->tunnels);
+		list_init(&w->pods);
 		if (!w->worker)
 			r = err_set(err, -ENOMEM, "cannot make an event loop");
 	}
@@ -387,6 +356,9 @@ void proxy_free(struct proxy *p)
 	send_all(p, run_end, NULL);
 	for (int i = 0; i < p->n_workers; i++)
 		worker_join(p->workers[i].worker);
+	map_each(slot, &p->pods)
+		pod_unref(slot->value);
+	map_done(&p->pods);
 	free(p->workers);
 	free(p);
 }

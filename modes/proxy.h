@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The data plane of one process: workers, their listeners, and the connections that they carry. The control thread makes
- * it, feeds it with changes by mail, and ends it. ztunnel mode composes the rest: inbound.c (HBONE server, captured
- * plaintext) and outbound.c. */
+/* The data plane of one process: workers, and the pods that they serve (modes/pod.h). The control thread makes it, feeds it
+ * with changes by mail, and ends it. ztunnel mode composes the rest: inbound.c (HBONE server, captured plaintext) and
+ * outbound.c. */
 #ifndef MODES_PROXY_H
 #define MODES_PROXY_H
 
 #include "base/err.h"
-#include "hbone/hpool.h"
+#include "base/map.h"
 #include "identity/identity.h"
-#include "io/listen.h"
 #include "io/worker.h"
 #include "model/mesh.h"
-#include "net/ownaddr.h"
-#include "net/sockopt.h"
 #include "telemetry/flow.h"
 
 #define PROXY_TICK_MS 1000      /* how often the bytes of live connections reach the metrics */
@@ -24,38 +21,32 @@
 #define PORT_STATS    15020
 #define PORT_READY    15021
 
-enum proxy_listener { LISTEN_OUTBOUND, LISTEN_INBOUND, LISTEN_HBONE, LISTENERS };
-
 struct proxy_conf {
-	const char *const *workloads;    /* "NS/NAME" that this process serves; borrowed */
+	const char *const *workloads;    /* "NS/NAME" that a pod without a name serves, by address; borrowed */
 	int n_workloads;
 	int concurrency;
+	unsigned wait_ms;                /* how long a connection waits for its pod's workload and certificate; 0: not at all */
 	bool ipv6;
 	bool spoof;                      /* keep the client's address towards the application */
 	bool mark;                       /* sockets may carry NET_MARK */
 };
 
+struct pod_conf;
+struct pod_shared;
 struct proxy;
 
-/* One worker's part; touched by its thread only, but for the atomics. */
+/* One worker thread; touched by it only, but for the atomics. */
 struct pworker {
 	struct proxy *proxy;
 	struct worker *worker;
 	struct loop *loop;
-	struct hpool *pool;
 	struct flow_metrics *metrics;
-	struct outsock out;              /* towards other hosts */
-	struct outsock app;              /* towards applications of this one: no keepalive */
-	struct ownaddr own;
-	struct listener *listeners[LISTENERS];
-	int fds[LISTENERS];
-	struct list conns;               /* struct conn */
-	struct list tunnels;             /* struct inbound: HBONE connections */
+	struct list pods;                /* struct pod */
 	struct timer tick;
 	uint64_t seed;                   /* random state of destination choice */
-	atomic_int n_tunnels;            /* for placing accepted HBONE connections */
+	int index;
+	atomic_int n_tunnels;            /* for placing accepted connections */
 	atomic_int n_conns;
-	bool draining;
 };
 
 struct proxy {
@@ -63,13 +54,23 @@ struct proxy {
 	struct identity *identity;       /* borrowed */
 	struct pworker *workers;
 	int n_workers;
+	struct map pods;                 /* id -> struct pod_shared; the control thread's */
 };
 
-/* Opens the listeners (fails when a port is taken) and starts the workers. */
+/* Starts the workers; without pods. */
 int proxy_start(const struct proxy_conf *conf, struct identity *identity, struct proxy **ret, struct err *err);
 
-/* From the control thread; each returns at once. */
+/* All of the following are the control thread's, and return at once. */
+
+/* Opens the listeners in the pod's namespace and starts to serve it. conf->netns is taken over on success. -errno when a
+ * socket cannot be opened: nothing is kept. */
+int proxy_pod_add(struct proxy *p, const struct pod_conf *conf, struct err *err);
+/* Ends it: its listeners close, and its connections are cut. Unknown ids are ignored. */
+void proxy_pod_del(struct proxy *p, struct str id);
+struct pod_shared *proxy_pod(const struct proxy *p, struct str id);   /* NULL: not served */
+
 void proxy_rejudge(struct proxy *p);                            /* after a publish: live connections under the new policies */
+void proxy_wake(struct proxy *p);                               /* certificates came, or a workload: who waits for them looks again */
 void proxy_retire(struct proxy *p, struct tlsctx *old);         /* a certificate was replaced */
 void proxy_recheck_certs(struct proxy *p);                      /* a CRL changed */
 void proxy_drain(struct proxy *p);                              /* listeners close, GOAWAY; live connections go on */
@@ -87,19 +88,12 @@ struct proxy_conn_info {
 /* Waits for the workers (they answer within a turn). *ret is the caller's to free. */
 int proxy_list(struct proxy *p, struct proxy_conn_info **ret);
 
-/* The workload that a connection on this local address belongs to; NULL: none is configured here. Borrowed from m. */
-struct workload *proxy_local(const struct proxy *p, const struct mesh *m, const struct ip *local);
+/* For pods. The worker for a connection that was accepted here: for a tunnel (which is then counted) the one with the
+ * fewest; for a pod that is not spread here, unless another has much less to do. */
+int proxy_place(struct pworker *here, bool tunnel, bool spread);
+int proxy_emptiest(const struct proxy *p);   /* with the fewest pods */
+
 /* Ports that nobody may reach through us. */
 bool proxy_own_port(uint16_t port);
-
-/* The listeners' handlers; each owns fd. */
-void outbound_accept(void *pworker, int fd, const struct addr *peer);
-void inbound_accept_hbone(void *pworker, int fd, const struct addr *peer);
-void inbound_accept_plain(void *pworker, int fd, const struct addr *peer);
-
-/* For proxy.c's mail. */
-void inbound_drain(struct pworker *w);
-void inbound_recheck(struct pworker *w);
-void inbound_close_all(struct pworker *w);
 
 #endif

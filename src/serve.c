@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "identity/secret.h"
+#include "modes/pod.h"
 #include "net/notify.h"
 #include "net/privs.h"
 #include "src/serve_int.h"
@@ -198,6 +199,7 @@ static void defaults(struct options *o)
 
 static int start_proxy(struct serve *s, struct err *err)
 {
+	int r;
 	struct proxy_conf conf = {
 		.workloads = s->opt.workloads.v, .n_workloads = s->opt.workloads.n, .concurrency = (int)s->opt.concurrency,
 		.ipv6 = !env_is_false("IPV6_ENABLED"), .mark = net_can_mark(), .spoof = !env_is_false("ENABLE_ORIG_SRC") && net_can_spoof(),
@@ -207,7 +209,8 @@ static int start_proxy(struct serve *s, struct err *err)
 		return err_set(err, -EPERM, "ENABLE_ORIG_SRC=true, but preserving source addresses is not permitted: it needs CAP_NET_ADMIN");
 	if (!conf.mark)
 		log_warn(LOG_NET, "sockets cannot be marked (no CAP_NET_ADMIN): capture rules must exempt this process by its uid");
-	return proxy_start(&conf, s->identity, &s->proxy, err);
+	r = proxy_start(&conf, s->identity, &s->proxy, err);
+	return r < 0 ? r : proxy_pod_add(s->proxy, &(struct pod_conf){ .id = "", .netns = NETNS_OWN, .spread = true }, err);
 }
 
 static int start_identity(struct serve *s, struct err *err)

@@ -29,6 +29,17 @@ static inline void list_del(struct list *n)
 	list_init(n);
 }
 
+/* Moves all nodes of `from` to the uninitialised ring `to`. */
+static inline void list_take(struct list *to, struct list *from)
+{
+	list_init(to);
+	if (list_empty(from))
+		return;
+	*to = *from;
+	to->next->prev = to->prev->next = to;
+	list_init(from);
+}
+
 #define list_each(pos, head) for (struct list *pos = (head)->next; pos != (head); pos = pos->next)
 #define list_each_safe(pos, tmp, head) \
 	for (struct list *pos = (head)->next, *tmp = pos->next; pos != (head); pos = tmp, tmp = pos->next)

@@ -19,10 +19,18 @@ struct listener {
 	void (*on_accept)(void *arg, int fd, const struct addr *peer);
 	void *arg;
 	int fd;
-	int spare;              /* given up to accept and close one connection when descriptors run out */
 	uint64_t told_ms;
 	unsigned long shed;
 };
+
+/* Given up to accept and close one connection when descriptors run out. */
+static _Thread_local int spare = -1;
+
+static void have_spare(void)
+{
+	if (spare < 0)
+		spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
 
 /* Sheds one waiting connection with the spare descriptor, so that a full backlog does not spin the loop. */
 static void shed_one(struct listener *l, int error)
@@ -30,14 +38,13 @@ static void shed_one(struct listener *l, int error)
 	uint64_t now = loop_now_ms(l->loop);
 	int fd;
 
-	if (l->spare < 0)
-		l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (l->spare < 0) {
+	have_spare();
+	if (spare < 0) {
 		ev_io_stop(l->loop->ev, &l->io);
 		timer_start(&l->rest, REST_MS);
 		return;
 	}
-	close(l->spare);
+	close(spare);
 	fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
 		struct linger reset = { .l_onoff = 1 };
@@ -46,7 +53,8 @@ static void shed_one(struct listener *l, int error)
 		close(fd);
 		l->shed++;
 	}
-	l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	spare = -1;
+	have_spare();
 	if (now - l->told_ms < 1000)
 		return;
 	l->told_ms = now;
@@ -91,7 +99,7 @@ struct listener *listener_new(struct loop *loop, int fd, void (*on_accept)(void 
 	l->on_accept = on_accept;
 	l->arg = arg;
 	l->fd = fd;
-	l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	have_spare();
 	timer_init(&l->rest, loop, on_rested);
 	ev_io_init(&l->io, on_ready, fd, EV_READ);
 	ev_io_start(loop->ev, &l->io);
@@ -105,7 +113,5 @@ void listener_free(struct listener *l)
 	ev_io_stop(l->loop->ev, &l->io);
 	timer_stop(&l->rest);
 	close(l->fd);
-	if (l->spare >= 0)
-		close(l->spare);
 	free(l);
 }

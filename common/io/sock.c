@@ -393,14 +393,24 @@ static enum fail connect_fail(int error)
 	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == EADDRNOTAVAIL ? FAIL_OVERLOAD : FAIL_CONNECT;
 }
 
+static int open_socket(int family, const struct sock_ops *ops)
+{
+	int fd;
+
+	if (ops && ops->open)
+		return ops->open(family, ops);
+	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	return fd < 0 ? -errno : fd;
+}
+
 static int sock_dial(struct sock *k, const struct addr *to, const struct addr *source, const struct sock_ops *ops)
 {
 	struct sockaddr_storage sa;
 	int family = ip_is_v4(&to->ip) ? AF_INET : AF_INET6, one = 1, r;
 
-	k->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	k->fd = open_socket(family, ops);
 	if (k->fd < 0)
-		return errno;
+		return -k->fd;
 	setsockopt(k->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	r = ops && ops->prepare ? ops->prepare(k->fd, family, ops, source) : 0;
 	if (r < 0)
@@ -443,27 +453,23 @@ int sock_fd(const struct stage *s)
 	return sock_of(s)->fd;
 }
 
-int sock_listen(const struct addr *at, bool transparent)
+int sock_listen(const struct addr *at, const struct sock_ops *ops)
 {
 	struct sockaddr_storage sa;
-	int family = ip_is_v4(&at->ip) ? AF_INET : AF_INET6, one = 1, zero = 0, fd, error;
+	int family = ip_is_v4(&at->ip) ? AF_INET : AF_INET6, one = 1, zero = 0, r = 0;
+	int fd = open_socket(family, ops);
 
-	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
 	if (family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, ip_is_any(&at->ip) ? &zero : &one, sizeof(one));
-	if (transparent) {
-		setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &one, sizeof(one));
-		if (family == AF_INET6)
-			setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &one, sizeof(one));
-	}
-	if (bind(fd, (struct sockaddr *)&sa, addr_to_sockaddr(at, family, &sa)) < 0 || listen(fd, LIMIT_LISTEN_BACKLOG) < 0) {
-		error = errno;
-		close(fd);
-		return -error;
-	}
-	return fd;
+	if (ops && ops->prepare)
+		r = ops->prepare(fd, family, ops, NULL);
+	if (r == 0 && (bind(fd, (struct sockaddr *)&sa, addr_to_sockaddr(at, family, &sa)) < 0 || listen(fd, LIMIT_LISTEN_BACKLOG) < 0))
+		r = -errno;
+	if (r == 0)
+		return fd;
+	close(fd);
+	return r;
 }

@@ -7,8 +7,11 @@
 #include "base/addr.h"
 #include "io/stage.h"
 
-/* How to make an outgoing socket ready: called between socket() and connect(). 0 or -errno. */
+/* How to make an outgoing socket. */
 struct sock_ops {
+	/* In place of socket(2); NULL: that. The non-blocking, close-on-exec descriptor, or -errno. */
+	int (*open)(int family, const struct sock_ops *ops);
+	/* Between that and connect() or bind(). 0 or -errno. NULL: nothing. */
 	int (*prepare)(int fd, int family, const struct sock_ops *ops, const struct addr *source);
 };
 
@@ -22,7 +25,8 @@ struct stage *sock_connect(struct loop *l, const struct addr *to, const struct a
 int sock_errno(const struct stage *s);   /* of the failed connect or reset; 0 when there was none */
 int sock_fd(const struct stage *s);
 
-/* A listening TCP socket: non-blocking, close-on-exec, SO_REUSEADDR, SO_REUSEPORT, dual-stack on [::]. fd or -errno. */
-int sock_listen(const struct addr *at, bool transparent);
+/* A listening TCP socket: non-blocking, close-on-exec, SO_REUSEADDR, dual-stack on [::]; ops prepare it before it is bound.
+ * fd or -errno. */
+int sock_listen(const struct addr *at, const struct sock_ops *ops);
 
 #endif

@@ -5,6 +5,8 @@
 #include <ifaddrs.h>
 #include <stdlib.h>
 
+#include "net/netns.h"
+
 static int ip_cmp(const void *a, const void *b)
 {
 	return memcmp(a, b, sizeof(struct ip));
@@ -25,14 +27,25 @@ static void ip_of(const struct sockaddr *from, struct ip *ret)
 	*ret = a.ip;
 }
 
+void ownaddr_init(struct ownaddr *o, int netns)
+{
+	*o = (struct ownaddr){ .netns = netns };
+}
+
+static int list_addresses(void *arg)
+{
+	return getifaddrs(arg) < 0 ? -errno : 0;
+}
+
 int ownaddr_refresh(struct ownaddr *o, uint64_t now_ms)
 {
 	struct ifaddrs *all;
 	struct ip *v;
 	size_t n = 0;
+	int r = netns_run(o->netns, list_addresses, &all);
 
-	if (getifaddrs(&all) < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	for (struct ifaddrs *i = all; i; i = i->ifa_next)
 		n += has_ip(i);
 	v = calloc(n ? n : 1, sizeof(*v));
@@ -47,7 +60,7 @@ int ownaddr_refresh(struct ownaddr *o, uint64_t now_ms)
 	freeifaddrs(all);
 	qsort(v, n, sizeof(*v), ip_cmp);
 	free(o->v);
-	*o = (struct ownaddr){ .v = v, .n = n, .read_ms = now_ms, .read = true };
+	*o = (struct ownaddr){ .v = v, .n = n, .read_ms = now_ms, .netns = o->netns, .read = true };
 	return 0;
 }
 
@@ -63,5 +76,5 @@ bool ownaddr_has(struct ownaddr *o, const struct ip *ip, uint64_t now_ms)
 void ownaddr_done(struct ownaddr *o)
 {
 	free(o->v);
-	*o = (struct ownaddr){ 0 };
+	ownaddr_init(o, o->netns);
 }

@@ -15,10 +15,12 @@ struct ownaddr {
 	struct ip *v;               /* owned, sorted */
 	size_t n;
 	uint64_t read_ms;
+	int netns;                  /* borrowed; whose addresses */
 	bool read;
 };
 
-/* Is ip one of ours? Loopback and the unspecified address always are. now_ms: monotonic. A zeroed struct is ready. */
+void ownaddr_init(struct ownaddr *o, int netns);   /* NETNS_OWN: this host's */
+/* Is ip one of ours? Loopback and the unspecified address always are. now_ms: monotonic. */
 bool ownaddr_has(struct ownaddr *o, const struct ip *ip, uint64_t now_ms);
 /* Reads the interfaces now. 0 or -errno, with the old addresses kept. */
 int ownaddr_refresh(struct ownaddr *o, uint64_t now_ms);

@@ -2,6 +2,7 @@
 #include "net/sockopt.h"
 
 #include "base/log.h"
+#include "net/netns.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -138,9 +139,35 @@ static int outsock_prepare(int fd, int family, const struct sock_ops *ops, const
 	return 0;
 }
 
-void outsock_init(struct outsock *o, unsigned mark, const struct keepalive *k)
+static int outsock_open(int family, const struct sock_ops *ops)
+{
+	return netns_socket(container_of(ops, const struct outsock, ops)->netns, family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+}
+
+void outsock_init(struct outsock *o, unsigned mark, const struct keepalive *k, int netns)
 {
 	static const struct keepalive preset = KEEPALIVE_DEFAULT;
 
-	*o = (struct outsock){ .ops.prepare = outsock_prepare, .mark = mark, .keepalive = k ? *k : preset };
+	*o = (struct outsock){ .ops = { outsock_open, outsock_prepare }, .mark = mark, .netns = netns, .keepalive = k ? *k : preset };
+}
+
+static int insock_prepare(int fd, int family, const struct sock_ops *ops, const struct addr *source)
+{
+	const struct insock *i = container_of(ops, const struct insock, ops);
+	int r = i->mark ? sockopt_mark(fd, i->mark) : 0;
+
+	(void)source;
+	if (r == 0 && i->share_port)
+		r = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (i->transparent) {
+		set_int(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
+		if (family == AF_INET6)
+			sockopt_transparent(fd);
+	}
+	return r;
+}
+
+void insock_init(struct insock *i, unsigned mark, bool transparent, bool share_port)
+{
+	*i = (struct insock){ .ops.prepare = insock_prepare, .mark = mark, .transparent = transparent, .share_port = share_port };
 }

@@ -36,9 +36,20 @@ int sockopt_keepalive(int fd, const struct keepalive *k);
 struct outsock {
 	struct sock_ops ops;
 	unsigned mark;              /* 0: none */
+	int netns;                  /* borrowed; where the sockets are made; NETNS_OWN: here */
 	struct keepalive keepalive;
 };
 
-void outsock_init(struct outsock *o, unsigned mark, const struct keepalive *k);
+void outsock_init(struct outsock *o, unsigned mark, const struct keepalive *k, int netns);
+
+/* How meshd opens its listeners: ops for sock_listen. What a listener has, the accepted sockets inherit. */
+struct insock {
+	struct sock_ops ops;
+	unsigned mark;              /* 0: none */
+	bool transparent;           /* best effort: connections to addresses that are not local */
+	bool share_port;            /* SO_REUSEPORT */
+};
+
+void insock_init(struct insock *i, unsigned mark, bool transparent, bool share_port);
 
 #endif

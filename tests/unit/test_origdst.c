@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Original destinations, socket options and own addresses, on real sockets in a network namespace of the test's own. */
 #include "net/origdst.h"
+#include "net/netns.h"
 #include "net/ownaddr.h"
 #include "net/redirect.h"
 #include "net/sockopt.h"
@@ -164,7 +165,7 @@ START_TEST(outsock_source)
 	redirect_init(&r, REDIRECT_ZTUNNEL);
 	ck_assert_msg(redirect_up(&r, &err) == 0, "%s", err.msg);
 	ck_assert_int_eq(addr_parse(str_c(source_rows[_i].source), &source), 0);
-	outsock_init(&o, NET_MARK, NULL);
+	outsock_init(&o, NET_MARK, NULL, NETNS_OWN);
 	l = listen_at(8080);
 	c = connect_to(source_rows[_i].to, &source, &o);
 	a = accept(l, (struct sockaddr *)&sa, &n);
@@ -190,7 +191,7 @@ START_TEST(keepalive_off)
 	struct keepalive k = { .user_timeout_ms = 5000 };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-	outsock_init(&o, 0, &k);
+	outsock_init(&o, 0, &k, NETNS_OWN);
 	ck_assert_int_eq(o.ops.prepare(fd, AF_INET, &o.ops, NULL), 0);
 	ck_assert_int_eq(option(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
 	ck_assert_int_eq(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 5000);
@@ -208,8 +209,9 @@ static bool has(struct ownaddr *o, const char *text, uint64_t now_ms)
 
 START_TEST(ownaddr_follows)
 {
-	struct ownaddr o = { 0 };
+	struct ownaddr o;
 
+	ownaddr_init(&o, NETNS_OWN);
 	if (!isolate())
 		return;
 	ck_assert(has(&o, "10.9.0.2", 1000) && has(&o, "fd09::2", 1000));

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "modes/pod.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "modes/conn.h"
+
+static void accept_outbound(void *pod, int fd, const struct addr *peer);
+static void accept_plain(void *pod, int fd, const struct addr *peer);
+static void accept_hbone(void *pod, int fd, const struct addr *peer);
+
+static const struct {
+	uint16_t port;
+	void (*accept)(void *pod, int fd, const struct addr *peer);
+	void (*handle)(struct pod *pod, int fd, const struct addr *peer);
+} listens[LISTENERS] = {
+	[LISTEN_OUTBOUND] = { PORT_OUTBOUND, accept_outbound, outbound_accept },
+	[LISTEN_INBOUND]  = { PORT_INBOUND, accept_plain, inbound_accept_plain },
+	[LISTEN_HBONE]    = { PORT_HBONE, accept_hbone, inbound_accept_hbone },
+};
+
+bool proxy_own_port(uint16_t port)
+{
+	return port == PORT_OUTBOUND || port == PORT_INBOUND || port == PORT_HBONE;
+}
+
+/* ---- what the parts share ---- */
+
+struct opening {
+	const struct proxy_conf *conf;
+	const struct pod_conf *pod;
+	struct pod_shared *shared;
+	struct err *err;
+	int n_workers;
+};
+
+static int listen_any(const struct opening *o, uint16_t port)
+{
+	struct insock in;
+	struct addr at = { .port = port };
+	int fd = -EAFNOSUPPORT;
+
+	insock_init(&in, o->conf->mark ? NET_MARK : 0, o->conf->spoof, o->pod->share_ports || o->pod->spread);
+	if (o->conf->ipv6)
+		fd = sock_listen(&at, &in.ops);
+	if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
+		return fd;
+	ip_parse(str_c("0.0.0.0"), &at.ip);
+	return sock_listen(&at, &in.ops);
+}
+
+/* SO_REUSEPORT would let a second meshd share our ports in silence: ask without it first. */
+static int port_is_free(uint16_t port)
+{
+	struct sockaddr_storage sa;
+	struct addr at = { .port = port };
+	int one = 1, fd, r;
+
+	ip_parse(str_c("0.0.0.0"), &at.ip);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	r = bind(fd, (struct sockaddr *)&sa, addr_to_sockaddr(&at, AF_INET, &sa)) < 0 || listen(fd, 1) < 0 ? -errno : 0;
+	close(fd);
+	return r;
+}
+
+static int open_kind(struct opening *o, enum pod_listener kind)
+{
+	struct pod_shared *s = o->shared;
+	int r = o->pod->share_ports || !o->pod->spread ? 0 : port_is_free(listens[kind].port);
+
+	for (int k = 0; r >= 0 && k < (s->spread ? o->n_workers : 1); k++) {
+		r = listen_any(o, listens[kind].port);
+		if (r >= 0)
+			s->sockets[s->n_sockets++] = (struct pod_socket){ kind, s->spread ? k : s->home, r };
+	}
+	if (r >= 0)
+		return 0;
+	return err_set(o->err, r, "cannot listen on port %u: %s%s", listens[kind].port, strerror(-r),
+		       r == -EADDRINUSE ? "; is another meshd, ztunnel or sidecar running here?" : "");
+}
+
+/* Inside the namespace. */
+static int open_sockets(void *arg)
+{
+	int r = 0;
+
+	for (int kind = 0; r == 0 && kind < LISTENERS; kind++)
+		r = open_kind(arg, kind);
+	return r;
+}
+
+static struct pod_shared *shared_new(struct proxy *p, const struct pod_conf *conf)
+{
+	struct pod_shared *s = xcalloc(1, sizeof(*s));
+
+	atomic_init(&s->refs, 1);
+	s->proxy = p;
+	s->id = xstrdup(conf->id);
+	s->ns = conf->ns ? xstrdup(conf->ns) : NULL;
+	s->name = conf->name ? xstrdup(conf->name) : NULL;
+	s->service_account = conf->service_account ? xstrdup(conf->service_account) : NULL;
+	s->netns = NETNS_OWN;
+	s->spread = conf->spread;
+	s->home = proxy_emptiest(p);
+	s->sockets = xcalloc((size_t)(LISTENERS * p->n_workers), sizeof(*s->sockets));
+	s->parts = xcalloc((size_t)p->n_workers, sizeof(*s->parts));
+	for (int i = 0; i < p->n_workers; i++) {
+		s->parts[i].shared = s;
+		s->parts[i].worker = &p->workers[i];
+	}
+	return s;
+}
+
+int pod_shared_new(struct proxy *p, const struct pod_conf *conf, struct pod_shared **ret, struct err *err)
+{
+	struct pod_shared *s = shared_new(p, conf);
+	struct opening o = { .conf = &p->conf, .pod = conf, .shared = s, .err = err, .n_workers = p->n_workers };
+	int r;
+
+	if (err)
+		err->msg[0] = '\0';
+	r = netns_run(conf->netns, open_sockets, &o);
+	if (r < 0) {
+		if (err && !err->msg[0])
+			err_set(err, r, "cannot enter the network namespace: %s", strerror(-r));
+		for (int i = 0; i < s->n_sockets; i++)
+			close(s->sockets[i].fd);
+		pod_unref(s);
+		return r;
+	}
+	s->netns = conf->netns;
+	*ret = s;
+	return 0;
+}
+
+struct pod_shared *pod_ref(struct pod_shared *s)
+{
+	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+	return s;
+}
+
+void pod_unref(struct pod_shared *s)
+{
+	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	if (s->netns != NETNS_OWN)
+		close(s->netns);
+	free(s->id);
+	free(s->ns);
+	free(s->name);
+	free(s->service_account);
+	free(s->sockets);
+	free(s->parts);
+	free(s);
+}
+
+/* ---- a part's life ---- */
+
+static void on_patience(struct timer *t);
+
+void pod_start(struct pod *pod)
+{
+	static const struct keepalive keepalive = KEEPALIVE_DEFAULT, none;
+	struct pod_shared *s = pod->shared;
+	struct loop *l = pod->worker->loop;
+
+	pod_ref(s);
+	outsock_init(&pod->out, s->proxy->conf.mark ? NET_MARK : 0, &keepalive, s->netns);
+	outsock_init(&pod->app, pod->out.mark, &none, s->netns);
+	ownaddr_init(&pod->own, s->netns);
+	pod->pool = hpool_new(l, &pod->out.ops);
+	list_init(&pod->conns);
+	list_init(&pod->tunnels);
+	list_init(&pod->waiting);
+	timer_init(&pod->patience, l, on_patience);
+	list_add_tail(&pod->worker->pods, &pod->link);
+	pod->listeners = xcalloc((size_t)s->n_sockets, sizeof(struct listener *));
+	for (int i = 0; i < s->n_sockets; i++)
+		if (s->sockets[i].worker == pod->worker->index)
+			pod->listeners[i] = listener_new(l, s->sockets[i].fd, listens[s->sockets[i].kind].accept, pod);
+}
+
+static void close_listeners(struct pod *pod)
+{
+	for (int i = 0; pod->listeners && i < pod->shared->n_sockets; i++)
+		listener_free(pod->listeners[i]);
+	free(pod->listeners);
+	pod->listeners = NULL;
+}
+
+void pod_drain(struct pod *pod)
+{
+	pod->draining = true;
+	close_listeners(pod);
+	inbound_drain(pod);
+	hpool_drain(pod->pool);
+}
+
+static void pod_bury(struct deferred *d)
+{
+	struct pod *pod = container_of(d, struct pod, grave);
+
+	pod_unref(pod->shared);
+}
+
+static void end_waiting(struct pod *pod, bool late)
+{
+	struct list all;
+
+	list_take(&all, &pod->waiting);
+	while (!list_empty(&all)) {
+		struct waiter *w = container_of(all.next, struct waiter, link);
+
+		list_del(&w->link);
+		w->wake(w, late);
+	}
+}
+
+void pod_end(struct pod *pod)
+{
+	if (pod->gone)
+		return;
+	pod->gone = true;
+	close_listeners(pod);
+	end_waiting(pod, true);
+	list_each_safe(at, next, &pod->conns)
+		conn_end(container_of(at, struct conn, link), FAIL_DRAIN, "connection closed due to connection drain");
+	inbound_close_all(pod);
+	hpool_free(pod->pool);
+	timer_stop(&pod->patience);
+	ownaddr_done(&pod->own);
+	list_del(&pod->link);
+	pod->grave.run = pod_bury;
+	loop_bury(pod->worker->loop, &pod->grave);
+}
+
+void pod_tick(struct pod *pod)
+{
+	list_each(at, &pod->conns)
+		conn_account(container_of(at, struct conn, link));
+}
+
+/* ---- waiting ---- */
+
+static void on_patience(struct timer *t)
+{
+	struct pod *pod = container_of(t, struct pod, patience);
+	uint64_t now = loop_now_ms(pod->worker->loop);
+
+	while (!list_empty(&pod->waiting)) {
+		struct waiter *w = container_of(pod->waiting.next, struct waiter, link);
+
+		if (w->until_ms > now) {
+			timer_start(t, w->until_ms - now);
+			return;
+		}
+		list_del(&w->link);
+		w->wake(w, true);
+	}
+}
+
+bool pod_wait(struct pod *pod, struct waiter *w)
+{
+	uint64_t now = loop_now_ms(pod->worker->loop);
+	unsigned wait_ms = pod->shared->proxy->conf.wait_ms;
+
+	if (!w->until_ms)
+		w->until_ms = now + wait_ms;
+	if (!wait_ms || pod->gone || w->until_ms <= now)
+		return false;
+	list_add_tail(&pod->waiting, &w->link);
+	if (!timer_armed(&pod->patience))
+		timer_start(&pod->patience, w->until_ms - now);
+	return true;
+}
+
+void pod_wake(struct pod *pod)
+{
+	end_waiting(pod, false);
+}
+
+/* ---- arrivals ---- */
+
+/* An accepted connection on its way to its worker, or waiting there. */
+struct arrival {
+	struct mail mail;
+	struct waiter waiter;
+	struct pod *to;
+	enum pod_listener kind;
+	int fd;
+	struct addr peer;
+};
+
+struct workload *pod_local(const struct pod *pod, const struct mesh *m, const struct ip *local)
+{
+	const struct pod_shared *s = pod->shared;
+	const struct proxy_conf *conf = &s->proxy->conf;
+	struct workload *only = NULL;
+
+	if (s->name) {
+		only = mesh_workload_named(m, str_c(s->ns), str_c(s->name));
+		return only && (!s->service_account || strcmp(only->service_account, s->service_account) == 0) ? only : NULL;
+	}
+	for (int i = 0; i < conf->n_workloads; i++) {
+		struct str name, ns = str_cut(str_c(conf->workloads[i]), '/', &name);
+		struct workload *w = mesh_workload_named(m, ns, name);
+
+		for (int k = 0; w && k < w->n_ips; k++)
+			if (ip_eq(&w->ips[k], local))
+				return w;
+		only = w;
+	}
+	/* A single workload may be reached on any address of its host. */
+	return conf->n_workloads == 1 ? only : NULL;
+}
+
+/* Whoever is not ready would be refused: is it worth to wait? */
+static bool is_ready(const struct arrival *a)
+{
+	const struct pod_shared *s = a->to->shared;
+	struct workload *local;
+	struct tlsctx *ctx;
+
+	if (!s->proxy->conf.wait_ms || !s->name)
+		return true;
+	local = pod_local(a->to, mesh_current(), NULL);
+	if (!local || a->kind != LISTEN_HBONE)
+		return local != NULL;
+	ctx = identity_get(s->proxy->identity, str_c(local->identity));
+	tlsctx_unref(ctx);
+	return ctx != NULL;
+}
+
+static void arrive(struct arrival *a);
+
+static void turn_away(struct arrival *a)
+{
+	if (a->kind == LISTEN_HBONE)
+		atomic_fetch_sub_explicit(&a->to->worker->n_tunnels, 1, memory_order_relaxed);
+	close(a->fd);
+}
+
+static void on_woken(struct waiter *w, bool late)
+{
+	struct arrival *a = container_of(w, struct arrival, waiter);
+
+	if (!late) {
+		arrive(a);
+		return;
+	}
+	if (a->to->gone)
+		turn_away(a);
+	else
+		listens[a->kind].handle(a->to, a->fd, &a->peer);   /* refuses it, with the reason */
+	free(a);
+}
+
+/* On the connection's worker; a is on the heap. */
+static void arrive(struct arrival *a)
+{
+	a->waiter.wake = on_woken;
+	if (!is_ready(a) && pod_wait(a->to, &a->waiter))
+		return;
+	on_woken(&a->waiter, true);
+}
+
+static void run_arrival(struct mail *m, struct worker *worker)
+{
+	struct arrival *a = container_of(m, struct arrival, mail);
+
+	if (a->to->gone || a->to->draining) {
+		turn_away(a);
+		pod_unref(a->to->shared);
+		free(a);
+		return;
+	}
+	pod_unref(a->to->shared);   /* the part has its own */
+	arrive(a);
+}
+
+static void on_accept(struct pod *pod, enum pod_listener kind, int fd, const struct addr *peer)
+{
+	struct arrival here = { .to = pod, .kind = kind, .fd = fd, .peer = *peer }, *a;
+
+	here.to = &pod->shared->parts[proxy_place(pod->worker, kind == LISTEN_HBONE, pod->shared->spread)];
+	if (here.to == pod && is_ready(&here)) {
+		listens[kind].handle(pod, fd, peer);
+		return;
+	}
+	a = xcalloc(1, sizeof(*a));
+	*a = here;
+	list_init(&a->waiter.link);
+	if (a->to == pod) {
+		arrive(a);
+		return;
+	}
+	a->mail.run = run_arrival;
+	pod_ref(pod->shared);
+	worker_send(a->to->worker->worker, &a->mail);
+}
+
+static void accept_outbound(void *pod, int fd, const struct addr *peer)
+{
+	on_accept(pod, LISTEN_OUTBOUND, fd, peer);
+}
+
+static void accept_plain(void *pod, int fd, const struct addr *peer)
+{
+	on_accept(pod, LISTEN_INBOUND, fd, peer);
+}
+
+static void accept_hbone(void *pod, int fd, const struct addr *peer)
+{
+	on_accept(pod, LISTEN_HBONE, fd, peer);
+}
