@@ -374,11 +374,13 @@ EXTRA_FILES = \
 	tests/bench/bench.py \
 	tests/bench/load.c \
 	tests/interop/README.md \
+	tests/interop/ambient.py \
 	tests/interop/build \
 	tests/interop/cluster \
 	tests/interop/cluster.py \
 	tests/interop/go.mod \
 	tests/interop/go.sum \
+	tests/interop/inpodrules/main.go \
 	tests/interop/run \
 	tests/interop/test_cluster.py \
 	tests/interop/test_envoy.py \

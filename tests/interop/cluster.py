@@ -19,7 +19,7 @@ from harness import Host, Lab, ROOT, Skip, TD, eventually, sh
 from pki import Pki
 
 PEERS = os.environ.get("MESHD_PEERS") or f"{ROOT}/build/peers"
-PROGRAMS = "pilot-discovery", "istioctl", "kube-apiserver", "kubectl", "zdsserver"
+PROGRAMS = "pilot-discovery", "istioctl", "kube-apiserver", "kubectl", "zdsserver", "inpodrules"
 MESH = {"trustDomain": TD, "rootNamespace": "istio-system", "enablePrometheusMerge": True, "accessLogFile": "/dev/stdout",
         "defaultProviders": {"metrics": ["prometheus"]}, "defaultConfig": {"discoveryAddress": "10.77.0.1:15012", "proxyMetadata": {}}}
 ISTIOD = {"POD_NAME": "istiod-0", "POD_NAMESPACE": "istio-system", "CLUSTER_ID": "Kubernetes", "ISTIOD_CUSTOM_HOST": "10.77.0.1,localhost",
@@ -347,19 +347,6 @@ class Cluster(Lab):
     def daemon(self, host, name, *cmd, **kw):
         d = Daemon(self, host, name, *cmd, **kw)
         self.daemons.append(d)
-        return d
-
-    def ztunnel(self, node="node1", zds=None, env={}):
-        """The real ztunnel ($ZTUNNEL or PATH) as the proxy of a node, for the pods of the Zds; it serves the hosts that `redirect up` captures."""
-        path = ztunnel_path()
-        host, token = self.node(node), f"{self.dir}/ztunnel-{node}.token"
-        replace(token, self.ztunnel_token(node))
-        d = self.daemon(host, f"ztunnel-{node}", path, env={
-            "XDS_ADDRESS": f"https://{self.istiod}", "CA_ADDRESS": f"https://{self.istiod}", "XDS_ROOT_CA": self.root, "CA_ROOT_CA": self.root,
-            "AUTH_TOKEN": token, "NODE_NAME": node, "POD_NAME": f"ztunnel-{node}", "POD_NAMESPACE": "istio-system", "SERVICE_ACCOUNT": "ztunnel",
-            "INSTANCE_IP": host.v4, "CLUSTER_ID": "Kubernetes", "INPOD_UDS": (zds or self.zds(node)).socket, "ZTUNNEL_WORKER_THREADS": "1",
-            "RUST_LOG": "info", **env})
-        eventually(lambda: d.alive() and host.http("/healthz/ready", port=15021)[0] == 200, 20, what="ztunnel ready")
         return d
 
     def zds(self, node="node1", socket=None):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real control plane by itself: what the other tests stand on."""
 import base64, concurrent.futures, json, os, signal, socket, ssl
-from cluster import Cluster, ztunnel_path
+from ambient import Node, ZTUNNEL
+from cluster import Cluster
 from harness import eventually
 
 
@@ -117,19 +118,14 @@ def test_zds():
 
 def test_ztunnels():
     """Two real ztunnels are content with this control plane and this ZDS server: certificates, workloads, policies."""
-    ztunnel_path()
     with Cluster() as c:
-        web, shop = c.pod("default", "web"), c.pod("default", "shop", node="node2")
+        one, two = Node(c, "node1", ZTUNNEL), Node(c, "node2", ZTUNNEL)
+        web, shop = one.pod("default", "web"), two.pod("default", "shop")
         vip, _ = c.service("default", "shop", {80: 8080})
-        for pod in web, shop:
-            zds = c.zds(pod.node)
-            c.ztunnel(pod.node, zds)
-            assert zds.add(pod) is None
-            pod.cli("redirect", "up", "--mode=ztunnel")
+        one.start(), two.start()
         shop.serve(8080)
         for address, port in ((shop.v4, 8080), (shop.v6, 8080), (vip, 80)):
             assert eventually(lambda: web.talk(address, port)) == b"hello"
-        log = c.daemons[-1].log()
-        assert f'src.identity="{web.identity}"' in log, log
+        assert web.identity in two.daemon.log(), two.daemon.tail()
         c.apply("{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: none, namespace: default}, spec: {selector: {matchLabels: {app: shop}}}}")
         eventually(lambda: web.refused(shop.v4, 8080))
