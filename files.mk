@@ -35,10 +35,12 @@ libmeshd_a_SOURCES = \
 	common/io/sock.c \
 	common/io/watch.c \
 	common/io/worker.c \
+	common/model/endpoints.c \
 	common/model/mesh.c \
 	common/model/mesh_edit.c \
 	common/model/object.c \
 	common/model/pack.c \
+	common/model/texts.c \
 	common/net/cgroup.c \
 	common/net/netns.c \
 	common/net/nft.c \
@@ -150,10 +152,12 @@ HEADERS_ALL = \
 	common/io/stage.h \
 	common/io/watch.h \
 	common/io/worker.h \
+	common/model/endpoints.h \
 	common/model/mesh.h \
 	common/model/mesh_int.h \
 	common/model/object.h \
 	common/model/pack.h \
+	common/model/texts.h \
 	common/net/cgroup.h \
 	common/net/netns.h \
 	common/net/nft.h \
@@ -220,6 +224,7 @@ UNIT_TESTS = \
 	tests/unit/test_conf_authz \
 	tests/unit/test_confdir \
 	tests/unit/test_dest \
+	tests/unit/test_endpoints \
 	tests/unit/test_epoch \
 	tests/unit/test_explain \
 	tests/unit/test_flow \
@@ -243,6 +248,7 @@ UNIT_TESTS = \
 	tests/unit/test_run \
 	tests/unit/test_spiffe \
 	tests/unit/test_str \
+	tests/unit/test_texts \
 	tests/unit/test_tlsctx \
 	tests/unit/test_value \
 	tests/unit/test_watch \
@@ -277,6 +283,8 @@ tests_unit_test_conf_authz_SOURCES = tests/unit/test_conf_authz.c
 tests_unit_test_confdir_SOURCES = tests/unit/test_confdir.c
 
 tests_unit_test_dest_SOURCES = tests/unit/test_dest.c
+
+tests_unit_test_endpoints_SOURCES = tests/unit/test_endpoints.c
 
 tests_unit_test_epoch_SOURCES = tests/unit/test_epoch.c
 
@@ -323,6 +331,8 @@ tests_unit_test_run_SOURCES = tests/unit/test_run.c
 tests_unit_test_spiffe_SOURCES = tests/unit/test_spiffe.c
 
 tests_unit_test_str_SOURCES = tests/unit/test_str.c
+
+tests_unit_test_texts_SOURCES = tests/unit/test_texts.c
 
 tests_unit_test_tlsctx_SOURCES = tests/unit/test_tlsctx.c
 

@@ -155,13 +155,12 @@ static void note_source(struct flow *f, const struct mesh *m, const struct addr 
 
 static uint16_t service_target(const struct service *s, const struct workload *local, uint16_t port)
 {
-	for (int e = 0; e < s->n_endpoints; e++) {
-		if (strcmp(s->endpoints[e].workload->uid, local->uid) != 0)
-			continue;
-		for (int p = 0; p < s->endpoints[e].n_ports; p++)
-			if (s->endpoints[e].ports[p].port == port)
-				return s->endpoints[e].ports[p].target;
-	}
+	const struct endpoint *e = endpoints_find(s->endpoints, str_c(local->uid));
+
+	uint16_t target = e ? endpoint_target(e, port) : 0;
+
+	if (target)
+		return target;
 	for (int p = 0; p < s->n_ports; p++)
 		if (s->ports[p].port == port)
 			return s->ports[p].target ? s->ports[p].target : port;

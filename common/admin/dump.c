@@ -120,15 +120,30 @@ static void put_lb(struct json *j, const struct service *s)
 	json_close(j, '}');
 }
 
+static void put_endpoint_ports(struct json *j, const struct endpoint *e)
+{
+	char text[8];
+
+	json_open(j, "port", '{');
+	for (int i = 0; i < e->n_ports; i++) {
+		snprintf(text, sizeof(text), "%u", e->ports[i].port);
+		json_number(j, text, e->ports[i].target ? e->ports[i].target : e->ports[i].port);
+	}
+	json_close(j, '}');
+}
+
 static void put_endpoints(struct json *j, const struct service *s)
 {
 	json_open(j, "endpoints", '{');
-	for (int i = 0; i < s->n_endpoints; i++) {
-		const struct endpoint *e = &s->endpoints[i];
+	for (int i = 0; i < s->endpoints->n; i++) {
+		const struct endpoint *e = endpoints_at(s->endpoints, i);
 
 		json_open(j, e->workload->uid, '{');
 		json_text(j, "workloadUid", e->workload->uid);
-		put_ports(j, "port", e->n_ports ? e->ports : s->ports, e->n_ports ? e->n_ports : s->n_ports);
+		if (e->n_ports)
+			put_endpoint_ports(j, e);
+		else
+			put_ports(j, "port", s->ports, s->n_ports);
 		json_text(j, "status", e->workload->healthy ? "Healthy" : "Unhealthy");
 		json_close(j, '}');
 	}

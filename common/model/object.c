@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "model/pack.h"
+#include "model/texts.h"
 
 static bool last_ref(atomic_uint *refs)
 {
@@ -62,50 +63,126 @@ static const struct weighted_gateway *pack_waypoints(struct pack *p, const struc
 	return to;
 }
 
+/* --- what workloads have in common --- */
+
+/* Those of one Deployment, and those on one node. Then follow the services and the policies. */
+enum { KIN_NS, KIN_ACCOUNT, KIN_DOMAIN, KIN_IDENTITY, KIN_NETWORK, KIN_CANONICAL, KIN_REVISION, KIN_NAME, KIN_TYPE, KIN_FIXED };
+enum { SITE_CLUSTER, SITE_NODE, SITE_REGION, SITE_ZONE, SITE_SUBZONE, SITE_FIXED };
+#define KIN_MAX 64     /* services and policies; what has more keeps its strings to itself */
+
+static void share(const struct workload *w, struct texts_table *t, struct texts *ret[2])
+{
+	const char *site[SITE_FIXED] = {
+		[SITE_CLUSTER] = w->cluster, [SITE_NODE] = w->node, [SITE_REGION] = w->locality.region,
+		[SITE_ZONE] = w->locality.zone, [SITE_SUBZONE] = w->locality.subzone,
+	};
+	const char *kin[KIN_FIXED + KIN_MAX] = {
+		[KIN_NS] = w->ns, [KIN_ACCOUNT] = w->service_account, [KIN_DOMAIN] = w->trust_domain, [KIN_IDENTITY] = w->identity,
+		[KIN_NETWORK] = w->network, [KIN_CANONICAL] = w->canonical_name, [KIN_REVISION] = w->canonical_revision,
+		[KIN_NAME] = w->workload_name, [KIN_TYPE] = w->workload_type,
+	};
+	int n = KIN_FIXED;
+
+	for (int i = 0; i < w->n_services; i++)
+		kin[n++] = w->services[i];
+	for (int i = 0; i < w->n_policies; i++)
+		kin[n++] = w->policies[i];
+	ret[0] = texts_get(t, kin, n);
+	ret[1] = texts_get(t, site, SITE_FIXED);
+}
+
+static void point_to_shared(struct workload *w, struct texts *const shared[2])
+{
+	const char *const *kin = shared[0]->v, *const *site = shared[1]->v;
+
+	w->ns = kin[KIN_NS];
+	w->service_account = kin[KIN_ACCOUNT];
+	w->trust_domain = kin[KIN_DOMAIN];
+	w->identity = kin[KIN_IDENTITY];
+	w->network = kin[KIN_NETWORK];
+	w->canonical_name = kin[KIN_CANONICAL];
+	w->canonical_revision = kin[KIN_REVISION];
+	w->workload_name = kin[KIN_NAME];
+	w->workload_type = kin[KIN_TYPE];
+	w->services = kin + KIN_FIXED;
+	w->policies = kin + KIN_FIXED + w->n_services;
+	w->cluster = site[SITE_CLUSTER];
+	w->node = site[SITE_NODE];
+	w->locality = (struct locality){ site[SITE_REGION], site[SITE_ZONE], site[SITE_SUBZONE] };
+	w->shared[0] = shared[0];
+	w->shared[1] = shared[1];
+}
+
+static void pack_common(struct pack *p, const struct workload *from, struct workload *c)
+{
+	c->ns = pack_str(p, from->ns);
+	c->service_account = pack_str(p, from->service_account);
+	c->trust_domain = pack_str(p, from->trust_domain);
+	c->network = pack_str(p, from->network);
+	c->cluster = pack_str(p, from->cluster);
+	c->node = pack_str(p, from->node);
+	c->workload_name = pack_str(p, from->workload_name);
+	c->canonical_name = pack_str(p, from->canonical_name);
+	c->canonical_revision = pack_str(p, from->canonical_revision);
+	c->workload_type = pack_str(p, from->workload_type);
+	c->locality.region = pack_str(p, from->locality.region);
+	c->locality.zone = pack_str(p, from->locality.zone);
+	c->locality.subzone = pack_str(p, from->locality.subzone);
+	c->policies = pack_strs(p, from->policies, from->n_policies);
+	c->services = pack_strs(p, from->services, from->n_services);
+	c->shared[0] = c->shared[1] = NULL;
+}
+
 /* The long strings come first: others are their endings (the name ends the uid, the service account the identity). */
-static struct workload *workload_pack(struct pack *p, const struct workload *from)
+static struct workload *workload_pack(struct pack *p, const struct workload *from, struct texts *const shared[2])
 {
 	struct workload *w = pack_array(p, 1, sizeof(*w)), c = *from;
 
 	c.uid = pack_str(p, from->uid);
-	c.identity = pack_str(p, from->identity);
+	c.identity = pack_str(p, shared ? NULL : from->identity);
 	c.hostname = pack_str(p, from->hostname);
 	c.name = pack_str(p, from->name);
-	c.ns = pack_str(p, from->ns);
-	c.service_account = pack_str(p, from->service_account);
-	c.trust_domain = pack_str(p, from->trust_domain);
-	c.network = pack_str(p, from->network);
-	c.cluster = pack_str(p, from->cluster);
-	c.node = pack_str(p, from->node);
-	c.workload_name = pack_str(p, from->workload_name);
-	c.canonical_name = pack_str(p, from->canonical_name);
-	c.canonical_revision = pack_str(p, from->canonical_revision);
-	c.workload_type = pack_str(p, from->workload_type);
-	c.locality.region = pack_str(p, from->locality.region);
-	c.locality.zone = pack_str(p, from->locality.zone);
-	c.locality.subzone = pack_str(p, from->locality.subzone);
+	c.version = pack_str(p, from->version);
+	if (shared)
+		point_to_shared(&c, shared);
+	else
+		pack_common(p, from, &c);
 	c.waypoint = pack_gateway(p, from->waypoint);
 	c.network_gateway = pack_gateway(p, from->network_gateway);
 	c.ips = pack_copy(p, from->ips, from->n_ips, sizeof(*from->ips));
 	c.labels = pack_labels(p, from->labels, from->n_labels);
-	c.policies = pack_strs(p, from->policies, from->n_policies);
 	atomic_init(&c.refs, 1);
 	if (w)
 		*w = c;
 	return w;
 }
 
-struct workload *workload_new(const struct workload *from)
+static struct workload *workload_make(const struct workload *from, struct texts *const shared[2])
 {
 	struct pack p;
 	struct workload *w;
 
 	pack_init(&p);
-	workload_pack(&p, from);
+	workload_pack(&p, from, shared);
 	pack_start(&p);
-	w = workload_pack(&p, from);
+	w = workload_pack(&p, from, shared);
 	pack_done(&p);
 	return w;
+}
+
+struct workload *workload_new(const struct workload *from)
+{
+	return workload_make(from, NULL);
+}
+
+struct workload *workload_new_shared(const struct workload *from, struct texts_table *t)
+{
+	struct texts *shared[2];
+
+	if (from->n_services + from->n_policies > KIN_MAX)
+		return workload_make(from, NULL);
+	share(from, t, shared);
+	return workload_make(from, shared);
 }
 
 struct workload *workload_ref(struct workload *w)
@@ -116,8 +193,11 @@ struct workload *workload_ref(struct workload *w)
 
 void workload_unref(struct workload *w)
 {
-	if (w && last_ref(&w->refs))
-		free(w);
+	if (!w || !last_ref(&w->refs))
+		return;
+	texts_unref(w->shared[0]);
+	texts_unref(w->shared[1]);
+	free(w);
 }
 
 static const struct service_port *pack_ports(struct pack *p, const struct service_port *from, int n)
@@ -148,25 +228,6 @@ static const struct vip *pack_vips(struct pack *p, const struct vip *from, int n
 	return to;
 }
 
-static const struct endpoint *pack_endpoints(struct pack *p, const struct endpoint *from, int n, uint32_t *ret_max_weight)
-{
-	struct endpoint *to = pack_array(p, n, sizeof(*to));
-
-	*ret_max_weight = 1;
-	for (int i = 0; i < n; i++) {
-		struct endpoint c = from[i];
-
-		c.ports = pack_ports(p, from[i].ports, from[i].n_ports);
-		if (c.workload->weight > *ret_max_weight)
-			*ret_max_weight = c.workload->weight;
-		if (to) {
-			to[i] = c;
-			workload_ref(c.workload);
-		}
-	}
-	return to;
-}
-
 static struct service *service_pack(struct pack *p, const struct service *from)
 {
 	struct service *s = pack_array(p, 1, sizeof(*s)), c = *from;
@@ -180,7 +241,7 @@ static struct service *service_pack(struct pack *p, const struct service *from)
 	c.sans = pack_strs(p, from->sans, from->n_sans);
 	c.waypoint = pack_gateway(p, from->waypoint);
 	c.waypoints = pack_waypoints(p, from->waypoints, from->n_waypoints);
-	c.endpoints = pack_endpoints(p, from->endpoints, from->n_endpoints, &c.max_weight);
+	c.version = pack_str(p, from->version);
 	atomic_init(&c.refs, 1);
 	if (s)
 		*s = c;
@@ -197,6 +258,7 @@ struct service *service_new(const struct service *from)
 	pack_start(&p);
 	s = service_pack(&p, from);
 	pack_done(&p);
+	s->endpoints = from->endpoints ? endpoints_ref(from->endpoints) : endpoints_new();
 	return s;
 }
 
@@ -210,8 +272,7 @@ void service_unref(struct service *s)
 {
 	if (!s || !last_ref(&s->refs))
 		return;
-	for (int i = 0; i < s->n_endpoints; i++)
-		workload_unref(s->endpoints[i].workload);
+	endpoints_unref(s->endpoints);
 	free(s);
 }
 
@@ -297,6 +358,7 @@ static struct policy *policy_pack(struct pack *p, const struct policy *from)
 	c.ns = pack_str(p, from->ns);
 	c.name = pack_str(p, from->name);
 	c.where = pack_str(p, from->where);
+	c.version = pack_str(p, from->version);
 	c.problem = pack_str(p, from->problem);
 	c.selector = pack_labels(p, from->selector, from->n_selector);
 	c.rules = pack_rules(p, from->rules, from->n_rules);

@@ -10,6 +10,10 @@
 
 #include "base/addr.h"
 #include "base/str.h"
+#include "model/endpoints.h"
+
+struct texts;
+struct texts_table;
 
 struct label {
 	const char *key, *value;
@@ -56,6 +60,10 @@ struct workload {
 	int n_labels;
 	const char *const *policies; /* selector policies by "ns/name" that the source has bound (WDS) */
 	int n_policies;
+	const char *const *services; /* keys of those that it is an endpoint of, known or not (WDS) */
+	int n_services;
+	const char *version;         /* the control plane's word for this content; "": none */
+	struct texts *shared[2];     /* owned; hold the strings that others have too; NULL: the block holds all */
 };
 
 struct service_port {
@@ -66,12 +74,6 @@ struct service_port {
 struct vip {
 	const char *network;
 	struct cidr cidr;            /* a single address has 128 bits */
-};
-
-struct endpoint {
-	struct workload *workload;   /* reference held */
-	const struct service_port *ports;   /* overrides of the service's targets; port = service port */
-	int n_ports;
 };
 
 enum ip_families { FAMILIES_ANY, FAMILIES_V4, FAMILIES_V6, FAMILIES_DUAL };   /* WDS IPFamilies */
@@ -88,9 +90,7 @@ struct service {
 	int n_ports;
 	const char *const *sans;     /* SPIFFE IDs beyond the endpoints' own */
 	int n_sans;
-	const struct endpoint *endpoints;
-	int n_endpoints;
-	uint32_t max_weight;         /* of the endpoints' workloads; service_new finds it */
+	struct endpoints *endpoints; /* reference held, never NULL; of a template: NULL is none */
 	const struct gateway *waypoint;   /* that traffic to it must pass; NULL: none */
 	const struct weighted_gateway *waypoints;   /* take its place, by weight, unless all weights are 0 */
 	int n_waypoints;
@@ -101,6 +101,7 @@ struct service {
 	bool allow_unhealthy;        /* healthPolicy AllowAll */
 	bool canonical;
 	bool hidden_outside_ns;      /* visibility NAMESPACE */
+	const char *version;         /* as a workload's */
 };
 
 enum policy_scope { POLICY_GLOBAL, POLICY_NAMESPACE, POLICY_SELECTOR };
@@ -138,7 +139,8 @@ struct policy {
 	atomic_uint refs;
 	const char *key;             /* "ns/name": unique together with the kind that made it */
 	const char *ns, *name;
-	const char *where;           /* "file:line" or "" */
+	const char *where;           /* "file:line", or "" */
+	const char *version;         /* as a workload's */
 	enum policy_scope scope;
 	enum policy_action action;
 	bool dry_run;
@@ -170,10 +172,12 @@ struct peer_authn {
 	const char *refusal;         /* what a connection is told that it refuses; peer_authn_new writes it */
 };
 
-/* *_new: copy everything that the template points to into one block (endpoints take references; NULL strings become "";
- * refs and compiled of the template are not read). refs is 1.
+/* *_new: copy everything that the template points to into one block (a service takes a reference on the endpoints; NULL
+ * strings become ""; refs, shared and compiled of the template are not read). refs is 1.
  * *_unref(NULL) is allowed. Any thread. */
 struct workload *workload_new(const struct workload *from);
+/* As workload_new, but strings that many workloads have in common (model/texts.h) are stored once. Control thread. */
+struct workload *workload_new_shared(const struct workload *from, struct texts_table *t);
 struct workload *workload_ref(struct workload *w);
 void workload_unref(struct workload *w);
 struct service *service_new(const struct service *from);

@@ -27,8 +27,7 @@ struct build {
 	struct arena a;            /* of the present service */
 	/* the present service */
 	const struct cand *cand;
-	struct endpoint *eps;
-	int n_eps, cap_eps;
+	struct endpoints *eps;
 	bool told;                 /* a missing port name was reported */
 };
 
@@ -127,11 +126,10 @@ static uint16_t port_named(const struct conf_port *v, int n, const char *name)
 	return 0;
 }
 
-/* The ports of this endpoint that differ from the service's own. False: it lacks a named port. */
-static bool port_overrides(struct build *b, const struct conf_port *v, int n, bool pod, struct endpoint *e)
+/* The ports of this endpoint that differ from the service's own: how many, -1 when it lacks a named port. */
+static int port_overrides(struct build *b, const struct conf_port *v, int n, bool pod, struct endpoint_port *to)
 {
 	const struct conf_service *s = b->cand->from;
-	struct service_port *to = arena_alloc(&b->a, (size_t)s->n_ports * sizeof(*to));
 	int k = 0;
 
 	for (int i = 0; i < s->n_ports; i++) {
@@ -143,27 +141,21 @@ static bool port_overrides(struct build *b, const struct conf_port *v, int n, bo
 			if (!b->told)
 				warn(b, b->cand, "spec.ports.targetPort", "endpoints are left out that have no port named", p->target_name);
 			b->told = true;
-			return false;
+			return -1;
 		}
 		if (target && (by_target || !s->core || !pod))
-			to[k++] = (struct service_port){ p->port, target, "", "" };
+			to[k++] = (struct endpoint_port){ p->port, target };
 	}
-	e->ports = to;
-	e->n_ports = k;
-	return true;
+	return k;
 }
 
 static void add_endpoint(struct build *b, struct workload *w, const struct conf_port *v, int n, bool pod)
 {
-	struct endpoint e = { .workload = w };
+	struct endpoint_port *ports = arena_alloc(&b->a, (size_t)b->cand->from->n_ports * sizeof(*ports));
+	int n_ports = port_overrides(b, v, n, pod, ports);
 
-	if (!port_overrides(b, v, n, pod, &e))
-		return;
-	if (b->n_eps == b->cap_eps) {
-		b->cap_eps = b->cap_eps ? b->cap_eps * 2 : 16;
-		b->eps = xrealloc(b->eps, (size_t)b->cap_eps * sizeof(*b->eps));
-	}
-	b->eps[b->n_eps++] = e;
+	if (n_ports >= 0)
+		endpoints_put(&b->eps, w, ports, n_ports);
 }
 
 static void on_selected(const struct conf_obj *o, void *arg)
@@ -175,7 +167,7 @@ static void find_endpoints(struct build *b)
 {
 	const struct conf_service *s = b->cand->from;
 
-	b->n_eps = 0;
+	b->eps = endpoints_new();
 	b->told = false;
 	for (int i = 0; i < s->n_endpoints; i++)
 		add_endpoint(b, s->endpoints[i].workload, s->endpoints[i].ports, s->endpoints[i].n_ports, false);
@@ -242,10 +234,17 @@ static bool same_ports(const struct service_port *a, int n, const struct service
 	return true;
 }
 
+static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
+{
+	return a->workload == b->workload && a->n_ports == b->n_ports &&
+	       (!a->n_ports || !memcmp(a->ports, b->ports, (size_t)a->n_ports * sizeof(*a->ports)));
+}
+
+/* b: a template. */
 static bool same_service(const struct service *a, const struct service *b)
 {
 	bool same = same_text(a->name, b->name) && a->n_vips == b->n_vips && a->n_sans == b->n_sans &&
-		    a->n_endpoints == b->n_endpoints && a->lb_mode == b->lb_mode && a->n_scopes == b->n_scopes &&
+		    a->endpoints->n == b->endpoints->n && a->lb_mode == b->lb_mode && a->n_scopes == b->n_scopes &&
 		    a->allow_unhealthy == b->allow_unhealthy && a->canonical == b->canonical &&
 		    same_ports(a->ports, a->n_ports, b->ports, b->n_ports);
 
@@ -256,9 +255,8 @@ static bool same_service(const struct service *a, const struct service *b)
 		       ip_eq(&a->vips[i].cidr.ip, &b->vips[i].cidr.ip);
 	for (int i = 0; same && i < a->n_sans; i++)
 		same = same_text(a->sans[i], b->sans[i]);
-	for (int i = 0; same && i < a->n_endpoints; i++)
-		same = a->endpoints[i].workload == b->endpoints[i].workload &&
-		       same_ports(a->endpoints[i].ports, a->endpoints[i].n_ports, b->endpoints[i].ports, b->endpoints[i].n_ports);
+	for (int i = 0; same && i < a->endpoints->n; i++)
+		same = same_endpoint(endpoints_at(a->endpoints, i), endpoints_at(b->endpoints, i));
 	return same;
 }
 
@@ -270,7 +268,7 @@ static struct service *make(struct build *b, const struct cand *c)
 	struct service_port *ports = arena_alloc(&b->a, (size_t)s->n_ports * sizeof(*ports));
 	size_t len = strlen(s->ns) + strlen(c->host) + 2;
 	char *key = arena_alloc(&b->a, len);
-	struct service *old;
+	struct service *old, *new;
 
 	snprintf(key, len, "%s/%s", s->ns, c->host);
 	t.key = key;
@@ -281,11 +279,12 @@ static struct service *make(struct build *b, const struct cand *c)
 	b->cand = c;
 	find_endpoints(b);
 	t.endpoints = b->eps;
-	t.n_endpoints = b->n_eps;
 	set_addresses(b, c, &t);
 	set_balancing(b, s, &t);
 	old = map_get(&b->old, str_c(key));
-	return old && same_service(&t, old) ? service_ref(old) : service_new(&t);
+	new = old && same_service(old, &t) ? service_ref(old) : service_new(&t);
+	endpoints_unref(b->eps);
+	return new;
 }
 
 void link_services(const struct link_input *in, const struct link_set *old, struct link_set *ret)
@@ -324,6 +323,5 @@ void link_services(const struct link_input *in, const struct link_set *old, stru
 	map_done(&b.old);
 	select_done(&b.sel);
 	arena_done(&b.a);
-	free(b.eps);
 	free(b.v);
 }

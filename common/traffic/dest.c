@@ -155,12 +155,12 @@ static const struct endpoint *pick_thrown(const struct choice *c, uint64_t *seed
 {
 	const struct service *s = c->service;
 
-	if (s->n_endpoints < 16 || s->lb_mode == LB_STRICT || s->lb_mode == LB_FAILOVER)
+	if (s->endpoints->n < 16 || s->lb_mode == LB_STRICT || s->lb_mode == LB_FAILOVER)
 		return NULL;
 	for (int i = 0; i < 8; i++) {
-		const struct endpoint *e = &s->endpoints[random_below(seed, (uint64_t)s->n_endpoints)];
+		const struct endpoint *e = endpoints_at(s->endpoints, (int)random_below(seed, (uint64_t)s->endpoints->n));
 
-		if (rank_of(c, e->workload) >= 0 && random_below(seed, s->max_weight) < weight_of(e->workload))
+		if (rank_of(c, e->workload) >= 0 && random_below(seed, s->endpoints->max_weight) < weight_of(e->workload))
 			return e;
 	}
 	return NULL;
@@ -173,8 +173,8 @@ static const struct endpoint *pick_walked(const struct choice *c, uint64_t *seed
 	uint64_t total = 0, at;
 	int best = -1;
 
-	for (int i = 0; i < s->n_endpoints; i++) {
-		const struct workload *w = s->endpoints[i].workload;
+	for (int i = 0; i < s->endpoints->n; i++) {
+		const struct workload *w = endpoints_at(s->endpoints, i)->workload;
 		int rank = rank_of(c, w);
 
 		if (rank > best) {
@@ -187,13 +187,13 @@ static const struct endpoint *pick_walked(const struct choice *c, uint64_t *seed
 	if (best < 0)
 		return NULL;
 	at = random_below(seed, total);
-	for (int i = 0; i < s->n_endpoints; i++) {
-		const struct workload *w = s->endpoints[i].workload;
+	for (int i = 0; i < s->endpoints->n; i++) {
+		const struct workload *w = endpoints_at(s->endpoints, i)->workload;
 
 		if (rank_of(c, w) != best)
 			continue;
 		if (at < weight_of(w))
-			return &s->endpoints[i];
+			return endpoints_at(s->endpoints, i);
 		at -= weight_of(w);
 	}
 	return NULL;     /* another thread saw one fail between the two walks: the next round takes any */
@@ -229,10 +229,10 @@ static const struct ip *pick_ip(const struct workload *w, const struct ip *origi
 
 static uint16_t target_port(const struct choice *c, const struct endpoint *e)
 {
-	const struct service_port *own = find_port(e->ports, e->n_ports, c->port->port);
+	uint16_t own = endpoint_target(e, c->port->port);
 
-	if (own && own->target)
-		return own->target;
+	if (own)
+		return own;
 	return c->port->target ? c->port->target : c->port->port;
 }
 

@@ -97,6 +97,7 @@ static void fill_mesh(void)
 	struct ip ip;
 	struct vip vips[2] = { { .network = "" }, { .network = "net" } };
 	struct mesh_edit *e = mesh_edit_begin();
+	struct endpoints *endpoints;
 	struct match principal[] = { { MATCH_SUFFIX, "/sa/front" }, { MATCH_PRESENCE, "" } };
 	struct cidr block;
 	uint16_t port = 8080;
@@ -117,12 +118,14 @@ static void fill_mesh(void)
 	match.source_ips[0] = &block;
 	match.dest_ports[0] = &port;
 	cart = workload_new(&w);
+	endpoints = endpoints_of(&(struct endpoint){ cart, NULL, 0, 0 }, 1);
 	mesh_put_workload(e, workload_ref(cart));
 	mesh_put_service(e, service_new(&(struct service){
 		.key = "shop/cart.shop.svc.cluster.local", .name = "cart", .ns = "shop", .hostname = "cart.shop.svc.cluster.local",
 		.vips = vips, .n_vips = 2, .ports = &(struct service_port){ 80, 8080, "http", "HTTP" }, .n_ports = 1,
-		.endpoints = &(struct endpoint){ cart, NULL, 0 }, .n_endpoints = 1, .lb_mode = LB_FAILOVER, .scopes = { LB_REGION, LB_ZONE },
+		.endpoints = endpoints, .lb_mode = LB_FAILOVER, .scopes = { LB_REGION, LB_ZONE },
 		.n_scopes = 2 }));
+	endpoints_unref(endpoints);
 	mesh_put_policy(e, policy_new(&(struct policy){ .key = "shop/only", .ns = "shop", .name = "only", .where = "p.yaml:1",
 		.scope = POLICY_SELECTOR, .action = POLICY_DENY, .problem = "", .rules = &rule, .n_rules = 1 }));
 	mesh_edit_publish(e);

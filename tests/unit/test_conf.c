@@ -54,8 +54,8 @@ static bool on_service(struct service *s, void *arg)
 		buf_printf(b, " %s", s->vips[i].cidr.bits == 128 ? ip_format(&s->vips[i].cidr.ip, text) : cidr_format(&s->vips[i].cidr, text));
 	for (int i = 0; i < s->n_ports; i++)
 		buf_printf(b, " %u:%u", s->ports[i].port, s->ports[i].target);
-	for (int i = 0; i < s->n_endpoints; i++) {
-		const struct endpoint *e = &s->endpoints[i];
+	for (int i = 0; i < s->endpoints->n; i++) {
+		const struct endpoint *e = endpoints_at(s->endpoints, i);
 
 		buf_printf(b, " >%s", ip_format(&e->workload->ips[0], text));
 		for (int k = 0; k < e->n_ports; k++)

@@ -86,7 +86,7 @@ START_TEST(test_only_differences)
 	s = service("n/s.test");
 	t = service("n/t.test");
 	generation = mesh_generation(mesh_current());
-	ck_assert_int_eq(s->n_endpoints, 2);
+	ck_assert_int_eq(s->endpoints->n, 2);
 	load_ok();
 	ck_assert_uint_eq(mesh_generation(mesh_current()), generation);
 
@@ -96,14 +96,14 @@ START_TEST(test_only_differences)
 	ck_assert_ptr_eq(workload("a"), a);
 	ck_assert_ptr_ne(workload("b"), b);
 	ck_assert(has_ip("b", "10.0.0.3"));
-	ck_assert_int_eq(service("n/s.test")->n_endpoints, 3);
+	ck_assert_int_eq(service("n/s.test")->endpoints->n, 3);
 	ck_assert_ptr_ne(service("n/s.test"), s);
 	ck_assert_ptr_eq(service("n/t.test"), t);
 
 	fixture_remove(&f, "a.yaml");
 	load_ok();
 	ck_assert_ptr_null(workload("a"));
-	ck_assert_int_eq(service("n/s.test")->n_endpoints, 0);
+	ck_assert_int_eq(service("n/s.test")->endpoints->n, 0);
 }
 END_TEST
 

@@ -46,14 +46,14 @@ static const struct service_port ports[] = { { 80, 8080, "http", "HTTP" }, { 90,
 /* Puts the service with its endpoints; key and addresses come from its template. */
 static void put(struct service t, const char *vip, const struct spec *specs, int n)
 {
-	struct service_port own[64];
+	struct endpoint_port own[64];
 	struct endpoint endpoints[64];
 	struct vip v = { "", { { { 0 } }, 0 } };
 
 	ck_assert_int_eq(cidr_parse(str_c(vip), &v.cidr), 0);
 	for (int i = 0; i < n; i++) {
-		own[i] = (struct service_port){ 80, specs[i].target, NULL, NULL };
-		endpoints[i] = (struct endpoint){ make(&specs[i]), &own[i], specs[i].target ? 1 : 0 };
+		own[i] = (struct endpoint_port){ 80, specs[i].target };
+		endpoints[i] = (struct endpoint){ make(&specs[i]), &own[i], specs[i].target ? 1 : 0, 0 };
 		mesh_put_workload(edit, workload_ref(endpoints[i].workload));
 	}
 	t.key = t.key ? t.key : "shop/svc";
@@ -62,9 +62,9 @@ static void put(struct service t, const char *vip, const struct spec *specs, int
 	t.n_vips = 1;
 	t.ports = ports;
 	t.n_ports = 2;
-	t.endpoints = endpoints;
-	t.n_endpoints = n;
+	t.endpoints = endpoints_of(endpoints, n);
 	mesh_put_service(edit, service_new(&t));
+	endpoints_unref(t.endpoints);
 	for (int i = 0; i < n; i++)
 		workload_unref(endpoints[i].workload);
 }

@@ -411,15 +411,18 @@ static struct service *with_endpoints(struct workload **w, int i)
 	struct vip vip = { "", { { { [10] = 255, 255, 240, 240, (uint8_t)(i >> 8), (uint8_t)i } }, 128 } };
 	struct service_port port = { 80, 8080, "http", "HTTP" };
 	char key[100], name[20], ns[20];
-	struct endpoint e[10];
+	struct endpoints *e = endpoints_new();
+	struct service *s;
 
 	for (int k = 0; k < 10; k++)
-		e[k] = (struct endpoint){ w[i * 10 + k], NULL, 0 };
+		endpoints_put(&e, w[i * 10 + k], NULL, 0);
 	snprintf(name, sizeof(name), "app-%d", i);
 	snprintf(ns, sizeof(ns), "namespace-%d", i % 100);
 	snprintf(key, sizeof(key), "%s/%s.%s.svc.cluster.local", ns, name, ns);
-	return service_new(&(struct service){ .key = key, .name = name, .ns = ns, .hostname = key + strlen(ns) + 1, .vips = &vip,
-		.n_vips = 1, .ports = &port, .n_ports = 1, .endpoints = e, .n_endpoints = 10 });
+	s = service_new(&(struct service){ .key = key, .name = name, .ns = ns, .hostname = key + strlen(ns) + 1, .vips = &vip,
+		.n_vips = 1, .ports = &port, .n_ports = 1, .endpoints = e });
+	endpoints_unref(e);
+	return s;
 }
 
 START_TEST(bulk)

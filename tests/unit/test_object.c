@@ -84,29 +84,31 @@ START_TEST(service_holds_its_workloads)
 	struct workload *a = workload_new(&(struct workload){ .uid = "a", .weight = 7 });
 	struct workload *b = workload_new(&(struct workload){ .uid = "b" });
 	struct service_port ports[] = { { 80, 8080, "http", "HTTP" }, { 443, 0, NULL, NULL } };
-	struct service_port over = { 80, 9090, NULL, NULL };
-	struct endpoint endpoints[] = { { a, &over, 1 }, { b, NULL, 0 } };
+	struct endpoint_port over = { 80, 9090 };
+	struct endpoint endpoints[] = { { a, &over, 1, 0 }, { b, NULL, 0, 0 } };
+	struct endpoints *set = endpoints_of(endpoints, 2);
 	struct vip vips[] = { { "net", { { { 1 } }, 128 } }, { NULL, { { { 2 } }, 8 } } };
 	const char *sans[] = { "spiffe://td/ns/a/sa/b" };
 	struct service *s = service_new(&(struct service){
 		.key = "shop/cart.example", .ns = "shop", .name = "cart", .hostname = "cart.example", .vips = vips, .n_vips = 2,
-		.ports = ports, .n_ports = 2, .endpoints = endpoints, .n_endpoints = 2, .sans = sans, .n_sans = 1,
+		.ports = ports, .n_ports = 2, .endpoints = set, .sans = sans, .n_sans = 1,
 		.lb_mode = LB_FAILOVER, .scopes = { LB_REGION, LB_ZONE }, .n_scopes = 2 });
 
+	endpoints_unref(set);
 	ck_assert_uint_eq(a->refs, 2);
 	workload_unref(a);
 	workload_unref(b);
 	ck_assert_str_eq(s->key, "shop/cart.example");
-	ck_assert_str_eq(s->endpoints[0].workload->uid, "a");
-	ck_assert_uint_eq(s->endpoints[0].ports[0].target, 9090);
-	ck_assert_int_eq(s->endpoints[1].n_ports, 0);
+	ck_assert_str_eq(endpoints_at(s->endpoints, 0)->workload->uid, "a");
+	ck_assert_uint_eq(endpoints_at(s->endpoints, 0)->ports[0].target, 9090);
+	ck_assert_int_eq(endpoints_at(s->endpoints, 1)->n_ports, 0);
 	ck_assert_str_eq(s->ports[0].protocol, "HTTP");
 	ck_assert_str_eq(s->ports[1].name, "");
 	ck_assert_str_eq(s->vips[0].network, "net");
 	ck_assert_str_eq(s->vips[1].network, "");
 	ck_assert_uint_eq(s->vips[1].cidr.bits, 8);
 	ck_assert_str_eq(s->sans[0], sans[0]);
-	ck_assert_uint_eq(s->max_weight, 7);
+	ck_assert_uint_eq(s->endpoints->max_weight, 7);
 	ck_assert(s->scopes[1] == LB_ZONE && s->n_scopes == 2);
 	service_unref(service_ref(s));
 	service_unref(s);
