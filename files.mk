@@ -98,12 +98,15 @@ libmeshd_a_SOURCES = \
 	modes/proxy.c \
 	src/commands.c \
 	src/options.c \
+	src/proxyconfig.c \
 	src/redirect_cmd.c \
 	src/run.c \
 	src/serve.c \
 	src/serve_admin.c \
 	src/serve_files.c \
-	src/settings.c
+	src/settings.c \
+	src/settings_env.c \
+	src/settings_otlp.c
 
 PROTOS = \
 	common/proto/ads.proto \
@@ -200,10 +203,12 @@ HEADERS_ALL = \
 	modes/proxy.h \
 	src/commands.h \
 	src/options.h \
+	src/proxyconfig.h \
 	src/redirect_cmd.h \
 	src/run.h \
 	src/serve_int.h \
 	src/settings.h \
+	src/settings_int.h \
 	src/version.h \
 	tests/unit/confdir_fixture.h \
 	tests/unit/pki.h \
@@ -246,6 +251,7 @@ UNIT_TESTS = \
 	tests/unit/test_pump \
 	tests/unit/test_redirect \
 	tests/unit/test_run \
+	tests/unit/test_settings \
 	tests/unit/test_spiffe \
 	tests/unit/test_str \
 	tests/unit/test_texts \
@@ -327,6 +333,8 @@ tests_unit_test_pump_SOURCES = tests/unit/test_pump.c
 tests_unit_test_redirect_SOURCES = tests/unit/test_redirect.c
 
 tests_unit_test_run_SOURCES = tests/unit/test_run.c
+
+tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
 
 tests_unit_test_spiffe_SOURCES = tests/unit/test_spiffe.c
 

@@ -81,15 +81,17 @@ int ca_command(int argc, char **argv)
 int analyze_command(int argc, char **argv)
 {
 	struct mesh_settings base;
+	struct settings settings;
 	struct buf out = { 0 };
 	struct err err;
 	int status;
 
 	if (argc != 2 || argv[1][0] == '-')
 		return usage("analyze");
-	if (settings_read(&base, &err) < 0)
+	if (settings_read(&settings, &err) < 0 || settings_mesh(&settings, &base, &err) < 0)
 		return fail(&err);
 	status = analyze_dir(argv[1], &base, &out);
+	settings_done(&settings);
 	print(&out);
 	return status;
 }

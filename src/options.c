@@ -6,13 +6,15 @@
 
 #include "base/str.h"
 
-bool duration_parse(const char *text, unsigned *ret_ms)
+bool duration_parse(const char *text, uint64_t *ret_ms)
 {
-	static const struct { const char *unit; uint64_t ms; } units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 } };
+	static const struct { const char *unit; uint64_t ms; } units[] = {
+		{ "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 },
+	};
 	uint64_t total = 0;
 
 	for (const char *p = text; *p || p == text;) {
-		size_t n = strspn(p, "0123456789"), u = strspn(p + n, "hms");
+		size_t n = strspn(p, "0123456789"), u = strspn(p + n, "dhms");
 		uint64_t v, ms = n && !u && !p[n] && p == text ? 1000 : 0;
 
 		for (size_t i = 0; i < ARRAY_LEN(units); i++)
@@ -23,9 +25,7 @@ bool duration_parse(const char *text, unsigned *ret_ms)
 		total += v * ms;
 		p += n + u;
 	}
-	if (total > 0x7fffffffu)
-		return false;
-	*ret_ms = (unsigned)total;
+	*ret_ms = total;
 	return true;
 }
 
@@ -48,8 +48,9 @@ static int set_value(const struct option_row *o, void *to, const char *value, st
 		*(unsigned *)at = (unsigned)n;
 		break;
 	case OPTION_DURATION:
-		if (!duration_parse(value, at))
+		if (!duration_parse(value, &n) || n > 0x7fffffffu)
 			return err_set(err, -EINVAL, "--%s: want a duration such as 5s or 1m, got '%s'", o->name, value);
+		*(unsigned *)at = (unsigned)n;
 		break;
 	case OPTION_LIST:
 		if (list->n == (int)ARRAY_LEN(list->v))

@@ -4,6 +4,7 @@
 #define SRC_OPTIONS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/err.h"
@@ -38,8 +39,8 @@ extern const struct command commands[];
 int options_parse(const struct option_row *rows, void *to, int argc, char **argv, const char **words, int max, struct err *err);
 void options_help(const struct option_row *rows, FILE *out);
 void options_roff(const struct option_row *rows, FILE *out);
-/* "5s", "300ms", "1m30s", or a bare number of seconds. */
-bool duration_parse(const char *text, unsigned *ret_ms);
+/* "5s", "300ms", "1m30s", "1d", or a bare number of seconds. */
+bool duration_parse(const char *text, uint64_t *ret_ms);
 
 /* The options of `meshd --mode=…`. */
 extern const struct option_row serve_options[];

@@ -179,20 +179,16 @@ static int check(struct options *o, struct err *err)
 	return 0;
 }
 
-static void defaults(struct options *o)
+/* What the command line left open is the environment's. */
+static void defaults(struct options *o, const struct settings *set)
 {
-	const char *grace = getenv("TERMINATION_GRACE_PERIOD_SECONDS");
-	uint64_t s;
-
-	o->concurrency = o->concurrency ? o->concurrency : default_concurrency();
-	o->admin_port = o->admin_port ? o->admin_port : PORT_ADMIN;
-	o->crl = o->crl ? o->crl : getenv("CRL_PATH");
-	o->log_level = o->log_level ? o->log_level : getenv("MESHD_LOG");
-	o->log_format = o->log_format ? o->log_format : getenv("LOG_FORMAT");
-	o->tls12 |= env_is_true("TLS12_ENABLED");
-	if (!o->drain_ms && grace && str_to_u64(str_c(grace), &s) && s < 86400)
-		o->drain_ms = (unsigned)(s > 10 ? s - 5 : s > 1 ? s - 1 : 1) * 1000;
-	o->drain_ms = o->drain_ms ? o->drain_ms : LIMIT_DRAIN_MS;
+	o->concurrency = o->concurrency ? o->concurrency : set->concurrency ? set->concurrency : default_concurrency();
+	o->admin_port = o->admin_port ? o->admin_port : set->admin_port;
+	o->crl = o->crl ? o->crl : set->crl_path;
+	o->log_level = o->log_level ? o->log_level : set->log_levels[0] ? set->log_levels : NULL;
+	o->log_format = o->log_format ? o->log_format : set->log_json ? "json" : "text";
+	o->tls12 |= set->tls12;
+	o->drain_ms = o->drain_ms ? o->drain_ms : (unsigned)set->drain_ms;
 	if (!o->user && geteuid() == 0 && !in_container() && privs_has_user("meshd"))
 		o->user = "meshd";
 }
@@ -202,10 +198,10 @@ static int start_proxy(struct serve *s, struct err *err)
 	int r;
 	struct proxy_conf conf = {
 		.workloads = s->opt.workloads.v, .n_workloads = s->opt.workloads.n, .concurrency = (int)s->opt.concurrency,
-		.ipv6 = !env_is_false("IPV6_ENABLED"), .mark = net_can_mark(), .spoof = !env_is_false("ENABLE_ORIG_SRC") && net_can_spoof(),
+		.ipv6 = s->set.ipv6, .mark = net_can_mark(), .spoof = s->set.original_source != MAYBE_FALSE && net_can_spoof(),
 	};
 
-	if (env_is_true("ENABLE_ORIG_SRC") && !conf.spoof)
+	if (s->set.original_source == MAYBE_TRUE && !conf.spoof)
 		return err_set(err, -EPERM, "ENABLE_ORIG_SRC=true, but preserving source addresses is not permitted: it needs CAP_NET_ADMIN");
 	if (!conf.mark)
 		log_warn(LOG_NET, "sockets cannot be marked (no CAP_NET_ADMIN): capture rules must exempt this process by its uid");
@@ -253,6 +249,7 @@ static void stop(struct serve *s)
 		free(s->wanted[i]);
 	free(s->wanted);
 	free(s->problems);
+	settings_done(&s->set);
 	log_info(LOG_MAIN, "stopped");
 	log_stop();
 }
@@ -283,7 +280,11 @@ int serve_command(int argc, char **argv)
 	}
 	if (s.opt.help)
 		return usage();
-	defaults(&s.opt);
+	if (settings_read(&s.set, &err) < 0) {
+		fprintf(stderr, "meshd: %s\n", err.msg);
+		return 2;
+	}
+	defaults(&s.opt, &s.set);
 	if (check(&s.opt, &err) < 0 || (s.opt.log_level && log_set_levels(str_c(s.opt.log_level), &err) < 0)) {
 		fprintf(stderr, "meshd: %s\n", err.msg);
 		return 2;
@@ -297,6 +298,7 @@ int serve_command(int argc, char **argv)
 	if (secret_harden() < 0)
 		log_warn(LOG_IDENTITY, "cannot keep other programs of our user from reading this process's memory (PR_SET_DUMPABLE)");
 	log_start(STDOUT_FILENO);
+	settings_say(&s.set);
 	if (start(&s, &err) < 0)
 		return fail(err.msg);
 	catch_signals(&s);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "src/serve_int.h"
-#include "src/settings.h"
 #include "src/version.h"
 
 static void admin_quit(void *arg)
@@ -84,7 +83,7 @@ int serve_admin_start(struct serve *s, struct err *err)
 {
 	struct admin_conf conf = {
 		.control = s->loop, .mode = s->opt.mode, .version = MESHD_VERSION, .admin_port = (uint16_t)s->opt.admin_port,
-		.stats_port = PORT_STATS, .ready_port = PORT_READY, .ipv6 = !env_is_false("IPV6_ENABLED"), .unix_path = s->opt.admin_socket,
+		.stats_port = s->set.stats_port, .ready_port = PORT_READY, .ipv6 = s->set.ipv6, .unix_path = s->opt.admin_socket,
 		.post_unix_only = s->opt.post_unix_only, .identity = s->identity,
 	};
 

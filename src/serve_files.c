@@ -91,7 +91,7 @@ void serve_files_changed(void *arg)
 int serve_files_load(struct serve *s, struct err *err)
 {
 	struct mesh_settings base;
-	int r = settings_read(&base, err);
+	int r = settings_mesh(&s->set, &base, err);
 
 	if (r < 0)
 		return r;

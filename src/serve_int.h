@@ -10,6 +10,7 @@
 #include "modes/proxy.h"
 #include "source/confdir.h"
 #include "src/options.h"
+#include "src/settings.h"
 
 struct options {
 	const char *mode, *config_dir, *ca_dir, *cert, *key, *root, *crl, *user, *log_level, *log_format, *admin_socket;
@@ -20,6 +21,7 @@ struct options {
 
 struct serve {
 	struct options opt;
+	struct settings set;
 	struct loop *loop;
 	struct proxy *proxy;
 	struct identity *identity;

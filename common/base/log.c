@@ -18,11 +18,11 @@
 
 static const char *const level_names[] = { "off", "error", "warn", "info", "debug", "trace" };
 static const char *const scope_names[LOG_SCOPES] = {
-	"main", "access", "io", "tls", "hbone", "identity", "policy", "source", "admin", "net",
+	"main", "access", "io", "tls", "hbone", "identity", "policy", "source", "admin", "net", "dns", "xds", "inpod",
 };
 
 static atomic_int levels[LOG_SCOPES] = {
-	LOG_INFO, LOG_INFO, LOG_INFO, LOG_INFO, LOG_INFO, LOG_INFO, LOG_INFO, LOG_INFO, LOG_INFO, LOG_INFO,
+	[0 ... LOG_SCOPES - 1] = LOG_INFO,
 };
 static atomic_ullong dropped;
 
@@ -260,7 +260,7 @@ static int set_one(struct str spec, struct err *err)
 			found = 1;
 		}
 		if (i == LOG_SCOPES - 1 && !found)
-			return err_set(err, -EINVAL, "log level: no scope '%.*s'; want access, io, tls, hbone, identity, policy, source, admin, net or main", STR_FMT(scope));
+			return err_set(err, -EINVAL, "log level: no scope '%.*s'; want access, io, tls, hbone, identity, policy, source, xds, dns, inpod, admin, net or main", STR_FMT(scope));
 	}
 	return 0;
 }
