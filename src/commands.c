@@ -38,6 +38,23 @@ static int print(struct buf *b)
 	return 0;
 }
 
+/* ---- proxy ---- */
+
+int proxy_command(int argc, char **argv)
+{
+	char mode[32], *run[64] = { argv[0], mode };
+
+	if (argc < 2 || argv[1][0] == '-')
+		return usage("proxy");
+	if (argc > (int)ARRAY_LEN(run) - 1) {
+		fprintf(stderr, "meshd: proxy: more than %zu words\n", ARRAY_LEN(run) - 1);
+		return 2;
+	}
+	snprintf(mode, sizeof(mode), "--mode=%.20s", argv[1]);
+	memcpy(run + 2, argv + 2, (size_t)(argc - 2) * sizeof(*run));
+	return serve_command(argc, run);
+}
+
 /* ---- ca ---- */
 
 struct ca_options {
@@ -195,6 +212,11 @@ int help_command(int argc, char **argv)
 {
 	if (argc == 2 && strcmp(argv[1], "--roff") == 0) {
 		options_roff(serve_options, stdout);
+		settings_roff(stdout);
+		return 0;
+	}
+	if (argc == 2 && strcmp(argv[1], "environment") == 0) {
+		settings_help(stdout);
 		return 0;
 	}
 	for (const struct command *c = commands; argc > 1 && c->name; c++) {
@@ -205,6 +227,7 @@ int help_command(int argc, char **argv)
 	}
 	puts("meshd: a service mesh's data plane in one program\n\n"
 	     "usage: meshd --mode=ztunnel --config-dir=DIR --workload=NS/NAME --ca-dir=DIR [options]\n"
+	     "       meshd --mode=ztunnel [options]     with a control plane: see `meshd help environment`\n"
 	     "       meshd SUBCOMMAND [words]\n");
 	options_help(serve_options, stdout);
 	puts("");

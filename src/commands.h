@@ -3,6 +3,7 @@
 #ifndef SRC_COMMANDS_H
 #define SRC_COMMANDS_H
 
+int proxy_command(int argc, char **argv);
 int ca_command(int argc, char **argv);
 int analyze_command(int argc, char **argv);
 int explain_command(int argc, char **argv);

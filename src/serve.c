@@ -154,26 +154,46 @@ static bool in_container(void)
 	return getenv("KUBERNETES_SERVICE_HOST") || stat("/.dockerenv", &st) == 0 || stat("/run/.containerenv", &st) == 0;
 }
 
-static int check(struct options *o, struct err *err)
+static int check_dir(const struct options *o, struct err *err)
+{
+	if (!o->workloads.n)
+		return err_set(err, -EINVAL, "--workload=NS/NAME is missing: which WorkloadEntry in %s is this host?", o->config_dir);
+	for (int i = 0; i < o->workloads.n; i++)
+		if (!strchr(o->workloads.v[i], '/'))
+			return err_set(err, -EINVAL, "--workload: want NS/NAME, got '%s'", o->workloads.v[i]);
+	return 0;
+}
+
+/* Without a directory the environment says who configures us. */
+static int check_plane(const struct options *o, const struct settings *set, struct err *err)
+{
+	if (o->workloads.n)
+		return err_set(err, -EINVAL, "--workload goes with --config-dir: without one, istio-cni names the pods, or PROXY_WORKLOAD_INFO the one workload");
+	if (!set->xds.address && !set->local_xds_path && !set->local_xds)
+		return err_set(err, -EINVAL, "no configuration: want --config-dir=DIR, or XDS_ADDRESS, LOCAL_XDS_PATH or LOCAL_XDS in the environment");
+	return err_set(err, -EINVAL, "--config-dir=DIR is missing (a control plane is not supported in this version)");
+}
+
+static int check(struct options *o, const struct settings *set, struct err *err)
 {
 	bool files = o->cert || o->key || o->root;
+	int r;
 
 	if (!o->mode)
 		return err_set(err, -EINVAL, "--mode=ztunnel is missing");
 	if (strcmp(o->mode, "ztunnel") != 0)
 		return err_set(err, -EINVAL, strcmp(o->mode, "sidecar") == 0 || strcmp(o->mode, "waypoint") == 0 ?
 			       "--mode=%s is not built in this version; it has ztunnel" : "--mode: want sidecar, ztunnel or waypoint, got '%s'", o->mode);
-	if (!o->config_dir)
-		return err_set(err, -EINVAL, "--config-dir=DIR is missing (a control plane is not supported in this version)");
-	if (!o->workloads.n)
-		return err_set(err, -EINVAL, "--workload=NS/NAME is missing: which WorkloadEntry in %s is this host?", o->config_dir);
-	for (int i = 0; i < o->workloads.n; i++)
-		if (!strchr(o->workloads.v[i], '/'))
-			return err_set(err, -EINVAL, "--workload: want NS/NAME, got '%s'", o->workloads.v[i]);
+	r = o->config_dir ? check_dir(o, err) : check_plane(o, set, err);
+	if (r < 0)
+		return r;
 	if (o->ca_dir && files)
 		return err_set(err, -EINVAL, "either --ca-dir, or --cert, --key and --root");
-	if (!o->ca_dir && !(o->cert && o->key && o->root))
-		return err_set(err, -EINVAL, files ? "--cert, --key and --root go together" : "no certificates: want --ca-dir=DIR (make one with `meshd ca init DIR`), or --cert, --key and --root");
+	if (files && !(o->cert && o->key && o->root))
+		return err_set(err, -EINVAL, "--cert, --key and --root go together");
+	if (!o->ca_dir && !files && (o->config_dir || !set->ca.address))
+		return err_set(err, -EINVAL, "no certificates: want --ca-dir=DIR (make one with `meshd ca init DIR`), or --cert, --key and --root%s",
+			       o->config_dir ? "" : ", or CA_ADDRESS in the environment");
 	if (o->log_format && strcmp(o->log_format, "text") != 0 && strcmp(o->log_format, "plain") != 0 && strcmp(o->log_format, "json") != 0)
 		return err_set(err, -EINVAL, "--log-format: want text or json, got '%s'", o->log_format);
 	return 0;
@@ -256,7 +276,8 @@ static void stop(struct serve *s)
 
 static int usage(void)
 {
-	printf("usage: meshd --mode=ztunnel --config-dir=DIR --workload=NS/NAME --ca-dir=DIR [options]\n\n");
+	printf("usage: meshd --mode=ztunnel --config-dir=DIR --workload=NS/NAME --ca-dir=DIR [options]\n"
+	       "       meshd --mode=ztunnel [options]     with a control plane: see `meshd help environment`\n\n");
 	options_help(serve_options, stdout);
 	return 0;
 }
@@ -285,7 +306,7 @@ int serve_command(int argc, char **argv)
 		return 2;
 	}
 	defaults(&s.opt, &s.set);
-	if (check(&s.opt, &err) < 0 || (s.opt.log_level && log_set_levels(str_c(s.opt.log_level), &err) < 0)) {
+	if (check(&s.opt, &s.set, &err) < 0 || (s.opt.log_level && log_set_levels(str_c(s.opt.log_level), &err) < 0)) {
 		fprintf(stderr, "meshd: %s\n", err.msg);
 		return 2;
 	}

@@ -101,3 +101,37 @@ def test_help_and_errors():
         for bad in (["--mode=nonsense"], ["--mode=ztunnel", "--config-dir=/nonexistent", "--workload=a/b"], ["frobnicate"], ["--mode=ztunnel", "--concurrency=x"]):
             r = sh(lab.meshd, *bad, check=False)
             assert r.returncode != 0 and len(r.stderr.strip().splitlines()) <= 3 and r.stderr, (bad, r.stderr)
+
+
+def as_ztunnel(lab, *words, **env):
+    link = os.path.join(lab.dir, "ztunnel")
+    if not os.path.exists(link):
+        os.symlink(os.path.abspath(meshd_path()), link)
+    return sh("env", "-i", "PATH=" + os.environ["PATH"], *[f"{k}={v}" for k, v in env.items()], link, *words, check=False, timeout=10)
+
+
+def test_called_as_ztunnel():
+    """The words that Istio's chart starts it with, and what a wrong environment says."""
+    with Lab() as lab:
+        assert as_ztunnel(lab, "version").stdout.startswith("meshd ")
+        assert "XDS_ADDRESS" in as_ztunnel(lab, "help").stdout
+        r = as_ztunnel(lab, "bogus")
+        assert r.returncode == 1 and "bogus" in r.stderr, r
+        for env, want in (({"XDS_ADDRESS": "istiod"}, "XDS_ADDRESS: want HOST:PORT or https://HOST:PORT, got 'istiod'"),
+                          ({"PROXY_MODE": "dedicated"}, "PROXY_WORKLOAD_INFO"),
+                          ({"FAKE_CA": "true"}, "meshd ca init"),
+                          ({"XDS_ADDRESS": ""}, "no configuration: want --config-dir=DIR, or XDS_ADDRESS")):
+            for words in (("proxy", "ztunnel"), ()):
+                r = as_ztunnel(lab, *words, **env)
+                assert r.returncode != 0 and want in r.stderr, (words, env, r)
+        r = sh("env", "XDS_ADDRESS=", meshd_path(), "proxy", "ztunnel", check=False, timeout=10)
+        assert "no configuration" in r.stderr, r
+        r = sh(meshd_path(), "proxy", "sidecar", check=False, timeout=10)
+        assert r.returncode == 2 and "sidecar is not built" in r.stderr, r
+
+
+def test_help_environment_has_the_variables_of_the_manual():
+    with Lab() as lab:
+        text = sh(meshd_path(), "help", "environment").stdout
+        for name in ("CA_ADDRESS", "AUTH_TOKEN", "ZTUNNEL_WORKER_THREADS", "OTEL_EXPORTER_OTLP_ENDPOINT", "Not honoured", "FAKE_CA=true"):
+            assert name in text, name
