@@ -80,6 +80,7 @@ libmeshd_a_SOURCES = \
 	common/source/link_vip.c \
 	common/source/report.c \
 	common/source/value.c \
+	common/source/wire.c \
 	common/source/yaml.c \
 	common/telemetry/flow.c \
 	common/telemetry/prom.c \
@@ -177,6 +178,7 @@ HEADERS_ALL = \
 	common/policy/rulebook.h \
 	common/policy/scope.h \
 	common/policy/strset.h \
+	common/source/ads.h \
 	common/source/analyze.h \
 	common/source/conf.h \
 	common/source/confdir.h \
@@ -188,6 +190,8 @@ HEADERS_ALL = \
 	common/source/link_service.h \
 	common/source/report.h \
 	common/source/value.h \
+	common/source/wds.h \
+	common/source/wire.h \
 	common/source/yaml.h \
 	common/telemetry/flow.h \
 	common/telemetry/series.h \

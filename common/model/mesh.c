@@ -216,7 +216,7 @@ void mesh_each_policy_in(const struct mesh *m, struct str ns, bool (*fn)(struct 
 	for (int i = 0; i < run.n; i++) {
 		struct policy *p = run.values[i];
 
-		if (str_is(ns, p->ns) && !fn(p, arg))
+		if ((ns.n ? str_is(ns, p->ns) : p->scope == POLICY_GLOBAL) && !fn(p, arg))
 			return;
 	}
 }

@@ -38,6 +38,7 @@ void mesh_del_peer_authn(struct mesh_edit *e, struct str key);
 /* Publishes as the next generation and retires the old snapshot by epoch. */
 void mesh_edit_publish(struct mesh_edit *e);
 void mesh_edit_abandon(struct mesh_edit *e);
+const struct mesh *mesh_edit_view(const struct mesh_edit *e);   /* as it would be published now */
 
 /* --- readers --- */
 const struct mesh *mesh_current(void);               /* never NULL: an empty mesh before the first publish */
@@ -61,6 +62,7 @@ struct peer_authn *mesh_peer_authn(const struct mesh *m, struct str key);
 void mesh_each_workload(const struct mesh *m, bool (*fn)(struct workload *w, void *arg), void *arg);
 void mesh_each_service(const struct mesh *m, bool (*fn)(struct service *s, void *arg), void *arg);
 void mesh_each_policy(const struct mesh *m, bool (*fn)(struct policy *p, void *arg), void *arg);
+/* Of a namespace, whatever their scope; "": those of the scope POLICY_GLOBAL, whatever their namespace. */
 void mesh_each_policy_in(const struct mesh *m, struct str ns, bool (*fn)(struct policy *p, void *arg), void *arg);
 void mesh_each_peer_authn(const struct mesh *m, bool (*fn)(struct peer_authn *p, void *arg), void *arg);
 void mesh_each_peer_authn_in(const struct mesh *m, struct str ns, bool (*fn)(struct peer_authn *p, void *arg), void *arg);

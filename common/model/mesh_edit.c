@@ -90,6 +90,11 @@ void mesh_edit_abandon(struct mesh_edit *e)
 	free(e);
 }
 
+const struct mesh *mesh_edit_view(const struct mesh_edit *e)
+{
+	return e->m;
+}
+
 /* --- settings --- */
 static struct settings_block *settings_pack(struct pack *p, const struct mesh_settings *from)
 {
@@ -199,6 +204,8 @@ void mesh_put_policy(struct mesh_edit *e, struct policy *p)
 	mesh_del_policy(e, str_c(p->key));
 	e->m->policy_generation = e->m->generation;
 	pmap_add(&e->m->policies_in, mesh_hash(str_c(p->ns)), p);
+	if (p->scope == POLICY_GLOBAL && *p->ns)
+		pmap_add(&e->m->policies_in, mesh_hash(str_c("")), p);
 	pmap_add(&e->m->policies, mesh_hash(str_c(p->key)), p);
 }
 
@@ -210,6 +217,8 @@ void mesh_del_policy(struct mesh_edit *e, struct str key)
 		return;
 	e->m->policy_generation = e->m->generation;
 	pmap_del(&e->m->policies_in, mesh_hash(str_c(p->ns)), p);
+	if (p->scope == POLICY_GLOBAL && *p->ns)
+		pmap_del(&e->m->policies_in, mesh_hash(str_c("")), p);
 	pmap_del(&e->m->policies, mesh_hash(key), p);
 }
 

@@ -21,7 +21,7 @@ struct mesh {
 	struct pmap services_at;             /* by network and CIDR: one entry per VIP */
 	struct pmap services_called;         /* by hostname */
 	struct pmap policies;                /* by key */
-	struct pmap policies_in;             /* by namespace */
+	struct pmap policies_in;             /* by namespace; global ones also by "" */
 	struct pmap peer_authns;             /* by key */
 	struct pmap peer_authns_in;          /* by namespace */
 	uint32_t n_vips[129];                /* VIPs with that many bits: a look-up tries only lengths that exist */

@@ -63,6 +63,7 @@ struct workload {
 	const char *const *services; /* keys of those that it is an endpoint of, known or not (WDS) */
 	int n_services;
 	const char *version;         /* the control plane's word for this content; "": none */
+	uint64_t content;            /* hash of what it was made of; 0: not known */
 	struct texts *shared[2];     /* owned; hold the strings that others have too; NULL: the block holds all */
 };
 
@@ -102,6 +103,7 @@ struct service {
 	bool canonical;
 	bool hidden_outside_ns;      /* visibility NAMESPACE */
 	const char *version;         /* as a workload's */
+	uint64_t content;
 };
 
 enum policy_scope { POLICY_GLOBAL, POLICY_NAMESPACE, POLICY_SELECTOR };
@@ -141,7 +143,9 @@ struct policy {
 	const char *ns, *name;
 	const char *where;           /* "file:line", or "" */
 	const char *version;         /* as a workload's */
+	uint64_t content;
 	enum policy_scope scope;
+	bool by_name;                /* POLICY_SELECTOR: reaches the workloads that list it in `policies` and no others (WDS) */
 	enum policy_action action;
 	bool dry_run;
 	bool broken;                 /* could not be loaded: its scope refuses everything; `problem` says why */

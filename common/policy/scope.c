@@ -81,11 +81,11 @@ static bool reaches(const struct policy *p, const struct finder *f)
 {
 	switch (p->scope) {
 	case POLICY_GLOBAL:
-		return f->root;
+		return false;     /* on_global finds them */
 	case POLICY_NAMESPACE:
 		return strcmp(p->ns, f->w->ns) == 0;
 	case POLICY_SELECTOR:
-		return labels_match(p->selector, p->n_selector, f->w->labels, f->w->n_labels);
+		return !p->by_name && labels_match(p->selector, p->n_selector, f->w->labels, f->w->n_labels);
 	}
 	return true;
 }
@@ -95,6 +95,11 @@ static bool on_policy(struct policy *p, void *arg)
 	struct finder *f = arg;
 
 	return !reaches(p, f) || add(f, p);
+}
+
+static bool on_global(struct policy *p, void *arg)
+{
+	return add(arg, p);
 }
 
 /* What the source has bound to the workload by name, beside what reaches it anyway. */
@@ -161,6 +166,7 @@ static bool find(struct scope *s, const struct mesh *m, const struct workload *w
 	struct str root = str_c(mesh_settings(m)->root_ns), ns = str_c(w->ns);
 	struct finder f = { .s = s, .w = w, .root = true };
 
+	mesh_each_policy_in(m, str_c(""), on_global, &f);
 	mesh_each_policy_in(m, root, on_policy, &f);
 	mesh_each_peer_authn_in(m, root, on_peer_authn, &f);
 	if (!str_eq(root, ns)) {

@@ -295,10 +295,10 @@ static const struct {
 	const char *ns, *workload_ns;
 	struct label selector[2];
 	int n_selector;
-	bool bound, want;
+	bool bound, want, by_name;
 } scopes[] = {
 	{ POLICY_GLOBAL, "istio-system", "shop", .want = true },
-	{ POLICY_GLOBAL, "shop", "shop", .want = false },                  /* only the root namespace speaks for all */
+	{ POLICY_GLOBAL, "web", "shop", .want = true },                    /* which may be so is the source's to say */
 	{ POLICY_NAMESPACE, "istio-system", "shop", .want = false },
 	{ POLICY_NAMESPACE, "istio-system", "istio-system", .want = true },
 	{ POLICY_NAMESPACE, "shop", "shop", .want = true },
@@ -313,6 +313,9 @@ static const struct {
 	{ POLICY_SELECTOR, "web", "shop", { { "app", "x" } }, 1, .bound = true, .want = true },
 	{ POLICY_SELECTOR, "shop", "shop", { { "app", "cart" } }, 1, .bound = true, .want = true },
 	{ POLICY_GLOBAL, "istio-system", "shop", .bound = true, .want = true },
+	{ POLICY_SELECTOR, "shop", "shop", .by_name = true, .want = false },
+	{ POLICY_SELECTOR, "istio-system", "shop", .by_name = true, .want = false },
+	{ POLICY_SELECTOR, "istio-system", "shop", .by_name = true, .bound = true, .want = true },
 };
 
 START_TEST(scope)
@@ -324,7 +327,7 @@ START_TEST(scope)
 	for (int broken = 0; broken < 2; broken++) {
 		begin();
 		target(scopes[_i].workload_ns, bound, scopes[_i].bound ? 2 : 0);
-		put((struct policy){ .ns = scopes[_i].ns, .name = "p", .scope = scopes[_i].scope, .selector = scopes[_i].selector,
+		put((struct policy){ .ns = scopes[_i].ns, .name = "p", .scope = scopes[_i].scope, .by_name = scopes[_i].by_name, .selector = scopes[_i].selector,
 				     .n_selector = scopes[_i].n_selector, .action = POLICY_DENY, .broken = broken, HIT });
 		mesh_edit_publish(edit);
 		ck_assert_int_eq(!judge(FRONT).allowed, scopes[_i].want);
