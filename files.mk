@@ -21,6 +21,10 @@ libmeshd_a_SOURCES = \
 	common/hbone/baggage.c \
 	common/hbone/hpool.c \
 	common/hbone/hserve.c \
+	common/http/grpc.c \
+	common/http/grpc_call.c \
+	common/http/grpc_conn.c \
+	common/http/grpc_frame.c \
 	common/http/h1request.c \
 	common/http/h1server.c \
 	common/http/h2.c \
@@ -91,6 +95,7 @@ libmeshd_a_SOURCES = \
 	common/tls/tls.c \
 	common/tls/tlsctx.c \
 	common/tls/verify.c \
+	common/tls/webctx.c \
 	common/traffic/dest.c \
 	modes/conn.c \
 	modes/inbound.c \
@@ -140,6 +145,8 @@ HEADERS_ALL = \
 	common/hbone/hpool.h \
 	common/hbone/hserve.h \
 	common/http/grpc.h \
+	common/http/grpc_frame.h \
+	common/http/grpc_int.h \
 	common/http/h1server.h \
 	common/http/h1server_int.h \
 	common/http/h2.h \
@@ -201,6 +208,7 @@ HEADERS_ALL = \
 	common/tls/tls.h \
 	common/tls/tlsctx.h \
 	common/tls/tlsctx_int.h \
+	common/tls/webctx.h \
 	common/traffic/dest.h \
 	modes/conn.h \
 	modes/pod.h \
@@ -215,6 +223,7 @@ HEADERS_ALL = \
 	src/settings_int.h \
 	src/version.h \
 	tests/unit/confdir_fixture.h \
+	tests/unit/h2peer.h \
 	tests/unit/pki.h \
 	tests/unit/shell.h \
 	tests/unit/stages.h \
@@ -237,6 +246,7 @@ UNIT_TESTS = \
 	tests/unit/test_epoch \
 	tests/unit/test_explain \
 	tests/unit/test_flow \
+	tests/unit/test_grpc \
 	tests/unit/test_h1server \
 	tests/unit/test_h2 \
 	tests/unit/test_identity \
@@ -301,6 +311,8 @@ tests_unit_test_epoch_SOURCES = tests/unit/test_epoch.c
 tests_unit_test_explain_SOURCES = tests/unit/test_explain.c
 
 tests_unit_test_flow_SOURCES = tests/unit/test_flow.c
+
+tests_unit_test_grpc_SOURCES = tests/unit/test_grpc.c
 
 tests_unit_test_h1server_SOURCES = tests/unit/test_h1server.c
 

@@ -51,6 +51,7 @@
 
 /* Configuration */
 #define LIMIT_FILE_BYTES         (64u << 20)    /* one configuration file */
+#define LIMIT_PEM_BYTES          (4u << 20)     /* one file of roots, a certificate or a key of a control plane */
 #define LIMIT_YAML_DEPTH         64
 #define LIMIT_ADMIN_HEAD_BYTES   8192
 #define LIMIT_ADMIN_CONNS        64

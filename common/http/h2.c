@@ -189,9 +189,10 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
 		     const uint8_t *value, size_t vn, uint8_t flags, void *arg)
 {
 	struct h2 *h = arg;
+	struct stream *s = user_data(ng, frame->hd.stream_id);
 
 	/* Trailers are of no use to a tunnel. */
-	if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat == NGHTTP2_HCAT_HEADERS)
+	if (frame->hd.type != NGHTTP2_HEADERS || !s || (s->got_head && !s->pub.keep_trailers))
 		return 0;
 	if (buf_len(&h->head) + nn + vn > LIMIT_HEADER_BYTES || h->n_fields >= LIMIT_HEADER_COUNT)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -237,12 +238,24 @@ static void emit_head(struct h2 *h, struct stream *s, bool end)
 	}
 	s->pub.head = &head;
 	s->announced = true;
+	s->got_head = h->server || head.status >= 200;
 	if (h->server)
 		h->ops->on_request(h, &s->pub, h->arg);
-	if (head.status < 100 || head.status >= 200)
+	if (s->got_head)
 		stage_emit(&s->pub.stage, STAGE_OPEN, NULL, 0);
 	s->pub.head = NULL;
 	buf_done(&block);
+}
+
+static void take_trailers(struct h2 *h, struct stream *s)
+{
+	if (!s->pub.keep_trailers || s->trailers || !buf_len(&h->head))
+		return;
+	s->trailers = malloc(sizeof(*s->trailers));
+	if (!s->trailers)
+		return;
+	*s->trailers = h->head;
+	h->head = (struct buf){ 0 };
 }
 
 static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
@@ -255,8 +268,10 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
 	switch (frame->hd.type) {
 	case NGHTTP2_HEADERS:
-		if (s && frame->headers.cat != NGHTTP2_HCAT_HEADERS)
+		if (s && !s->got_head)
 			emit_head(h, s, end);
+		else if (s)
+			take_trailers(h, s);
 		if (h->dead)
 			return NGHTTP2_ERR_CALLBACK_FAILURE;
 		/* fallthrough */
@@ -279,6 +294,7 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 		break;
 	case NGHTTP2_GOAWAY:
 		h->goaway = true;
+		h->goaway_error = frame->goaway.error_code;
 		break;
 	}
 	return 0;
@@ -336,6 +352,7 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error, void
 
 	if (!s || s->closed)
 		return 0;
+	s->pub.error = error;
 	s->pub.refused = error == NGHTTP2_REFUSED_STREAM;
 	stream_close(s, close_reason(error));
 	h2_flush_later(h);
@@ -406,10 +423,10 @@ static void on_ping(struct timer *t)
 
 	if (h->heard) {
 		h->ping_ms = 0;
-	} else if (!h->ping_ms) {
+	} else if (!h->ping_ms && (h->n_streams || !h->ping_only_busy)) {
 		h->ping_ms = now;
 		nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, NULL);
-	} else if (now - h->ping_ms >= LIMIT_PING_TIMEOUT_MS) {
+	} else if (h->ping_ms && now - h->ping_ms >= h->ping_timeout_ms) {
 		h2_die(h, FAIL_PING_TIMEOUT, true);
 		return;
 	}
@@ -417,7 +434,15 @@ static void on_ping(struct timer *t)
 	stream_reap(h);
 	h2_credit(h, 0);
 	h2_flush_later(h);
-	timer_start(&h->ping, LIMIT_PING_MS);
+	timer_start(&h->ping, h->ping_ms && h->ping_timeout_ms < h->ping_after_ms ? h->ping_timeout_ms : h->ping_after_ms);
+}
+
+void h2_keepalive(struct h2 *h, unsigned idle_ms, unsigned timeout_ms, bool only_busy)
+{
+	h->ping_after_ms = idle_ms;
+	h->ping_timeout_ms = timeout_ms;
+	h->ping_only_busy = only_busy;
+	timer_start(&h->ping, idle_ms);
 }
 
 /* ---- making and ending connections, requests ---- */
@@ -491,7 +516,7 @@ struct h2 *h2_new(struct stage *below, bool server, const struct h2_ops *ops, vo
 	list_init(&h->streams);
 	list_init(&h->touched);
 	timer_init(&h->ping, h->loop, on_ping);
-	timer_start(&h->ping, LIMIT_PING_MS);
+	h2_keepalive(h, LIMIT_PING_MS, LIMIT_PING_TIMEOUT_MS, false);
 	below->on_event = on_below;
 	below->arg = h;
 	stage_want(below, true);
@@ -537,6 +562,26 @@ int h2_room(const struct h2 *h)
 		return 0;
 	max = max < LIMIT_STREAMS ? max : LIMIT_STREAMS;
 	return h->n_streams < (int)max ? (int)max - h->n_streams : 0;
+}
+
+int64_t h2_goaway(const struct h2 *h)
+{
+	return h->goaway ? (int64_t)h->goaway_error : -1;
+}
+
+struct str h2_trailer(const struct h2_stream *pub, const char *name)
+{
+	const struct stream *s = container_of(pub, struct stream, pub);
+	const char *p = s->trailers ? (const char *)s->trailers->mem : NULL, *stop = p ? p + buf_len(s->trailers) : NULL;
+
+	while (p && p < stop) {
+		struct str key = str_c(p), value = str_c(p + key.n + 1);
+
+		if (str_is(key, name))
+			return value;
+		p += key.n + value.n + 2;
+	}
+	return (struct str){ 0 };
 }
 
 struct str h2_head_get(const struct h2_head *head, const char *name)

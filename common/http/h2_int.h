@@ -30,10 +30,12 @@ struct stream {
 	int first_piece, last_piece;
 	size_t owed;              /* taken by the reader's side but not yet returned to the peer's window */
 	size_t grown_bytes;       /* taken since the window grew last */
+	struct buf *trailers;     /* owned; NULL: none; as h2.head */
 	int32_t window;
 	uint64_t done_ms;
 	bool provided;            /* a data provider is attached (client: from the start; server: with the reply) */
 	bool announced;           /* the owner knows of it */
+	bool got_head;            /* the final one; what follows are trailers */
 	bool want_read, got_end, eof_told, shut, end_sent, closed, closed_told, done, held;
 };
 
@@ -54,7 +56,9 @@ struct h2 {
 	size_t owed;              /* connection credit held back because of a cap */
 	uint64_t stuck_ms;        /* since when the peer's connection window is zero; 0: it is not */
 	uint64_t ping_ms;         /* when the unanswered PING left; 0: none */
-	bool server, busy, heard, got_settings, draining, goaway, dead;
+	unsigned ping_after_ms, ping_timeout_ms;
+	uint32_t goaway_error;
+	bool server, busy, heard, got_settings, draining, goaway, dead, ping_only_busy;
 };
 
 /* h2.c */

@@ -69,6 +69,9 @@ static void stream_free(struct deferred *d)
 
 	buf_done(&s->out);
 	buf_done(&s->in);
+	if (s->trailers)
+		buf_done(s->trailers);
+	free(s->trailers);
 	free(s);
 }
 

@@ -3,8 +3,10 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "base/addr.h"
 #include "base/buf.h"
 #include "tls/tlsctx_int.h"
 
@@ -468,6 +470,17 @@ static struct tls *tls_new(struct stage *below, struct tlsctx *ctx, bool server)
 	return t;
 }
 
+static void set_sni(SSL *ssl, struct str name)
+{
+	char text[256];
+	struct ip ip;
+
+	if (name.n >= sizeof(text) || ip_parse(name, &ip) == 0)
+		return;
+	snprintf(text, sizeof(text), "%.*s", STR_FMT(name));
+	SSL_set_tlsext_host_name(ssl, text);
+}
+
 struct stage *tls_client(struct stage *below, struct tlsctx *ctx, const struct str *expect, int n_expect)
 {
 	struct tls *t = tls_new(below, ctx, false);
@@ -476,6 +489,8 @@ struct stage *tls_client(struct stage *below, struct tlsctx *ctx, const struct s
 		return NULL;
 	t->verify.expect = expect;
 	t->verify.n_expect = n_expect;
+	if (ctx->web && n_expect > 0)
+		set_sni(t->ssl, expect[0]);
 	SSL_set_connect_state(t->ssl);
 	return &t->stage;
 }

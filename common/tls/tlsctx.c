@@ -33,7 +33,7 @@ static int select_h2(SSL *ssl, const unsigned char **out, unsigned char *out_n, 
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-static bool set_parameters(SSL_CTX *ssl, bool allow_tls12)
+bool tlsctx_parameters(SSL_CTX *ssl, bool allow_tls12)
 {
 	SSL_CTX_set_options(ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
 			    SSL_OP_CIPHER_SERVER_PREFERENCE);
@@ -47,7 +47,7 @@ static bool set_parameters(SSL_CTX *ssl, bool allow_tls12)
 }
 
 /* Leaf and intermediates are shown; a root in the file is not. */
-static bool set_certs(SSL_CTX *ssl, STACK_OF(X509) *chain, EVP_PKEY *key)
+bool tlsctx_certs(SSL_CTX *ssl, STACK_OF(X509) *chain, EVP_PKEY *key)
 {
 	if (SSL_CTX_use_certificate(ssl, sk_X509_value(chain, 0)) != 1 || SSL_CTX_use_PrivateKey(ssl, key) != 1)
 		return false;
@@ -59,7 +59,7 @@ static bool set_certs(SSL_CTX *ssl, STACK_OF(X509) *chain, EVP_PKEY *key)
 }
 
 /* Each root is an anchor by itself, also one that somebody else signed: as ztunnel has it. */
-static X509_STORE *store_new(STACK_OF(X509) *roots)
+X509_STORE *tlsctx_store(STACK_OF(X509) *roots)
 {
 	X509_STORE *store = X509_STORE_new();
 
@@ -77,9 +77,9 @@ static SSL_CTX *ssl_ctx_new(struct tlsctx *c, bool server, bool allow_tls12, STA
 			    STACK_OF(X509) *roots)
 {
 	SSL_CTX *ssl = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
-	X509_STORE *store = store_new(roots);
+	X509_STORE *store = tlsctx_store(roots);
 
-	if (!ssl || !store || !set_parameters(ssl, allow_tls12) || !set_certs(ssl, chain, key))
+	if (!ssl || !store || !tlsctx_parameters(ssl, allow_tls12) || !tlsctx_certs(ssl, chain, key))
 		goto fail;
 	SSL_CTX_set_cert_store(ssl, store);
 	store = NULL;
@@ -150,14 +150,21 @@ static void tlsctx_free(struct tlsctx *c)
 	free(c);
 }
 
+struct tlsctx *tlsctx_alloc(void)
+{
+	struct tlsctx *c = xcalloc(1, sizeof(*c));
+
+	atomic_init(&c->refs, 1);
+	return c;
+}
+
 int tlsctx_new(const struct tlsctx_conf *conf, struct tlsctx **ret, struct err *err)
 {
 	STACK_OF(X509) *chain = NULL, *roots = NULL;
-	struct tlsctx *c = xcalloc(1, sizeof(*c));
+	struct tlsctx *c = tlsctx_alloc();
 	EVP_PKEY *key = NULL;
 	int r;
 
-	atomic_init(&c->refs, 1);
 	if ((r = pem_certs(conf->cert_chain_pem, "certificate chain", &chain, err)) != 0 ||
 	    (r = pem_key(conf->key_pem, &key, err)) != 0 ||
 	    (r = pem_certs(conf->roots_pem, "root certificates", &roots, err)) != 0 ||

@@ -18,6 +18,8 @@ struct tlsctx {
 	struct str *trust_domains;           /* owned, the texts too */
 	int n_trust_domains;
 	int64_t not_before, not_after;
+	bool web;                            /* webctx.h: peers are named by DNS name or address; client only */
+	const char *roots_hint, *name_hint;  /* static */
 };
 
 /* One handshake. Zero it, set expect, then SSL_set_app_data(ssl, v) before the first SSL_do_handshake. It and the context
@@ -39,6 +41,12 @@ void tlsctx_explain(struct tls_verify *v);
 
 /* After the handshake: the peer's chain is not expired, and not revoked under the CRL of `now`. */
 bool tlsctx_peer_still_valid(const struct tlsctx *now, SSL *ssl);
+
+/* tlsctx.c, for webctx.c. */
+struct tlsctx *tlsctx_alloc(void);                            /* one reference, all else zero */
+X509_STORE *tlsctx_store(STACK_OF(X509) *roots);              /* NULL: no memory */
+bool tlsctx_parameters(SSL_CTX *ssl, bool allow_tls12);
+bool tlsctx_certs(SSL_CTX *ssl, STACK_OF(X509) *chain, EVP_PKEY *key);
 
 /* verify.c, for tlsctx.c. */
 int verify_peer(X509_STORE_CTX *store, void *tlsctx);         /* SSL_CTX_set_cert_verify_callback */
