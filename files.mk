@@ -86,6 +86,7 @@ libmeshd_a_SOURCES = \
 	common/source/value.c \
 	common/source/wire.c \
 	common/source/yaml.c \
+	common/source/zds.c \
 	common/telemetry/flow.c \
 	common/telemetry/prom.c \
 	common/telemetry/series.c \
@@ -99,6 +100,7 @@ libmeshd_a_SOURCES = \
 	common/traffic/dest.c \
 	modes/conn.c \
 	modes/inbound.c \
+	modes/inpod.c \
 	modes/outbound.c \
 	modes/pod.c \
 	modes/proxy.c \
@@ -110,6 +112,7 @@ libmeshd_a_SOURCES = \
 	src/serve.c \
 	src/serve_admin.c \
 	src/serve_files.c \
+	src/serve_pods.c \
 	src/settings.c \
 	src/settings_env.c \
 	src/settings_otlp.c
@@ -200,6 +203,7 @@ HEADERS_ALL = \
 	common/source/wds.h \
 	common/source/wire.h \
 	common/source/yaml.h \
+	common/source/zds.h \
 	common/telemetry/flow.h \
 	common/telemetry/series.h \
 	common/telemetry/why.h \
@@ -211,6 +215,7 @@ HEADERS_ALL = \
 	common/tls/webctx.h \
 	common/traffic/dest.h \
 	modes/conn.h \
+	modes/inpod.h \
 	modes/pod.h \
 	modes/proxy.h \
 	src/commands.h \
@@ -250,6 +255,7 @@ UNIT_TESTS = \
 	tests/unit/test_h1server \
 	tests/unit/test_h2 \
 	tests/unit/test_identity \
+	tests/unit/test_inpod \
 	tests/unit/test_link \
 	tests/unit/test_localca \
 	tests/unit/test_map \
@@ -272,13 +278,15 @@ UNIT_TESTS = \
 	tests/unit/test_tlsctx \
 	tests/unit/test_value \
 	tests/unit/test_watch \
-	tests/unit/test_yaml
+	tests/unit/test_yaml \
+	tests/unit/test_zds
 
 FUZZERS = \
 	tests/fuzz/fuzz_baggage \
 	tests/fuzz/fuzz_h1server \
 	tests/fuzz/fuzz_hserve \
-	tests/fuzz/fuzz_yaml
+	tests/fuzz/fuzz_yaml \
+	tests/fuzz/fuzz_zds
 
 tests_unit_test_addr_SOURCES = tests/unit/test_addr.c
 
@@ -319,6 +327,8 @@ tests_unit_test_h1server_SOURCES = tests/unit/test_h1server.c
 tests_unit_test_h2_SOURCES = tests/unit/test_h2.c
 
 tests_unit_test_identity_SOURCES = tests/unit/test_identity.c
+
+tests_unit_test_inpod_SOURCES = tests/unit/test_inpod.c
 
 tests_unit_test_link_SOURCES = tests/unit/test_link.c
 
@@ -366,6 +376,8 @@ tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
 
 tests_unit_test_yaml_SOURCES = tests/unit/test_yaml.c
 
+tests_unit_test_zds_SOURCES = tests/unit/test_zds.c
+
 tests_fuzz_fuzz_baggage_SOURCES = tests/fuzz/fuzz_baggage.c
 tests_fuzz_fuzz_baggage_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
@@ -377,6 +389,9 @@ tests_fuzz_fuzz_hserve_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_yaml_SOURCES = tests/fuzz/fuzz_yaml.c
 tests_fuzz_fuzz_yaml_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+
+tests_fuzz_fuzz_zds_SOURCES = tests/fuzz/fuzz_zds.c
+tests_fuzz_fuzz_zds_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 EXTRA_FILES = \
 	.ci/run \
@@ -461,4 +476,6 @@ EXTRA_FILES = \
 	README.md \
 	ARCHITECTURE.md \
 	SECURITY.md \
-	LICENSE
+	LICENSE \
+	tests/scenario/test_inpod.py \
+	tests/scenario/zds.py

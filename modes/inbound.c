@@ -96,7 +96,7 @@ static void dial_app(struct inbound_conn *i)
 	if (i->conn.local->app_tunnel_port && i->tunnel) {
 		ip_parse(str_c(ip_is_v4(&to.ip) ? "127.0.0.1" : "::1"), &to.ip);
 		source = NULL;
-	} else if (!pod->worker->proxy->conf.spoof || ip_eq(&source->ip, &to.ip) || ip_is_v4(&source->ip) != ip_is_v4(&to.ip)) {
+	} else if (!pod->worker->proxy->conf.spoof || pod->shared->hbone_only || ip_eq(&source->ip, &to.ip) || ip_is_v4(&source->ip) != ip_is_v4(&to.ip)) {
 		source = NULL;
 	}
 	i->conn.pump.up = sock_connect(pod->worker->loop, &to, source, &pod->app.ops, mesh_settings(mesh_current())->connect_timeout_ms);

@@ -89,10 +89,11 @@ static int open_kind(struct opening *o, enum pod_listener kind)
 /* Inside the namespace. */
 static int open_sockets(void *arg)
 {
+	struct opening *o = arg;
 	int r = 0;
 
-	for (int kind = 0; r == 0 && kind < LISTENERS; kind++)
-		r = open_kind(arg, kind);
+	for (int kind = o->pod->hbone_only ? LISTEN_HBONE : 0; r == 0 && kind < LISTENERS; kind++)
+		r = open_kind(o, kind);
 	return r;
 }
 
@@ -108,6 +109,8 @@ static struct pod_shared *shared_new(struct proxy *p, const struct pod_conf *con
 	s->service_account = conf->service_account ? xstrdup(conf->service_account) : NULL;
 	s->netns = NETNS_OWN;
 	s->spread = conf->spread;
+	s->hbone_only = conf->hbone_only;
+	s->held = conf->held;
 	s->home = proxy_emptiest(p);
 	s->sockets = xcalloc((size_t)(LISTENERS * p->n_workers), sizeof(*s->sockets));
 	s->parts = xcalloc((size_t)p->n_workers, sizeof(*s->parts));
@@ -181,10 +184,20 @@ void pod_start(struct pod *pod)
 	list_init(&pod->waiting);
 	timer_init(&pod->patience, l, on_patience);
 	list_add_tail(&pod->worker->pods, &pod->link);
+	if (!s->held)
+		pod_listen(pod);
+}
+
+void pod_listen(struct pod *pod)
+{
+	struct pod_shared *s = pod->shared;
+
+	if (pod->gone || pod->draining || pod->listeners)
+		return;
 	pod->listeners = xcalloc((size_t)s->n_sockets, sizeof(struct listener *));
 	for (int i = 0; i < s->n_sockets; i++)
 		if (s->sockets[i].worker == pod->worker->index)
-			pod->listeners[i] = listener_new(l, s->sockets[i].fd, listens[s->sockets[i].kind].accept, pod);
+			pod->listeners[i] = listener_new(pod->worker->loop, s->sockets[i].fd, listens[s->sockets[i].kind].accept, pod);
 }
 
 static void close_listeners(struct pod *pod)
@@ -298,16 +311,27 @@ struct arrival {
 	struct addr peer;
 };
 
+struct workload *pod_workload(const struct pod_shared *s, const struct mesh *m)
+{
+	struct workload *w = NULL;
+	char uid[640];
+
+	/* The same name may exist in other clusters. */
+	if (snprintf(uid, sizeof(uid), "%s//Pod/%s/%s", mesh_settings(m)->cluster, s->ns, s->name) < (int)sizeof(uid))
+		w = mesh_workload(m, str_c(uid));
+	if (!w)
+		w = mesh_workload_named(m, str_c(s->ns), str_c(s->name));
+	return w && (!s->service_account || strcmp(w->service_account, s->service_account) == 0) ? w : NULL;
+}
+
 struct workload *pod_local(const struct pod *pod, const struct mesh *m, const struct ip *local)
 {
 	const struct pod_shared *s = pod->shared;
 	const struct proxy_conf *conf = &s->proxy->conf;
 	struct workload *only = NULL;
 
-	if (s->name) {
-		only = mesh_workload_named(m, str_c(s->ns), str_c(s->name));
-		return only && (!s->service_account || strcmp(only->service_account, s->service_account) == 0) ? only : NULL;
-	}
+	if (s->name)
+		return pod_workload(s, m);
 	for (int i = 0; i < conf->n_workloads; i++) {
 		struct str name, ns = str_cut(str_c(conf->workloads[i]), '/', &name);
 		struct workload *w = mesh_workload_named(m, ns, name);
@@ -321,21 +345,20 @@ struct workload *pod_local(const struct pod *pod, const struct mesh *m, const st
 	return conf->n_workloads == 1 ? only : NULL;
 }
 
-/* Whoever is not ready would be refused: is it worth to wait? */
+/* Else it would be refused, though what is missing may be on its way. */
 static bool is_ready(const struct arrival *a)
 {
 	const struct pod_shared *s = a->to->shared;
 	struct workload *local;
-	struct tlsctx *ctx;
+	enum identity_state state;
 
 	if (!s->proxy->conf.wait_ms || !s->name)
 		return true;
-	local = pod_local(a->to, mesh_current(), NULL);
+	local = pod_workload(s, mesh_current());
 	if (!local || a->kind != LISTEN_HBONE)
 		return local != NULL;
-	ctx = identity_get(s->proxy->identity, str_c(local->identity));
-	tlsctx_unref(ctx);
-	return ctx != NULL;
+	state = identity_state(s->proxy->identity, str_c(local->identity), NULL);
+	return state == IDENTITY_READY || state == IDENTITY_FAILED;
 }
 
 static void arrive(struct arrival *a);

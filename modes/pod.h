@@ -18,6 +18,8 @@ struct pod_conf {
 	const char *id;                  /* unique: the pod's uid; "" for a namespace of our own */
 	const char *ns, *name, *service_account;   /* its workload. name NULL: by address, among proxy_conf.workloads */
 	int netns;                       /* NETNS_OWN: the process's */
+	bool hbone_only;                 /* the proxy's own namespace beside pods: no capture, and no foreign source addresses */
+	bool held;                       /* the ports are taken now, connections only after proxy_pod_open */
 	bool spread;                     /* every worker accepts; else one does, and passes on what is too much for it */
 	bool share_ports;                /* another proxy may listen on the same ports, and gets a part of the connections */
 };
@@ -37,7 +39,7 @@ struct pod_shared {
 	struct pod_socket *sockets;      /* owned; the array */
 	int n_sockets;
 	int home;                        /* the worker that accepts, unless it is spread */
-	bool spread;
+	bool spread, hbone_only, held;
 	atomic_int n_conns;              /* live ones, and those that wait */
 	struct pod *parts;               /* owned; one for each worker */
 };
@@ -66,11 +68,14 @@ struct pod_shared *pod_ref(struct pod_shared *s);      /* any thread */
 void pod_unref(struct pod_shared *s);
 
 /* A worker's, on its own part. */
-void pod_start(struct pod *pod);
+void pod_start(struct pod *pod);         /* and accepts, unless it is held */
+void pod_listen(struct pod *pod);        /* ends that */
 void pod_drain(struct pod *pod);         /* listeners close, GOAWAY; live connections go on */
 void pod_end(struct pod *pod);           /* cuts everything */
 void pod_tick(struct pod *pod);          /* live connections' bytes to the metrics */
 
+/* Of a pod that has a name; NULL: unknown (yet). Borrowed from m. */
+struct workload *pod_workload(const struct pod_shared *s, const struct mesh *m);
 /* The workload that a connection on this local address belongs to; NULL: unknown (yet). Borrowed from m. */
 struct workload *pod_local(const struct pod *pod, const struct mesh *m, const struct ip *local);
 

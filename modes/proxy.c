@@ -176,6 +176,11 @@ static void run_pod_start(struct pworker *w, struct order *o)
 	pod_start(&o->pod->parts[w->index]);
 }
 
+static void run_pod_open(struct pworker *w, struct order *o)
+{
+	pod_listen(&o->pod->parts[w->index]);
+}
+
 static void run_pod_end(struct pworker *w, struct order *o)
 {
 	pod_end(&o->pod->parts[w->index]);
@@ -299,6 +304,14 @@ int proxy_pod_add(struct proxy *p, const struct pod_conf *conf, struct err *err)
 			send_order(&p->workers[i], run_pod_start, NULL, s);
 	send_order(&p->workers[s->home], run_pod_start, NULL, s);
 	return 0;
+}
+
+void proxy_pod_open(struct proxy *p, struct str id)
+{
+	struct pod_shared *s = proxy_pod(p, id);
+
+	for (int i = 0; s && i < p->n_workers; i++)
+		send_order(&p->workers[i], run_pod_open, NULL, s);
 }
 
 void proxy_pod_del(struct proxy *p, struct str id)

@@ -65,6 +65,7 @@ int proxy_start(const struct proxy_conf *conf, struct identity *identity, struct
 /* Opens the listeners in the pod's namespace and starts to serve it. conf->netns is taken over on success. -errno when a
  * socket cannot be opened: nothing is kept. */
 int proxy_pod_add(struct proxy *p, const struct pod_conf *conf, struct err *err);
+void proxy_pod_open(struct proxy *p, struct str id);            /* a held one */
 /* Ends it: its listeners close, and its connections are cut. Unknown ids are ignored. */
 void proxy_pod_del(struct proxy *p, struct str id);
 struct pod_shared *proxy_pod(const struct proxy *p, struct str id);   /* NULL: not served */

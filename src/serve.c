@@ -11,7 +11,6 @@
 
 #include "base/log.h"
 #include "identity/secret.h"
-#include "modes/pod.h"
 #include "net/notify.h"
 #include "net/privs.h"
 #include "src/serve_int.h"
@@ -56,6 +55,15 @@ static void on_identity(struct identity *i, struct str id, struct tlsctx *old, v
 	if (old)
 		proxy_retire(s->proxy, old);
 	proxy_recheck_certs(s->proxy);
+	proxy_wake(s->proxy);
+}
+
+static void on_identity_failed(struct identity *i, struct str id, void *arg)
+{
+	struct serve *s = arg;
+
+	if (s->proxy)
+		proxy_wake(s->proxy);
 }
 
 /* Retired snapshots go, and after a peak so does the memory that malloc keeps. */
@@ -156,7 +164,7 @@ static bool in_container(void)
 
 static int check_dir(const struct options *o, struct err *err)
 {
-	if (!o->workloads.n)
+	if (!o->workloads.n && !getenv("PROXY_MODE"))
 		return err_set(err, -EINVAL, "--workload=NS/NAME is missing: which WorkloadEntry in %s is this host?", o->config_dir);
 	for (int i = 0; i < o->workloads.n; i++)
 		if (!strchr(o->workloads.v[i], '/'))
@@ -200,7 +208,7 @@ static int check(struct options *o, const struct settings *set, struct err *err)
 }
 
 /* What the command line left open is the environment's. */
-static void defaults(struct options *o, const struct settings *set)
+static void defaults(struct options *o, const struct settings *set, bool pods_mode)
 {
 	o->concurrency = o->concurrency ? o->concurrency : set->concurrency ? set->concurrency : default_concurrency();
 	o->admin_port = o->admin_port ? o->admin_port : set->admin_port;
@@ -209,15 +217,16 @@ static void defaults(struct options *o, const struct settings *set)
 	o->log_format = o->log_format ? o->log_format : set->log_json ? "json" : "text";
 	o->tls12 |= set->tls12;
 	o->drain_ms = o->drain_ms ? o->drain_ms : (unsigned)set->drain_ms;
-	if (!o->user && geteuid() == 0 && !in_container() && privs_has_user("meshd"))
+	/* Sharing ports in pods needs one uid: that of the proxy before us. */
+	if (!o->user && !pods_mode && geteuid() == 0 && !in_container() && privs_has_user("meshd"))
 		o->user = "meshd";
 }
 
 static int start_proxy(struct serve *s, struct err *err)
 {
-	int r;
 	struct proxy_conf conf = {
-		.workloads = s->opt.workloads.v, .n_workloads = s->opt.workloads.n, .concurrency = (int)s->opt.concurrency,
+		.wait_ms = s->pods_mode ? LIMIT_POD_WAIT_MS : 0, .workloads = s->opt.workloads.v, .n_workloads = s->opt.workloads.n,
+		.concurrency = (int)s->opt.concurrency,
 		.ipv6 = s->set.ipv6, .mark = net_can_mark(), .spoof = s->set.original_source != MAYBE_FALSE && net_can_spoof(),
 	};
 
@@ -225,13 +234,12 @@ static int start_proxy(struct serve *s, struct err *err)
 		return err_set(err, -EPERM, "ENABLE_ORIG_SRC=true, but preserving source addresses is not permitted: it needs CAP_NET_ADMIN");
 	if (!conf.mark)
 		log_warn(LOG_NET, "sockets cannot be marked (no CAP_NET_ADMIN): capture rules must exempt this process by its uid");
-	r = proxy_start(&conf, s->identity, &s->proxy, err);
-	return r < 0 ? r : proxy_pod_add(s->proxy, &(struct pod_conf){ .id = "", .netns = NETNS_OWN, .spread = true }, err);
+	return proxy_start(&conf, s->identity, &s->proxy, err);
 }
 
 static int start_identity(struct serve *s, struct err *err)
 {
-	static const struct identity_ops identity_ops = { .on_change = on_identity };
+	static const struct identity_ops identity_ops = { .on_change = on_identity, .on_failed = on_identity_failed };
 	struct identity_conf ic = {
 		.ca_dir = s->opt.ca_dir, .cert_file = s->opt.cert, .key_file = s->opt.key, .root_file = s->opt.root,
 		.crl_file = s->opt.crl, .allow_tls12 = s->opt.tls12,
@@ -252,13 +260,18 @@ static int start(struct serve *s, struct err *err)
 	if (r == 0)
 		r = start_proxy(s, err);
 	if (r == 0)
+		r = serve_pods_start(s, err);
+	if (r == 0)
 		r = serve_admin_start(s, err);
+	if (r == 0)
+		serve_pods_synced(s);
 	return r;
 }
 
 static void stop(struct serve *s)
 {
 	admin_free(s->admin);
+	serve_pods_stop(s);
 	proxy_free(s->proxy);
 	watch_free(s->watch);
 	identity_free(s->identity);
@@ -293,7 +306,7 @@ int serve_command(int argc, char **argv)
 {
 	static struct serve s;
 	struct err err;
-	bool json;
+	bool json, shared;
 
 	if (options_parse(serve_options, &s.opt, argc, argv, NULL, 0, &err) < 0) {
 		fprintf(stderr, "meshd: %s\n", err.msg);
@@ -305,16 +318,18 @@ int serve_command(int argc, char **argv)
 		fprintf(stderr, "meshd: %s\n", err.msg);
 		return 2;
 	}
-	defaults(&s.opt, &s.set);
+	s.pods_mode = !s.opt.workloads.n && (!s.opt.config_dir || getenv("PROXY_MODE"));
+	defaults(&s.opt, &s.set, s.pods_mode);
 	if (check(&s.opt, &s.set, &err) < 0 || (s.opt.log_level && log_set_levels(str_c(s.opt.log_level), &err) < 0)) {
 		fprintf(stderr, "meshd: %s\n", err.msg);
 		return 2;
 	}
 	json = s.opt.log_format && strcmp(s.opt.log_format, "json") == 0;
 	log_set_json(json);
+	shared = s.pods_mode && s.set.mode == MODE_SHARED;
 	privs_raise_files();
 	/* The CA's key is read while we may; traffic and other people's input come after privileges are gone. */
-	if (start_identity(&s, &err) < 0 || privs_drop(s.opt.user, PRIVS_NET, &err) < 0)
+	if (start_identity(&s, &err) < 0 || privs_drop(s.opt.user, PRIVS_NET | (shared ? PRIVS_SETNS : 0), &err) < 0)
 		return fail(err.msg);
 	if (secret_harden() < 0)
 		log_warn(LOG_IDENTITY, "cannot keep other programs of our user from reading this process's memory (PR_SET_DUMPABLE)");

@@ -23,6 +23,7 @@ static void admin_pending(void *arg, struct buf *out)
 	for (int i = 0; i < s->opt.workloads.n; i++)
 		if (serve_problem(s, i)[0])
 			buf_printf(out, "%sworkload %s", buf_len(out) ? ", " : "", s->opt.workloads.v[i]);
+	serve_pods_pending(s, out);
 	if (s->draining)
 		buf_printf(out, "%sdraining", buf_len(out) ? ", " : "");
 }

@@ -75,6 +75,7 @@ int serve_files_reload(struct serve *s, struct err *err)
 	if (r < 0)
 		return r;
 	want_identities(s);
+	serve_pods_refresh(s);
 	if (s->proxy && mesh_generation(mesh_current()) != before)
 		proxy_rejudge(s->proxy);
 	return 0;

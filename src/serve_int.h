@@ -7,7 +7,7 @@
 #include "admin/admin.h"
 #include "identity/identity.h"
 #include "io/watch.h"
-#include "modes/proxy.h"
+#include "modes/inpod.h"
 #include "source/confdir.h"
 #include "src/options.h"
 #include "src/settings.h"
@@ -28,6 +28,8 @@ struct serve {
 	struct confdir *confdir;
 	struct watch *watch;
 	struct admin *admin;
+	struct inpod *inpod;               /* PROXY_MODE=shared; else NULL */
+	struct map pods;                   /* serve_pods.c's */
 	ev_signal signals[4];
 	struct timer collect, drain_poll;
 	uint64_t drain_until_ms;
@@ -35,6 +37,7 @@ struct serve {
 	char *problems;                    /* why a workload is not served, "" when it is: 256 bytes each */
 	int peak;                          /* live connections since memory was given back last */
 	bool draining;
+	bool pods_mode;                    /* PROXY_MODE says what is served; else --workload does */
 };
 
 void serve_drain(struct serve *s);      /* begins the drain; a second call ends it */
@@ -46,6 +49,13 @@ void serve_files_changed(void *serve);  /* reloads; what is wrong is logged */
 struct workload *serve_files_workload(struct serve *s, int i);   /* of the i-th --workload; NULL: the mesh has none */
 
 char *serve_problem(struct serve *s, int i);   /* 256 bytes: why the i-th is not served, "" when it is */
+
+/* Opens what must be there at the start; after the proxy. */
+int serve_pods_start(struct serve *s, struct err *err);
+void serve_pods_synced(struct serve *s);       /* the mesh is known: connections are accepted, and the CNI is asked */
+void serve_pods_refresh(struct serve *s);      /* the mesh changed: certificates for what the pods are now */
+void serve_pods_pending(struct serve *s, struct buf *out);   /* what readiness waits for; appends nothing when it is there */
+void serve_pods_stop(struct serve *s);         /* before the proxy goes */
 
 int serve_admin_start(struct serve *s, struct err *err);
 

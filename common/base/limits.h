@@ -36,6 +36,14 @@
 #define LIMIT_DRAIN_MS           5000
 #define LIMIT_EJECT_MS           5000           /* an endpoint whose connect failed is avoided this long */
 
+/* Pods */
+#define LIMIT_POD_CONNS          50000          /* live connections of one pod, and those that wait */
+#define LIMIT_POD_HANDSHAKES     1000           /* TLS handshakes of one pod that peers have begun and not ended */
+#define LIMIT_POD_WAIT_MS        5000           /* how long a connection waits for its pod's workload and certificate */
+#define LIMIT_POD_RETRY_MS       5000           /* a pod that could not be started is tried again */
+#define LIMIT_ZDS_BACKOFF_MIN_MS 20
+#define LIMIT_ZDS_BACKOFF_MAX_MS 15000
+
 /* gRPC */
 #define LIMIT_GRPC_MESSAGE_BYTES (4u << 20)    /* one received message, unless the channel says otherwise */
 #define LIMIT_XDS_MESSAGE_BYTES  (200u << 20)  /* one xDS response */

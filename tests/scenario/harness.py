@@ -222,10 +222,10 @@ route add ::/0 via fd77::1
 
     # --- meshd on this host
     def start(self, *args, workload=None, env=None, config=None, certs=None, capture=True, ready=True, ulimit=None):
-        """certs: (cert, key, root) paths instead of the lab's CA."""
+        """certs: (cert, key, root) paths instead of the lab's CA. workload False: the environment says whom it serves."""
         self.logfile = f"{self.lab.dir}/{self.name}.log"
         cmd = [self.lab.meshd, "--mode=ztunnel", f"--config-dir={config or self.lab.config}",
-               f"--workload={workload or 'default/' + self.name}"]
+               *([] if workload is False else [f"--workload={workload or 'default/' + self.name}"])]
         cmd += [f"--{k}={p}" for k, p in zip(("cert", "key", "root"), certs)] if certs else [f"--ca-dir={self.lab.ca()}"]
         fixed = {"--log-format": "json", "--drain-time": "1s", "--user": "root", "--concurrency": "2"}
         cmd += [f"{k}={v}" for k, v in fixed.items() if not any(a.startswith(k + "=") for a in args)]
