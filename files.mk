@@ -278,11 +278,13 @@ UNIT_TESTS = \
 	tests/unit/test_tlsctx \
 	tests/unit/test_value \
 	tests/unit/test_watch \
+	tests/unit/test_webctx \
 	tests/unit/test_yaml \
 	tests/unit/test_zds
 
 FUZZERS = \
 	tests/fuzz/fuzz_baggage \
+	tests/fuzz/fuzz_grpc \
 	tests/fuzz/fuzz_h1server \
 	tests/fuzz/fuzz_hserve \
 	tests/fuzz/fuzz_yaml \
@@ -374,12 +376,17 @@ tests_unit_test_value_SOURCES = tests/unit/test_value.c
 
 tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
 
+tests_unit_test_webctx_SOURCES = tests/unit/test_webctx.c
+
 tests_unit_test_yaml_SOURCES = tests/unit/test_yaml.c
 
 tests_unit_test_zds_SOURCES = tests/unit/test_zds.c
 
 tests_fuzz_fuzz_baggage_SOURCES = tests/fuzz/fuzz_baggage.c
 tests_fuzz_fuzz_baggage_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+
+tests_fuzz_fuzz_grpc_SOURCES = tests/fuzz/fuzz_grpc.c
+tests_fuzz_fuzz_grpc_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_h1server_SOURCES = tests/fuzz/fuzz_h1server.c
 tests_fuzz_fuzz_h1server_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
