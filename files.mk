@@ -4,6 +4,7 @@ libmeshd_a_SOURCES = \
 	common/admin/admin.c \
 	common/admin/client.c \
 	common/admin/dump.c \
+	common/admin/dump_object.c \
 	common/admin/json.c \
 	common/admin/page.c \
 	common/admin/status.c \
@@ -129,6 +130,7 @@ PROTOS = \
 HEADERS_ALL = \
 	common/admin/admin.h \
 	common/admin/admin_int.h \
+	common/admin/dump_object.h \
 	common/admin/json.h \
 	common/base/addr.h \
 	common/base/arena.h \

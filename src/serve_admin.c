@@ -33,7 +33,10 @@ static void each_workload(void *arg, void (*fn)(const struct admin_workload *w, 
 	struct serve *s = arg;
 
 	for (int i = 0; i < s->opt.workloads.n; i++) {
-		struct admin_workload w = { s->opt.workloads.v[i], serve_files_workload(s, i), !s->draining && !serve_problem(s, i)[0], serve_problem(s, i) };
+		struct admin_workload w = {
+			.name = s->opt.workloads.v[i], .workload = serve_files_workload(s, i),
+			.up = !s->draining && !serve_problem(s, i)[0], .problem = serve_problem(s, i),
+		};
 
 		fn(&w, fn_arg);
 	}
@@ -75,7 +78,13 @@ static void each_finding(void *arg, void (*fn)(bool error, const char *text, voi
 	free(v);
 }
 
+static void each_setting(void *arg, admin_setting_fn *fn, void *fn_arg)
+{
+	settings_each(&((struct serve *)arg)->set, fn, fn_arg);
+}
+
 static const struct admin_ops admin_ops = {
+	.each_setting = each_setting,
 	.quit = admin_quit, .reload = admin_reload, .pending = admin_pending, .each_workload = each_workload,
 	.each_connection = each_connection, .each_finding = each_finding,
 };
@@ -86,6 +95,7 @@ int serve_admin_start(struct serve *s, struct err *err)
 		.control = s->loop, .mode = s->opt.mode, .version = MESHD_VERSION, .admin_port = (uint16_t)s->opt.admin_port,
 		.stats_port = s->set.stats_port, .ready_port = PORT_READY, .ipv6 = s->set.ipv6, .unix_path = s->opt.admin_socket,
 		.post_unix_only = s->opt.post_unix_only, .identity = s->identity,
+		.istio_version = s->set.version,
 	};
 
 	return admin_new(&conf, &admin_ops, s, &s->admin, err);

@@ -116,6 +116,10 @@ void settings_say(const struct settings *s);
 /* What the mesh has from the environment. Borrows from s. */
 int settings_mesh(const struct settings *s, struct mesh_settings *ret, struct err *err);
 
+/* What is in force, as JSON, without secrets: for /config_dump. */
+typedef void setting_fn(const char *name, struct str json, void *arg);
+void settings_each(const struct settings *s, setting_fn *fn, void *arg);
+
 /* The table of variables: for `meshd help environment`, and as roff for the manual. */
 void settings_help(FILE *out);
 void settings_roff(FILE *out);

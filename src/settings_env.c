@@ -280,48 +280,6 @@ bool settings_cpus(const char *text, unsigned *ret)
 
 /* --- RUST_LOG --- */
 
-/* ztunnel's modules and the scope that says here what they say there. */
-static const struct { const char *target, *scope; } targets[] = {
-	{ "xds", "xds" }, { "dns", "dns" }, { "inpod", "inpod" }, { "proxyfactory", "inpod" }, { "identity", "identity" },
-	{ "cert_fetcher", "identity" }, { "rbac", "policy" }, { "state", "policy" }, { "app", "main" }, { "drain", "main" },
-	{ "config", "main" }, { "signal", "main" }, { "proxy", "hbone" }, { "socket", "net" }, { "copy", "io" },
-	{ "readiness", "admin" }, { "metrics", "admin" }, { "telemetry", "admin" }, { "main", "main" }, { "access", "access" },
-	{ "io", "io" }, { "tls", "tls" }, { "hbone", "hbone" }, { "policy", "policy" }, { "source", "source" },
-	{ "admin", "admin" }, { "net", "net" },
-};
-
-static const char *level_of(struct str text)
-{
-	static const char *const names[] = { "off", "error", "warn", "info", "debug", "trace" };
-	static const char *const digits = "012345";
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (str_eq_nocase(text, str_c(names[i])) || (text.n == 1 && text.p[0] == digits[i]))
-			return names[i];
-	return NULL;
-}
-
-/* "ztunnel::xds::client" to "xds"; "" for the whole program; NULL: none of ours. */
-static const char *scope_of(struct str target)
-{
-	struct str crate = str_c("ztunnel");
-
-	if (str_starts(target, crate)) {
-		if (target.n == crate.n)
-			return "";
-		if (target.p[crate.n] != ':')
-			return NULL;
-		target = (struct str){ target.p + crate.n, target.n - crate.n };
-		while (target.n && target.p[0] == ':')
-			target = (struct str){ target.p + 1, target.n - 1 };
-	}
-	target = str_cut(target, ':', &(struct str){ 0 });
-	for (size_t i = 0; i < ARRAY_LEN(targets); i++)
-		if (str_is(target, targets[i].target))
-			return targets[i].scope;
-	return NULL;
-}
-
 int settings_log_levels(struct settings *s, const char *rust_log, struct err *err)
 {
 	struct buf out = { 0 };
@@ -329,23 +287,24 @@ int settings_log_levels(struct settings *s, const char *rust_log, struct err *er
 
 	for (struct str rest = str_c(rust_log); rest.p;) {
 		struct str one = str_cut(rest, ',', &rest), level_text, target = str_cut(one, '=', &level_text);
-		/* A target alone means all of it; a level alone, every target. */
-		const char *level = level_of(level_text.p ? level_text : one), *scope = "";
+		int level = log_level_parse(level_text.p ? level_text : one), scope = LOG_SCOPES;
 
 		if (!one.n)
 			continue;
-		if (level_text.p && !level) {
+		if (level_text.p && level < 0) {
 			buf_done(&out);
 			return err_set(err, -EINVAL, "RUST_LOG: want off, error, warn, info, debug or trace, got '%.*s'", STR_FMT(one));
 		}
-		if (level_text.p || !level)
-			scope = scope_of(target);
-		if (!scope) {
+		/* A target alone means all of it; a level alone, every target. */
+		if (level_text.p || level < 0)
+			scope = log_scope_parse(target);
+		if (scope < 0) {
 			settings_note(s, "RUST_LOG: '%.*s' names nothing here, and is left out", one.n < 100 ? (int)one.n : 100, one.p);
 			continue;
 		}
-		base |= !*scope;
-		buf_printf(&out, "%s%s%s%s", buf_len(&out) ? "," : "", scope, *scope ? "=" : "", level ? level : "trace");
+		base |= scope == LOG_SCOPES;
+		buf_printf(&out, "%s%s%s%s", buf_len(&out) ? "," : "", scope == LOG_SCOPES ? "" : log_scope_name(scope),
+			   scope == LOG_SCOPES ? "" : "=", log_level_name(level < 0 ? LOG_TRACE : level));
 	}
 	/* There, what no directive names is off. Warnings are not for missing. */
 	if (!base)
@@ -356,6 +315,61 @@ int settings_log_levels(struct settings *s, const char *rust_log, struct err *er
 }
 
 /* --- texts --- */
+
+static void each_one(const struct settings *s, const struct setting_row *r, setting_fn *fn, void *arg)
+{
+	const void *at = (const char *)s + r->offset;
+	struct buf json = { 0 };
+
+	if (r->kind == SETTING_BOOL)
+		buf_puts(&json, *(const bool *)at ? "true" : "false");
+	else if (r->kind == SETTING_MAYBE)
+		buf_puts(&json, *(const enum setting_maybe *)at == MAYBE_UNSET ? "null" : *(const enum setting_maybe *)at == MAYBE_TRUE ? "true" : "false");
+	else if (r->kind == SETTING_NUMBER)
+		buf_printf(&json, "%u", *(const unsigned *)at);
+	else if (r->kind == SETTING_DURATION)
+		buf_printf(&json, "\"%llums\"", (unsigned long long)*(const uint64_t *)at);
+	else if (r->kind == SETTING_WORD)
+		buf_json_str(&json, str_c(r->words[*(const int *)at]));
+	else if (r->kind == SETTING_TEXT && *(const char *const *)at)
+		buf_json_str(&json, str_c(*(const char *const *)at));
+	else
+		buf_puts(&json, "null");
+	fn(r->name, buf_str(&json), arg);
+	buf_done(&json);
+}
+
+static void each_text(const char *name, const char *value, setting_fn *fn, void *arg)
+{
+	struct buf json = { 0 };
+
+	if (value)
+		buf_json_str(&json, str_c(value));
+	else
+		buf_puts(&json, "null");
+	fn(name, buf_str(&json), arg);
+	buf_done(&json);
+}
+
+void settings_each(const struct settings *s, setting_fn *fn, void *arg)
+{
+	char text[32];
+
+	each_text("XDS_ADDRESS", s->xds.address, fn, arg);
+	each_text("CA_ADDRESS", s->ca.address, fn, arg);
+	each_text("MESHD_ENFORCEMENT", stances[s->stance], fn, arg);
+	each_text("ISTIO_META_DNS_CAPTURE", s->dns ? "true" : "false", fn, arg);
+	snprintf(text, sizeof(text), "%llums", (unsigned long long)s->drain_ms);
+	each_text("CONNECTION_TERMINATION_DEADLINE", text, fn, arg);
+	snprintf(text, sizeof(text), "%u", s->workers);
+	each_text("ZTUNNEL_WORKER_THREADS", text, fn, arg);
+	snprintf(text, sizeof(text), "%u", s->mark);
+	each_text("PACKET_MARK", text, fn, arg);
+	each_text("OTEL_EXPORTER_OTLP_ENDPOINT", s->otlp.endpoint, fn, arg);
+	for (const struct setting_row *r = setting_rows; r->name; r++)
+		if (r->kind < SETTING_OWN && strcmp(r->name, "LOCAL_XDS") != 0)
+			each_one(s, r, fn, arg);
+}
 
 void settings_help(FILE *out)
 {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "admin/admin_int.h"
 #include "base/log.h"
@@ -15,7 +16,7 @@
 #define LOGGING_HELP \
 	"usage: POST /logging                                   (lists the current levels)\n" \
 	"usage: POST /logging?level=LEVEL                       (sets all scopes)\n" \
-	"usage: POST /logging?level=SCOPE=LEVEL,SCOPE=LEVEL     (sets some scopes)\n" \
+	"usage: POST /logging?level=SCOPE=LEVEL,SCOPE=LEVEL     (sets some scopes; ztunnel's modules name them, too)\n" \
 	"usage: POST /logging?reset                             (back to the start)\n\n" \
 	"levels: error warn info debug trace off\n"
 
@@ -122,10 +123,9 @@ static void on_page(struct h1server_request *rq, void *arg)
 
 static void on_config_dump(struct h1server_request *rq, void *arg)
 {
-	struct buf out = { 0 };
+	struct dump *d = dump_new(admin_of(arg));
 
-	dump_write(admin_of(arg), &out);
-	reply_buf(rq, false, &out);
+	h1server_reply_stream(rq, 200, "application/json", &(struct h1server_stream){ dump_more, dump_free, d });
 }
 
 static void on_status(struct h1server_request *rq, void *arg)
@@ -183,16 +183,17 @@ static void on_logging(struct h1server_request *rq, void *arg)
 {
 	struct buf levels = { 0 };
 	struct str level = { 0 }, unused;
-	bool set = h1server_query(rq, "level", &level), reset = h1server_query(rq, "reset", &unused);
+	bool reset = h1server_query(rq, "reset", &unused);
 	struct err err;
 
 	if (!str_is(h1server_method(rq), "POST")) {
 		h1server_reply_text(rq, 405, "Invalid HTTP method\n " LOGGING_HELP);
 		return;
 	}
+	h1server_query(rq, "level", &level);   /* absent or empty: only told */
 	if (reset)
 		log_reset_levels();
-	if (set && log_set_levels(level, &err) < 0) {
+	if (level.n && log_set_levels(level, &err) < 0) {
 		h1server_reply_text(rq, 400, "Invalid level provided: %.*s\n%s\n" LOGGING_HELP,
 				    level.n < 200 ? (int)level.n : 200, level.p ? level.p : "", err.msg);
 		return;
@@ -200,6 +201,13 @@ static void on_logging(struct h1server_request *rq, void *arg)
 	log_levels_format(&levels);
 	h1server_reply_text(rq, 200, "current log level is %.*s\n", STR_FMT(buf_str(&levels)));
 	buf_done(&levels);
+}
+
+static void on_pprof(struct h1server_request *rq, void *arg)
+{
+	h1server_reply_text(rq, 501, "meshd has no profiler of its own. CPU: `perf record -g -p %d -- sleep 10; perf report`.\n"
+			    "Memory: process_resident_memory_bytes on the metrics port, or `heaptrack -p %d`.\n",
+			    (int)getpid(), (int)getpid());
 }
 
 static void on_quit(struct h1server_request *rq, void *arg)
@@ -260,6 +268,9 @@ static const struct h1server_route admin_routes[] = {
 	{ NULL, "/logging", on_logging },
 	{ "POST", "/quitquitquit", on_quit },
 	{ "POST", "/reload", on_reload },
+	{ NULL, "/debug/pprof/profile", on_pprof },
+	{ NULL, "/debug/pprof/heap", on_pprof },
+	{ NULL, "/debug/pprof/heap/profiling", on_pprof },
 };
 static const struct h1server_route stats_routes[] = {
 	{ "GET", "/metrics", on_metrics },

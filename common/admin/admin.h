@@ -21,6 +21,7 @@ struct admin_conf {
 	const char *unix_path;               /* NULL: none */
 	bool post_unix_only;                 /* refuse POST on TCP */
 	struct identity *identity;           /* NULL: none */
+	const char *istio_version;           /* of the installation that runs us; NULL: unknown */
 };
 
 /* A workload that this process serves, or was told to serve. */
@@ -29,6 +30,8 @@ struct admin_workload {
 	const struct workload *workload;     /* NULL: the configuration does not have it yet */
 	bool up;                             /* its listeners run */
 	const char *problem;                 /* "" when there is none */
+	const char *uid;                     /* as istio-cni names the pod; NULL: the workload's own */
+	const char *service_account;         /* while the workload is unknown; NULL: unknown, too */
 };
 
 enum admin_direction { ADMIN_INBOUND, ADMIN_OUTBOUND };
@@ -38,7 +41,7 @@ struct admin_connection {
 	const char *workload_uid;            /* of the local side */
 	struct addr source, original, actual;   /* original port 0: unknown */
 	const char *host;                    /* the service that the client meant (Forwarded host=); "" unknown */
-	const char *protocol;                /* "HBONE" or "TCP" */
+	const char *protocol;                /* "HBONE", "TCP" or "DOUBLEHBONE" */
 	const char *peer;                    /* the other side's SPIFFE ID; "" when not mutual TLS */
 	uint64_t bytes_received, bytes_sent; /* from and to downstream */
 	uint64_t age_ms;
@@ -48,6 +51,7 @@ typedef void admin_workload_fn(const struct admin_workload *w, void *fn_arg);
 typedef void admin_connection_fn(const struct admin_connection *c, void *fn_arg);
 typedef void admin_finding_fn(bool error, const char *text, void *fn_arg);
 typedef void admin_limit_fn(const char *what, uint64_t times, void *fn_arg);
+typedef void admin_setting_fn(const char *name, struct str json, void *fn_arg);
 
 /* All on the control thread. NULL members: there is nothing of the kind. each_*: calls fn for each, with fn_arg. */
 struct admin_ops {
@@ -61,6 +65,8 @@ struct admin_ops {
 	void (*each_finding)(void *arg, admin_finding_fn *fn, void *fn_arg);
 	/* Limits that were met since start. */
 	void (*each_limit)(void *arg, admin_limit_fn *fn, void *fn_arg);
+	/* What the process runs with, without secrets: the name of a setting, its value as JSON. */
+	void (*each_setting)(void *arg, admin_setting_fn *fn, void *fn_arg);
 };
 
 struct admin;

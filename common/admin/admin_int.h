@@ -30,7 +30,11 @@ struct admin {
 const char *admin_duration(uint64_t seconds, char text[32]);
 uint64_t admin_uptime_s(const struct admin *a);
 
-void dump_write(struct admin *a, struct buf *out);             /* /config_dump */
+/* /config_dump, as h1server_stream wants it. */
+struct dump *dump_new(struct admin *a);
+bool dump_more(void *dump, struct buf *out);
+void dump_free(void *dump);
+
 void status_write_json(struct admin *a, struct buf *out);      /* /status */
 void status_write_text(struct admin *a, struct buf *out);
 void connections_write_json(struct admin *a, struct buf *out); /* /connections */

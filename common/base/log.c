@@ -24,6 +24,7 @@ static const char *const scope_names[LOG_SCOPES] = {
 static atomic_int levels[LOG_SCOPES] = {
 	[0 ... LOG_SCOPES - 1] = LOG_INFO,
 };
+static int started_levels[LOG_SCOPES] = { [0 ... LOG_SCOPES - 1] = LOG_INFO };
 static atomic_ullong dropped;
 
 static struct {
@@ -135,6 +136,8 @@ void log_set_json(bool json)
 
 void log_start(int fd)
 {
+	for (int i = 0; i < LOG_SCOPES; i++)
+		started_levels[i] = atomic_load(&levels[i]);
 	writer.fd = fd;
 	writer.stop = false;
 	writer.running = pthread_create(&writer.thread, NULL, writer_main, NULL) == 0;
@@ -239,52 +242,105 @@ void log_msg(enum log_scope scope, enum log_level level, const char *fmt, ...)
 	log_fields(scope, level, text, NULL, 0);
 }
 
-static int level_parse(struct str s)
+/* ztunnel's modules, and where their matter is said here. */
+static const struct {
+	const char *module;
+	enum log_scope scope;
+} modules[] = {
+	{ "proxyfactory", LOG_INPOD }, { "cert_fetcher", LOG_IDENTITY }, { "rbac", LOG_POLICY }, { "state", LOG_POLICY },
+	{ "app", LOG_MAIN }, { "drain", LOG_MAIN }, { "config", LOG_MAIN }, { "signal", LOG_MAIN }, { "proxy", LOG_HBONE },
+	{ "socket", LOG_NET }, { "copy", LOG_IO }, { "readiness", LOG_ADMIN }, { "metrics", LOG_ADMIN }, { "telemetry", LOG_ADMIN },
+};
+
+int log_scope_parse(struct str name)
 {
-	for (int i = 0; i < (int)ARRAY_LEN(level_names); i++)
-		if (str_is(s, level_names[i]))
+	struct str crate = str_c("ztunnel"), rest;
+
+	if (str_is(name, "ztunnel"))
+		return LOG_SCOPES;
+	if (str_starts(name, crate) && name.n > crate.n + 2 && name.p[crate.n] == ':' && name.p[crate.n + 1] == ':')
+		name = (struct str){ name.p + crate.n + 2, name.n - crate.n - 2 };
+	name = str_cut(name, ':', &rest);
+	for (int i = 0; i < LOG_SCOPES; i++)
+		if (str_is(name, scope_names[i]))
 			return i;
-	return str_is(s, "warning") ? LOG_WARN : -EINVAL;
+	for (size_t i = 0; i < ARRAY_LEN(modules); i++)
+		if (str_is(name, modules[i].module))
+			return (int)modules[i].scope;
+	return -ENOENT;
 }
 
-static int set_one(struct str spec, struct err *err)
+const char *log_scope_name(enum log_scope scope)
 {
-	struct str level_text, scope = str_cut(spec, '=', &level_text);
-	int level = level_parse(level_text.p ? level_text : spec);
+	return scope_names[scope];
+}
 
-	if (level < 0)
-		return err_set(err, -EINVAL, "log level: want off, error, warn, info, debug or trace, got '%.*s'", STR_FMT(level_text.p ? level_text : spec));
-	for (int i = 0, found = 0; i < LOG_SCOPES; i++) {
-		if (!level_text.p || str_is(scope, scope_names[i])) {
-			atomic_store(&levels[i], level);
-			found = 1;
-		}
-		if (i == LOG_SCOPES - 1 && !found)
-			return err_set(err, -EINVAL, "log level: no scope '%.*s'; want access, io, tls, hbone, identity, policy, source, xds, dns, inpod, admin, net or main", STR_FMT(scope));
+int log_level_parse(struct str s)
+{
+	for (int i = 0; i < (int)ARRAY_LEN(level_names); i++)
+		if (str_eq_nocase(s, str_c(level_names[i])) || (s.n == 1 && s.p[0] == '0' + i))
+			return i;
+	if (str_eq_nocase(s, str_c("warning")))
+		return LOG_WARN;
+	return str_eq_nocase(s, str_c("critical")) ? LOG_ERROR : -EINVAL;
+}
+
+const char *log_level_name(enum log_level level)
+{
+	return level_names[level];
+}
+
+/* "scope=level", as istioctl's help has it "scope:level", or a level for all. */
+static int one_parse(struct str spec, int *scope, struct err *err)
+{
+	struct str level_text, name = str_cut(spec, '=', &level_text);
+	int level;
+
+	if (!level_text.p) {
+		size_t i = spec.n;
+
+		while (i && spec.p[i - 1] != ':')
+			i--;
+		level_text = (struct str){ spec.p + i, spec.n - i };
+		name = (struct str){ spec.p, i ? i - 1 : 0 };
 	}
-	return 0;
+	level = log_level_parse(level_text);
+	*scope = name.n ? log_scope_parse(name) : LOG_SCOPES;
+	if (level < 0)
+		return err_set(err, -EINVAL, "log level: want off, error, warn, info, debug or trace, got '%.*s'", STR_FMT(level_text));
+	if (*scope < 0)
+		return err_set(err, -EINVAL, "log level: no scope '%.*s'; want access, dns, hbone, identity, inpod, io, main, net, policy, "
+			       "source, tls, xds or admin", STR_FMT(name));
+	return level;
 }
 
 int log_set_levels(struct str spec, struct err *err)
 {
+	int set[LOG_SCOPES], scope;
+
+	for (int i = 0; i < LOG_SCOPES; i++)
+		set[i] = atomic_load(&levels[i]);
 	/* The bare level first, so that "access=debug,info" means what it says. */
 	for (int bare = 1; bare >= 0; bare--) {
 		for (struct str rest = spec; rest.p;) {
-			struct str one = str_cut(rest, ',', &rest);
-			bool is_bare = !memchr(one.p, '=', one.n);
-			int r = is_bare == bare ? set_one(one, err) : 0;
+			int level = one_parse(str_cut(rest, ',', &rest), &scope, err);
 
-			if (r < 0)
-				return r;
+			if (level < 0)
+				return level;
+			for (int i = 0; i < LOG_SCOPES; i++)
+				if (bare ? scope == LOG_SCOPES : scope == i)
+					set[i] = level;
 		}
 	}
+	for (int i = 0; i < LOG_SCOPES; i++)
+		atomic_store(&levels[i], set[i]);
 	return 0;
 }
 
 void log_reset_levels(void)
 {
 	for (int i = 0; i < LOG_SCOPES; i++)
-		atomic_store(&levels[i], LOG_INFO);
+		atomic_store(&levels[i], started_levels[i]);
 }
 
 void log_levels_format(struct buf *out)

@@ -28,9 +28,15 @@ void log_set_json(bool json);              /* before the first line */
 /* Starts the writer thread on fd. Before it, and after log_stop, lines are written directly, to standard output. */
 void log_start(int fd);
 void log_stop(void);                       /* flushes; ends the writer */
-/* "info", "debug", "access=debug,info": adds to what is set. */
+/* "info", "debug", "access=debug,info", "access:debug": adds to what is set. Nothing is set when a part of it is wrong. */
 int log_set_levels(struct str spec, struct err *err);
-void log_reset_levels(void);
+void log_reset_levels(void);               /* to those when log_start was called; before it, info */
+/* A scope of ours, or the one that has what a module of ztunnel says: "ztunnel::xds::client" is xds. LOG_SCOPES: all of
+ * them. -ENOENT: none. */
+int log_scope_parse(struct str name);
+const char *log_scope_name(enum log_scope scope);
+int log_level_parse(struct str text);      /* also in capitals, and 0 to 5; -EINVAL */
+const char *log_level_name(enum log_level level);
 void log_levels_format(struct buf *out);   /* "access=debug,info" */
 bool log_on(enum log_scope scope, enum log_level level);
 uint64_t log_dropped(void);                /* lines lost since start */

@@ -186,32 +186,83 @@ static const char *reason(int status)
 	case 408: return "Request Timeout";
 	case 413: return "Content Too Large";
 	case 431: return "Request Header Fields Too Large";
+	case 501: return "Not Implemented";
 	case 503: return "Service Unavailable";
 	default:  return "Internal Server Error";
 	}
 }
 
-void h1server_reply(struct h1server_request *c, int status, const char *content_type, struct buf *body)
+/* False: it was answered before. framing: the header that says how long the body is, or nothing. */
+static bool put_head(struct h1server_request *c, int status, const char *content_type, const char *framing)
 {
-	size_t n = body ? buf_len(body) : 0;
-
 	if (c->replied)
-		return;
+		return false;
 	c->replied = true;
 	if (c->eof || c->server->closed)
 		c->keep_alive = false;
-	buf_printf(&c->out, "HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %zu\r\n"
+	buf_printf(&c->out, "HTTP/1.1 %d %s\r\ncontent-type: %s\r\n%s"
 		   "x-content-type-options: nosniff\r\ncache-control: no-store\r\n",
-		   status, reason(status), content_type, n);
+		   status, reason(status), content_type, framing);
 	if (!c->keep_alive)
 		buf_puts(&c->out, "connection: close\r\n");
 	else if (c->parser.http_minor == 0)
 		buf_puts(&c->out, "connection: keep-alive\r\n");
 	buf_puts(&c->out, "\r\n");
-	if (n && !c->head_only)
+	return true;
+}
+
+void h1server_reply(struct h1server_request *c, int status, const char *content_type, struct buf *body)
+{
+	size_t n = body ? buf_len(body) : 0;
+	char framing[48];
+
+	snprintf(framing, sizeof(framing), "content-length: %zu\r\n", n);
+	if (put_head(c, status, content_type, framing) && n && !c->head_only)
 		buf_append(&c->out, buf_data(body), n);
 	if (body)
 		buf_done(body);
+}
+
+/* HTTP/1.0 knows no chunks: there the body ends with the connection. */
+void h1server_reply_stream(struct h1server_request *c, int status, const char *content_type,
+			   const struct h1server_stream *body)
+{
+	c->chunked = c->parser.http_minor != 0;
+	if (!c->chunked)
+		c->keep_alive = false;
+	if (!put_head(c, status, content_type, c->chunked ? "transfer-encoding: chunked\r\n" : "") || c->head_only)
+		body->done(body->arg);
+	else
+		c->stream = *body;
+}
+
+void h1request_stream_end(struct h1server_request *c)
+{
+	struct h1server_stream s = c->stream;
+
+	c->stream = (struct h1server_stream){ 0 };
+	if (s.more)
+		s.done(s.arg);
+}
+
+void h1request_fill(struct h1server_request *c)
+{
+	struct buf piece = { 0 };
+	bool more = c->stream.more(c->stream.arg, &piece);
+
+	if (c->chunked && buf_len(&piece)) {
+		buf_printf(&c->out, "%zx\r\n", buf_len(&piece));
+		buf_append(&c->out, buf_data(&piece), buf_len(&piece));
+		buf_puts(&c->out, "\r\n");
+	} else {
+		buf_append(&c->out, buf_data(&piece), buf_len(&piece));
+	}
+	buf_done(&piece);
+	if (more)
+		return;
+	if (c->chunked)
+		buf_puts(&c->out, "0\r\n\r\n");
+	h1request_stream_end(c);
 }
 
 void h1server_reply_text(struct h1server_request *c, int status, const char *fmt, ...)

@@ -13,6 +13,7 @@
 
 #define BACKLOG   64
 #define RETRY_MS  100
+#define TURN_PIECES 4      /* of a streamed reply that one turn makes: others want the thread, too */
 
 /* --- connection --- */
 
@@ -57,7 +58,10 @@ static void conn_end(struct h1server_request *c, enum fail why)
 	c->dead = true;
 	list_del(&c->link);
 	timer_stop(&c->timer);
-	stage_done(c->sock, why);
+	timer_stop(&c->next);
+	/* A reply that is cut short must not look like a whole one. */
+	stage_done(c->sock, c->stream.more && why == FAIL_NONE ? FAIL_OVERLOAD : why);
+	h1request_stream_end(c);
 	c->grave.run = conn_free;
 	loop_bury(c->server->loop, &c->grave);
 }
@@ -65,10 +69,22 @@ static void conn_end(struct h1server_request *c, enum fail why)
 /* Hands over as much as the socket takes without holding it twice. */
 static void conn_send(struct h1server_request *c)
 {
-	while (!c->dead && buf_len(&c->out) && c->sock->queued <= LIMIT_QUEUE_LOW) {
-		size_t n = buf_len(&c->out) < LIMIT_READ_BYTES ? buf_len(&c->out) : LIMIT_READ_BYTES;
-		struct iovec iov = { buf_data(&c->out), n };
+	int pieces = 0;
 
+	while (!c->dead && (buf_len(&c->out) || c->stream.more) && c->sock->queued <= LIMIT_QUEUE_LOW) {
+		struct iovec iov;
+		size_t n;
+
+		if (!buf_len(&c->out) && pieces++ == TURN_PIECES) {
+			timer_start(&c->next, 0);
+			return;
+		}
+		if (!buf_len(&c->out)) {
+			h1request_fill(c);
+			continue;   /* a piece may be empty */
+		}
+		n = buf_len(&c->out) < LIMIT_READ_BYTES ? buf_len(&c->out) : LIMIT_READ_BYTES;
+		iov = (struct iovec){ buf_data(&c->out), n };
 		stage_write(c->sock, &iov, 1);
 		buf_consume(&c->out, n);
 		timer_start(&c->timer, H1SERVER_STALL_MS);
@@ -77,7 +93,7 @@ static void conn_send(struct h1server_request *c)
 
 static bool busy(const struct h1server_request *c)
 {
-	return c->replied && (buf_len(&c->out) || c->sock->queued > LIMIT_QUEUE_LOW);
+	return c->replied && (buf_len(&c->out) || c->stream.more || c->sock->queued > LIMIT_QUEUE_LOW);
 }
 
 static void conn_parse(struct h1server_request *c)
@@ -101,7 +117,8 @@ static void conn_next(struct h1server_request *c)
 {
 	while (!c->dead) {
 		if (busy(c)) {
-			stage_want(c->sock, false);
+			/* Only a reader learns of a reset: nothing more is made for a client that went. */
+			stage_want(c->sock, c->stream.more && buf_len(&c->in) < LIMIT_ADMIN_HEAD_BYTES);
 			return;
 		}
 		if (c->replied) {
@@ -155,6 +172,14 @@ static void on_event(struct stage *s, enum stage_event ev, const struct iovec *i
 	}
 }
 
+static void on_next(struct timer *t)
+{
+	struct h1server_request *c = container_of(t, struct h1server_request, next);
+
+	conn_send(c);
+	conn_next(c);
+}
+
 static void on_timer(struct timer *t)
 {
 	struct h1server_request *c = container_of(t, struct h1server_request, timer);
@@ -188,6 +213,7 @@ static void conn_new(struct h1server *s, int fd)
 	list_add_tail(&s->conns, &c->link);
 	h1request_init(c);
 	timer_init(&c->timer, s->loop, on_timer);
+	timer_init(&c->next, s->loop, on_next);
 	timer_start(&c->timer, H1SERVER_HEAD_MS);
 	c->sock->on_event = on_event;
 	c->sock->arg = c;

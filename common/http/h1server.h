@@ -52,6 +52,14 @@ bool h1server_query(const struct h1server_request *rq, const char *name, struct 
 
 /* Answers. body is taken over (emptied); NULL: none. */
 void h1server_reply(struct h1server_request *rq, int status, const char *content_type, struct buf *body);
+/* A body that is made while it is sent, so that its size needs no memory. */
+struct h1server_stream {
+	bool (*more)(void *arg, struct buf *out);   /* appends the next piece, of some tens of KiB; false: it was the last */
+	void (*done)(void *arg);                    /* once, after the last piece, or when the client went */
+	void *arg;
+};
+void h1server_reply_stream(struct h1server_request *rq, int status, const char *content_type,
+			   const struct h1server_stream *body);
 void h1server_reply_text(struct h1server_request *rq, int status, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -45,7 +45,10 @@ struct h1server_request {
 	struct str method, target, path;
 	struct h1_field field[H1_HEADERS], param[H1_PARAMS];
 	int n_fields, n_params;
+	struct h1server_stream stream;   /* the rest of the reply; more NULL: there is none */
+	struct timer next;         /* goes on with it in another turn */
 	int error;                 /* status to answer */
+	bool chunked;
 	bool in_value, complete, keep_alive, head_only, replied, started, eof, dead;
 };
 
@@ -56,5 +59,7 @@ void h1request_answer(struct h1server_request *c);
 void h1request_refuse(struct h1server_request *c, int status);
 void h1request_init(struct h1server_request *c);
 void h1request_reset(struct h1server_request *c);   /* ready for the next one */
+void h1request_fill(struct h1server_request *c);    /* the stream's next piece into c->out */
+void h1request_stream_end(struct h1server_request *c);
 
 #endif

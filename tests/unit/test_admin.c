@@ -67,8 +67,8 @@ static void pending(void *arg, struct buf *out)
 
 static void each_workload(void *arg, void (*fn)(const struct admin_workload *w, void *fn_arg), void *fn_arg)
 {
-	fn(&(struct admin_workload){ "shop/cart-1", cart, true, "" }, fn_arg);
-	fn(&(struct admin_workload){ "shop/missing", NULL, false, "no WorkloadEntry <b>" }, fn_arg);
+	fn(&(struct admin_workload){ .name = "shop/cart-1", .workload = cart, .up = true, .problem = "", .uid = "pod-uid-1" }, fn_arg);
+	fn(&(struct admin_workload){ .name = "shop/missing", .problem = "no WorkloadEntry <b>", .service_account = "sa" }, fn_arg);
 }
 
 static void each_connection(void *arg, const char *uid, void (*fn)(const struct admin_connection *c, void *fn_arg), void *fn_arg)
@@ -90,7 +90,15 @@ static void each_finding(void *arg, void (*fn)(bool error, const char *text, voi
 	fn(true, "a.yaml:3: AuthorizationPolicy shop/x: spec.action: want ALLOW, got \"Alow\"", fn_arg);
 }
 
-static const struct admin_ops ops = { quit, reload, pending, each_workload, each_connection, each_finding, NULL };
+static void each_setting(void *arg, admin_setting_fn *fn, void *fn_arg)
+{
+	fn("XDS_ADDRESS", str_c("\"https://istiod:15012\""), fn_arg);
+}
+
+static const struct admin_ops ops = {
+	.quit = quit, .reload = reload, .pending = pending, .each_workload = each_workload, .each_connection = each_connection,
+	.each_finding = each_finding, .each_setting = each_setting,
+};
 
 static void fill_mesh(void)
 {
@@ -101,6 +109,8 @@ static void fill_mesh(void)
 	struct match principal[] = { { MATCH_SUFFIX, "/sa/front" }, { MATCH_PRESENCE, "" } };
 	struct cidr block;
 	uint16_t port = 8080;
+	struct gateway by_name = { "shop/wp.shop.svc.cluster.local", "", { { 0 } }, 15008 }, by_ip = { "", "net-b", { { 0 } }, 15009 };
+	struct weighted_gateway weighted = { by_name, 5 };
 	struct policy_match match = { .n_principals = { 0, 2 }, .n_source_ips = { 1, 0 }, .n_dest_ports = { 1, 0 } };
 	struct policy_clause clause = { &match, 1 };
 	struct policy_rule rule = { &clause, 1 };
@@ -108,9 +118,11 @@ static void fill_mesh(void)
 			      .trust_domain = "cluster.local", .identity = "spiffe://cluster.local/ns/shop/sa/cart", .network = "", .cluster = "c",
 			      .node = "n1", .hostname = "", .canonical_name = "cart", .canonical_revision = "v1", .workload_name = "cart",
 			      .workload_type = "pod", .locality = { "eu", "", "" }, .ips = &ip, .n_ips = 1, .tunnel = TUNNEL_HBONE,
-			      .proxy_protocol = true, .app_tunnel_port = 15088, .healthy = true };
+			      .proxy_protocol = true, .app_tunnel_port = 15088, .healthy = true, .waypoint = &by_name, .network_gateway = &by_ip,
+			      .services = (const char *const[]){ "shop/cart.shop.svc.cluster.local" }, .n_services = 1 };
 
 	ip_parse(str_c("10.0.0.2"), &ip);
+	ip_parse(str_c("192.0.2.9"), &by_ip.ip);
 	cidr_parse(str_c("10.96.0.1"), &vips[0].cidr);
 	cidr_parse(str_c("10.97.0.0/16"), &vips[1].cidr);
 	cidr_parse(str_c("10.0.0.0/8"), &block);
@@ -124,7 +136,7 @@ static void fill_mesh(void)
 		.key = "shop/cart.shop.svc.cluster.local", .name = "cart", .ns = "shop", .hostname = "cart.shop.svc.cluster.local",
 		.vips = vips, .n_vips = 2, .ports = &(struct service_port){ 80, 8080, "http", "HTTP" }, .n_ports = 1,
 		.endpoints = endpoints, .lb_mode = LB_FAILOVER, .scopes = { LB_REGION, LB_ZONE },
-		.n_scopes = 2 }));
+		.n_scopes = 2, .waypoint = &by_name, .waypoints = &weighted, .n_waypoints = 1, .families = FAMILIES_DUAL }));
 	endpoints_unref(endpoints);
 	mesh_put_policy(e, policy_new(&(struct policy){ .key = "shop/only", .ns = "shop", .name = "only", .where = "p.yaml:1",
 		.scope = POLICY_SELECTOR, .action = POLICY_DENY, .problem = "", .rules = &rule, .n_rules = 1 }));
@@ -231,7 +243,22 @@ START_TEST(config_dump_has_istioctls_shape)
 	m = json_array_get(json_array_get(json_array_get(m, 0), 0), 0);
 	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(json_object_get(m, "notPrincipals"), 0), "Suffix")), "/sa/front");
 	ck_assert_str_eq(json_string_value(json_array_get(json_object_get(m, "sourceIps"), 0)), "10.0.0.0/8");
-	state = json_object_get(json_object_get(j, "workloadState"), "c//Pod/shop/cart-1");
+	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(s, "waypoint"), "destination")), "shop/wp.shop.svc.cluster.local");
+	ck_assert_str_eq(json_string_value(json_object_get(s, "ipFamilies")), "Dual");
+	m = json_array_get(json_object_get(s, "weightedWaypoints"), 0);
+	ck_assert_int_eq(json_integer_value(json_object_get(m, "weight")), 5);
+	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(m, "destination"), "hboneMtlsPort")), 15008);
+	m = json_array_get(json_object_get(j, "workloads"), 0);
+	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(m, "waypoint"), "destination")), "shop/wp.shop.svc.cluster.local");
+	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(m, "networkGateway"), "destination")), "net-b/192.0.2.9");
+	ck_assert_str_eq(json_string_value(json_array_get(json_object_get(m, "services"), 0)), "shop/cart.shop.svc.cluster.local");
+	m = json_object_get(json_object_get(j, "workloadState"), "shop/missing");
+	ck_assert_str_eq(json_string_value(json_object_get(m, "state")), "Pending");
+	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(m, "info"), "namespace")), "shop");
+	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(m, "info"), "serviceAccount")), "sa");
+	m = json_object_get(json_object_get(j, "config"), "environment");
+	ck_assert_str_eq(json_string_value(json_object_get(m, "XDS_ADDRESS")), "https://istiod:15012");
+	state = json_object_get(json_object_get(j, "workloadState"), "pod-uid-1");
 	ck_assert_str_eq(json_string_value(json_object_get(state, "state")), "Up");
 	s = json_object_get(state, "connections");
 	ck_assert_int_eq((int)json_array_size(json_object_get(s, "inbound")), 1);
@@ -239,6 +266,44 @@ START_TEST(config_dump_has_istioctls_shape)
 	ck_assert_str_eq(at(s, "outbound", "originalDst"), "10.96.0.1:80");
 	ck_assert_ptr_nonnull(json_object_get(j, "certificates"));
 	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(j, "version"), "version")), "9.8");
+	json_decref(j);
+}
+END_TEST
+
+/* Pieces meet in the right places: many workloads, and a service with many endpoints. */
+START_TEST(config_dump_of_many)
+{
+	enum { N = 3000 };
+	struct mesh_edit *e;
+	struct endpoints *eps = endpoints_new();
+	char uid[64];
+	json_t *j, *s;
+
+	start();
+	e = mesh_edit_begin();
+	for (int i = 0; i < N; i++) {
+		struct workload *w;
+
+		snprintf(uid, sizeof(uid), "c//Pod/many/w-%05d", i);
+		w = workload_new(&(struct workload){ .uid = uid, .name = uid + 12, .ns = "many", .identity = "", .cluster = "c", .healthy = true });
+		endpoints_put(&eps, w, NULL, 0);
+		mesh_put_workload(e, w);
+	}
+	mesh_put_service(e, service_new(&(struct service){ .key = "many/m.example", .name = "m", .ns = "many", .hostname = "m.example", .endpoints = eps }));
+	endpoints_unref(eps);
+	mesh_edit_publish(e);
+	ck_assert_int_eq(ask("127.0.0.1", t.conf.admin_port, "GET", "/config_dump"), 200);
+	j = parsed();
+	ck_assert_int_eq((int)json_array_size(json_object_get(j, "workloads")), N + 1);
+	for (int i = 0; i < N; i++) {
+		snprintf(uid, sizeof(uid), "c//Pod/many/w-%05d", i);
+		s = json_array_get(json_object_get(j, "workloads"), (size_t)i);
+		ck_assert_str_eq(json_string_value(json_object_get(s, "uid")), uid);
+	}
+	s = json_array_get(json_object_get(j, "services"), 0);
+	ck_assert_int_eq((int)json_object_size(json_object_get(s, "endpoints")), N);
+	ck_assert_int_eq((int)json_array_size(json_object_get(j, "services")), 2);
+	ck_assert_ptr_nonnull(json_object_get(j, "version"));
 	json_decref(j);
 }
 END_TEST
@@ -320,9 +385,19 @@ START_TEST(logging)
 	has("current log level is ");
 	ck_assert_int_eq(ask(t.path, 0, "POST", "/logging?level=access=debug,info"), 200);
 	has("current log level is access=debug,info\n");
+	ck_assert_int_eq(ask(t.path, 0, "POST", "/logging?level="), 200);
+	has("current log level is access=debug,info\n");
+	ck_assert_int_eq(ask(t.path, 0, "POST", "/logging?level=access:info,ztunnel::xds::client=debug"), 200);
+	has("current log level is xds=debug,info\n");
+	ck_assert_int_eq(ask(t.path, 0, "POST", "/logging?level=debug,nowhere=info"), 400);
+	ck_assert_int_eq(ask(t.path, 0, "POST", "/logging"), 200);
+	has("current log level is xds=debug,info\n");
+	ck_assert_int_eq(ask(t.path, 0, "GET", "/debug/pprof/heap"), 501);
+	has("heaptrack");
 	ck_assert_int_eq(ask(t.path, 0, "POST", "/logging?level=loud"), 400);
 	has("Invalid level provided: loud\n");
-	ck_assert_int_eq(ask(t.path, 0, "POST", "/logging?reset"), 200);
+	ck_assert_int_eq(ask(t.path, 0, "POST", "/logging?level=&reset"), 200);
+	has("current log level is info\n");
 	ck_assert_int_eq(ask(t.path, 0, "GET", "/logging"), 405);
 	ck_assert_int_eq(ask(t.path, 0, "GET", "/quitquitquit"), 405);
 	ck_assert_int_eq(ask(t.path, 0, "POST", "/reload"), 200);
@@ -412,6 +487,7 @@ int main(void)
 
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, config_dump_has_istioctls_shape);
+	tcase_add_test(c, config_dump_of_many);
 	tcase_add_test(c, status_in_both_forms);
 	tcase_add_test(c, page_escapes);
 	tcase_add_test(c, why);

@@ -13,11 +13,12 @@
 #include "io/loop.h"
 
 #define BIG (3u << 20)
+#define PIECES 400            /* more than the kernel keeps of a reply that nobody reads */
 
 static struct loop *loop;
 static struct h1server *server;
 static struct addr addr;
-static char reply[BIG + 65536];
+static char reply[32u << 20];
 static size_t reply_len;
 
 static void turn(void)
@@ -43,6 +44,30 @@ static void on_big(struct h1server_request *rq, void *arg)
 	h1server_reply(rq, 200, "text/plain", &b);
 }
 
+/* Pieces of 64 KiB; fails the test when it is asked after its end. */
+static struct {
+	int made, ended;
+} streamed;
+
+static bool stream_more(void *arg, struct buf *out)
+{
+	ck_assert_int_eq(streamed.ended, 0);
+	memset(buf_reserve(out, 65536), 'a' + streamed.made % 26, 65536);
+	buf_added(out, streamed.made == 7 ? 0 : 65536);   /* a piece may be empty */
+	return ++streamed.made < PIECES;
+}
+
+static void stream_done(void *arg)
+{
+	streamed.ended++;
+}
+
+static void on_stream(struct h1server_request *rq, void *arg)
+{
+	streamed.made = streamed.ended = 0;
+	h1server_reply_stream(rq, 200, "text/plain", &(struct h1server_stream){ stream_more, stream_done, NULL });
+}
+
 static void on_silent(struct h1server_request *rq, void *arg)
 {
 }
@@ -57,7 +82,7 @@ static bool admit(struct h1server_request *rq, void *arg)
 
 static const struct h1server_route routes[] = {
 	{ "GET", "/echo", on_echo }, { "POST", "/post", on_echo }, { NULL, "/any", on_echo }, { "GET", "/big", on_big },
-	{ "GET", "/silent", on_silent },
+	{ "GET", "/silent", on_silent }, { "GET", "/stream", on_stream },
 };
 static const struct h1server_site site = { routes, ARRAY_LEN(routes), admit, NULL };
 
@@ -236,6 +261,64 @@ START_TEST(big_replies_wait_for_the_reader)
 }
 END_TEST
 
+START_TEST(streams)
+{
+	int fd = dial();
+	char *p;
+
+	push(fd, "GET /stream HTTP/1.1\r\nHost: h\r\n\r\nGET /echo?a=after HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+	for (int i = 0; i < 20; i++)
+		turn();
+	ck_assert_int_eq(streamed.ended, 0);          /* the client reads nothing: so nothing is made ahead */
+	ck_assert_int_lt(streamed.made, PIECES);
+	ck_assert(collect(fd, 200));
+	ck_assert_int_eq(streamed.made, PIECES);
+	ck_assert_int_eq(streamed.ended, 1);
+	ck_assert(strstr(reply, "transfer-encoding: chunked\r\n"));
+	p = strstr(reply, "\r\n\r\n") + 4;
+	for (int i = 0; i < PIECES; i++) {
+		if (i == 7)
+			continue;
+		ck_assert_msg(strncmp(p, "10000\r\n", 7) == 0, "piece %d", i);
+		ck_assert_int_eq(p[7], 'a' + i % 26);
+		ck_assert_int_eq(p[7 + 65535], 'a' + i % 26);
+		p += 7 + 65536 + 2;
+	}
+	ck_assert_int_eq(strncmp(p, "0\r\n\r\nHTTP/1.1 200 OK", 17), 0);
+	ck_assert(strstr(p, "GET a=after "));
+	close(fd);
+
+	/* Without chunks the connection's end is the body's. */
+	fd = dial();
+	push(fd, "GET /stream HTTP/1.0\r\n\r\n");
+	ck_assert(collect(fd, 200));
+	ck_assert(!strstr(reply, "chunked"));
+	ck_assert_int_eq((int)(reply + reply_len - strstr(reply, "\r\n\r\n") - 4), (PIECES - 1) * 65536);
+	close(fd);
+
+	fd = dial();
+	push(fd, "HEAD /stream HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+	ck_assert(collect(fd, 100));
+	ck_assert_int_eq(streamed.made, 0);
+	ck_assert_int_eq(streamed.ended, 1);
+	close(fd);
+
+	/* A client that goes ends it. */
+	fd = dial();
+	push(fd, "GET /stream HTTP/1.1\r\nHost: h\r\n\r\n");
+	for (int i = 0; i < 20; i++)
+		turn();
+	ck_assert_int_eq(streamed.ended, 0);
+	close(fd);
+	for (int i = 0; i < 500 && !streamed.ended; i++) {
+		turn();
+		usleep(1000);
+	}
+	ck_assert_int_eq(streamed.ended, 1);
+	ck_assert_int_lt(streamed.made, PIECES);
+}
+END_TEST
+
 START_TEST(slow_heads_are_ended)
 {
 	int fd = dial();
@@ -357,6 +440,7 @@ int main(void)
 	tcase_add_test(t, byte_by_byte);
 	tcase_add_test(t, heads_are_bounded);
 	tcase_add_test(t, big_replies_wait_for_the_reader);
+	tcase_add_test(t, streams);
 	tcase_add_test(t, slow_heads_are_ended);
 	tcase_add_test(t, the_longest_quiet_makes_room);
 	tcase_add_test(t, reachable_without_descriptors);

@@ -404,6 +404,36 @@ START_TEST(log_levels)
 }
 END_TEST
 
+static void find_setting(const char *name, struct str json, void *arg)
+{
+	const char **want = arg;
+
+	if (strcmp(name, want[0]) == 0) {
+		ck_assert_msg(str_is(json, want[1]), "%s: %.*s", name, STR_FMT(json));
+		want[2] = "found";
+	}
+}
+
+START_TEST(each)
+{
+	static const char *const rows[][2] = {
+		{ "XDS_ADDRESS", "\"https://localhost:15012\"" }, { "ENABLE_PROXY", "true" }, { "ENABLE_ORIG_SRC", "null" },
+		{ "POOL_MAX_STREAMS_PER_CONNECTION", "7" }, { "SECRET_TTL", "\"86400000ms\"" }, { "PROXY_MODE", "\"shared\"" },
+		{ "CRL_PATH", "null" }, { "MESHD_ENFORCEMENT", "\"istio\"" }, { "NETWORK", "\"\"" },
+	};
+
+	setenv("POOL_MAX_STREAMS_PER_CONNECTION", "7", 1);
+	setenv("AUTH_TOKEN", "secret-token", 1);
+	read_ok();
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *want[] = { rows[i][0], rows[i][1], NULL };
+
+		settings_each(&s, find_setting, want);
+		ck_assert_msg(want[2] != NULL, "%s", want[0]);
+	}
+}
+END_TEST
+
 START_TEST(notes)
 {
 	setenv("TOKIO_WORKER_THREADS", "4", 1);
@@ -469,6 +499,7 @@ int main(void)
 	tcase_add_test(t, workers);
 	tcase_add_test(t, drain);
 	tcase_add_test(t, log_levels);
+	tcase_add_test(t, each);
 	tcase_add_test(t, notes);
 	tcase_add_test(t, otlp);
 	suite_add_tcase(suite, t);
