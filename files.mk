@@ -22,10 +22,12 @@ libmeshd_a_SOURCES = \
 	common/hbone/baggage.c \
 	common/hbone/hpool.c \
 	common/hbone/hserve.c \
+	common/http/dial.c \
 	common/http/grpc.c \
 	common/http/grpc_call.c \
 	common/http/grpc_conn.c \
 	common/http/grpc_frame.c \
+	common/http/h1post.c \
 	common/http/h1request.c \
 	common/http/h1server.c \
 	common/http/h2.c \
@@ -149,9 +151,11 @@ HEADERS_ALL = \
 	common/hbone/baggage.h \
 	common/hbone/hpool.h \
 	common/hbone/hserve.h \
+	common/http/dial.h \
 	common/http/grpc.h \
 	common/http/grpc_frame.h \
 	common/http/grpc_int.h \
+	common/http/h1post.h \
 	common/http/h1server.h \
 	common/http/h1server_int.h \
 	common/http/h2.h \
@@ -254,6 +258,7 @@ UNIT_TESTS = \
 	tests/unit/test_explain \
 	tests/unit/test_flow \
 	tests/unit/test_grpc \
+	tests/unit/test_h1post \
 	tests/unit/test_h1server \
 	tests/unit/test_h2 \
 	tests/unit/test_identity \
@@ -325,6 +330,8 @@ tests_unit_test_explain_SOURCES = tests/unit/test_explain.c
 tests_unit_test_flow_SOURCES = tests/unit/test_flow.c
 
 tests_unit_test_grpc_SOURCES = tests/unit/test_grpc.c
+
+tests_unit_test_h1post_SOURCES = tests/unit/test_h1post.c
 
 tests_unit_test_h1server_SOURCES = tests/unit/test_h1server.c
 

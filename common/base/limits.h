@@ -44,11 +44,12 @@
 #define LIMIT_ZDS_BACKOFF_MIN_MS 20
 #define LIMIT_ZDS_BACKOFF_MAX_MS 15000
 
-/* gRPC */
+/* Servers that we call: control planes, collectors */
+#define LIMIT_DIAL_MS            5000          /* to one address, TLS included */
+#define LIMIT_REPLY_BYTES        (64 * 1024)   /* of an HTTP/1.1 answer, that are kept */
 #define LIMIT_GRPC_MESSAGE_BYTES (4u << 20)    /* one received message, unless the channel says otherwise */
 #define LIMIT_XDS_MESSAGE_BYTES  (200u << 20)  /* one xDS response */
 #define LIMIT_GRPC_META_BYTES    8192          /* metadata of one call, a token included */
-#define LIMIT_GRPC_CONNECT_MS    5000
 #define LIMIT_GRPC_PING_MS       30000         /* istiod takes pings more often than every 15 s for an attack */
 #define LIMIT_GRPC_PING_TIMEOUT_MS 10000
 #define LIMIT_GRPC_BACKOFF_MIN_MS 10

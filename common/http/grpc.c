@@ -61,7 +61,7 @@ void grpc_is_up(struct grpc *g, struct grpc_conn *c)
 {
 	char text[ADDR_TEXT];
 
-	grpc_set_state(g, "connected to %s", addr_format(&c->addrs[c->next - 1], text));
+	grpc_set_state(g, "connected to %s", addr_format(&c->addr, text));
 	grpc_serve_later(g);
 }
 

@@ -5,13 +5,12 @@
 
 #include "base/backoff.h"
 #include "base/list.h"
+#include "http/dial.h"
 #include "http/grpc.h"
 #include "http/grpc_frame.h"
 #include "http/h2.h"
 #include "io/watch.h"
 #include "tls/webctx.h"
-
-#define GRPC_ADDRS 8        /* of one name, that are tried */
 
 struct grpc_meta {
 	struct buf text;          /* name NUL value NUL … */
@@ -44,16 +43,14 @@ struct grpc_conn {
 	struct grpc *g;
 	struct list link;         /* in g->conns */
 	struct list calls;
-	struct stage *top;        /* owned until h2 has it */
-	struct stage *sock, *tls; /* for their errors; tls NULL: plaintext */
-	struct h2 *h2;
-	struct addr addrs[GRPC_ADDRS];
-	int n_addrs, next;
-	struct timer timer;       /* of an attempt, later of idleness */
-	struct deferred start, grave;
+	struct dial *dial;        /* NULL: it ended */
+	struct stage *tls;        /* for its error; NULL: plaintext */
+	struct h2 *h2;            /* NULL: not yet */
+	struct addr addr;
+	struct timer timer;       /* for SETTINGS, later of idleness */
+	struct deferred grave;
 	uint64_t up_ms;
 	bool up, retired, dead;
-	char error[768];          /* of the last attempt */
 };
 
 struct grpc_call {
@@ -89,7 +86,7 @@ struct tlsctx *grpc_ctx(struct grpc *g, struct err *err);
 __attribute__((format(printf, 2, 3))) void grpc_set_state(struct grpc *g, const char *fmt, ...);
 
 /* grpc_conn.c */
-struct grpc_conn *grpc_conn_dial(struct grpc *g);       /* is_up or dial_failed follow */
+struct grpc_conn *grpc_conn_dial(struct grpc *g);       /* is_up or dial_failed follow; NULL: dial_failed was called */
 void grpc_conn_retire(struct grpc_conn *c);             /* ends with its last call */
 void grpc_conn_idle(struct grpc_conn *c);               /* a call ended */
 void grpc_conn_end(struct grpc_conn *c, enum fail why); /* now; its calls must be gone */

@@ -129,13 +129,18 @@ static int verify_server(X509_STORE_CTX *store, void *tlsctx)
 	return refuse_names(store, c, v, leaf);
 }
 
-static SSL_CTX *client_new(struct tlsctx *c, STACK_OF(X509) *chain, EVP_PKEY *key, STACK_OF(X509) *roots)
+static bool offer(SSL_CTX *ssl, const char *alpn)
+{
+	return SSL_CTX_set_alpn_protos(ssl, (const unsigned char *)alpn, (unsigned)strlen(alpn)) == 0;
+}
+
+static SSL_CTX *client_new(struct tlsctx *c, bool http1, STACK_OF(X509) *chain, EVP_PKEY *key, STACK_OF(X509) *roots)
 {
 	SSL_CTX *ssl = SSL_CTX_new(TLS_client_method());
 	X509_STORE *store = roots ? tlsctx_store(roots) : X509_STORE_new();
 
 	if (!ssl || !store || (!roots && X509_STORE_set_default_paths(store) != 1) || !tlsctx_parameters(ssl, true) ||
-	    SSL_CTX_set_alpn_protos(ssl, (const unsigned char *)"\2h2", 3) != 0 || (chain && !tlsctx_certs(ssl, chain, key))) {
+	    !offer(ssl, http1 ? "\10http/1.1" : "\2h2") || (chain && !tlsctx_certs(ssl, chain, key))) {
 		X509_STORE_free(store);
 		SSL_CTX_free(ssl);
 		return NULL;
@@ -240,7 +245,7 @@ int webctx_new(const struct webctx_conf *conf, struct tlsctx **ret, struct err *
 	r = read_roots(conf->roots, &roots, err);
 	if (r == 0 && conf->cert_file.n)
 		r = read_own(conf, &chain, &key, err);
-	if (r == 0 && !(c->client = client_new(c, chain, key, roots)))
+	if (r == 0 && !(c->client = client_new(c, conf->http1, chain, key, roots)))
 		r = err_set(err, -EINVAL, "OpenSSL does not accept %s: %s", chain ? "the certificate or the roots" : "the roots", pem_why());
 	ERR_clear_error();
 	sk_X509_pop_free(chain, X509_free);

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/dial.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tls/tls.h"
+
+struct dial {
+	struct loop *loop;
+	struct dial_conf conf;
+	void (*on_done)(void *arg, struct stage *top, const struct addr *at, const char *error);
+	void *arg;
+	struct addr addrs[DIAL_ADDRS];
+	int n_addrs, next;
+	struct stage *sock, *top;     /* top is owned */
+	struct timer timer;
+	struct deferred start, grave;
+	char error[768];
+	bool over;
+};
+
+static void dial_gone(struct deferred *d)
+{
+	struct dial *dial = container_of(d, struct dial, grave);
+
+	tlsctx_unref(dial->conf.ctx);
+	free(dial);
+}
+
+static void dial_end(struct dial *d)
+{
+	d->over = true;
+	timer_stop(&d->timer);
+	d->grave.run = dial_gone;
+	loop_bury(d->loop, &d->grave);
+}
+
+void dial_cancel(struct dial *d)
+{
+	if (!d || d->over)
+		return;
+	stage_done(d->top, FAIL_DRAIN);
+	dial_end(d);
+}
+
+static void dial_next(struct dial *d);
+
+static void address_failed(struct dial *d, enum fail why, const char *error)
+{
+	struct stage *top = d->top;
+
+	snprintf(d->error, sizeof(d->error), "%s", error);
+	d->top = d->sock = NULL;
+	stage_done(top, why);
+	dial_next(d);
+}
+
+static void on_top(struct stage *s, enum stage_event ev, const struct iovec *iov, int n)
+{
+	struct dial *d = s->arg;
+	int error;
+
+	if (ev == STAGE_OPEN) {
+		dial_end(d);
+		s->on_event = NULL;
+		d->on_done(d->arg, s, &d->addrs[d->next - 1], NULL);
+	} else if (ev == STAGE_CLOSED) {
+		error = sock_errno(d->sock);
+		address_failed(d, s->fail, d->conf.ctx && tls_error(s)[0] ? tls_error(s) : error ? strerror(error) : fail_info(s->fail)->reason);
+	}
+}
+
+static void on_timer(struct timer *t)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "no connection within %d s", LIMIT_DIAL_MS / 1000);
+	address_failed(container_of(t, struct dial, timer), FAIL_CONNECT_TIMEOUT, text);
+}
+
+static void dial_next(struct dial *d)
+{
+	if (d->next == d->n_addrs) {
+		dial_end(d);
+		d->on_done(d->arg, NULL, d->next ? &d->addrs[d->next - 1] : NULL, d->error);
+		return;
+	}
+	d->sock = d->top = sock_connect(d->loop, &d->addrs[d->next++], NULL, d->conf.sock_ops, 0);
+	if (d->sock && d->conf.ctx)
+		d->top = tls_client(d->sock, d->conf.ctx, d->conf.names, d->conf.n_names);
+	if (!d->top) {
+		address_failed(d, FAIL_MEMORY, "out of memory");
+		return;
+	}
+	d->top->on_event = on_top;
+	d->top->arg = d;
+	timer_start(&d->timer, LIMIT_DIAL_MS);
+}
+
+static void start(struct deferred *def)
+{
+	struct dial *d = container_of(def, struct dial, start);
+	struct addr addr = { .port = d->conf.port };
+
+	if (d->over)
+		return;
+	if (ip_parse(d->conf.host, &addr.ip) == 0)
+		d->addrs[d->n_addrs++] = addr;
+	else
+		snprintf(d->error, sizeof(d->error), "%.*s is no address", STR_FMT(d->conf.host));
+	dial_next(d);
+}
+
+struct dial *dial_start(struct loop *l, const struct dial_conf *conf,
+			void (*on_done)(void *arg, struct stage *top, const struct addr *at, const char *error), void *arg)
+{
+	struct dial *d = xcalloc(1, sizeof(*d));
+
+	d->loop = l;
+	d->conf = *conf;
+	if (d->conf.ctx)
+		tlsctx_ref(d->conf.ctx);
+	d->on_done = on_done;
+	d->arg = arg;
+	timer_init(&d->timer, l, on_timer);
+	d->start.run = start;
+	loop_defer(l, &d->start);
+	return d;
+}
