@@ -101,6 +101,9 @@ libmeshd_a_SOURCES = \
 	common/tls/verify.c \
 	common/tls/webctx.c \
 	common/traffic/dest.c \
+	common/traffic/dest_gate.c \
+	common/traffic/dest_memory.c \
+	common/traffic/dest_pick.c \
 	modes/conn.c \
 	modes/inbound.c \
 	modes/inpod.c \
@@ -220,6 +223,7 @@ HEADERS_ALL = \
 	common/tls/tlsctx_int.h \
 	common/tls/webctx.h \
 	common/traffic/dest.h \
+	common/traffic/dest_int.h \
 	modes/conn.h \
 	modes/inpod.h \
 	modes/pod.h \
@@ -261,6 +265,7 @@ UNIT_TESTS = \
 	tests/unit/test_h1post \
 	tests/unit/test_h1server \
 	tests/unit/test_h2 \
+	tests/unit/test_hpool \
 	tests/unit/test_identity \
 	tests/unit/test_inpod \
 	tests/unit/test_link \
@@ -336,6 +341,8 @@ tests_unit_test_h1post_SOURCES = tests/unit/test_h1post.c
 tests_unit_test_h1server_SOURCES = tests/unit/test_h1server.c
 
 tests_unit_test_h2_SOURCES = tests/unit/test_h2.c
+
+tests_unit_test_hpool_SOURCES = tests/unit/test_hpool.c
 
 tests_unit_test_identity_SOURCES = tests/unit/test_identity.c
 

@@ -15,6 +15,8 @@
 struct attempt {
 	struct dest_tried tried;      /* references */
 	struct workload *chosen;      /* reference; NULL for passthrough */
+	struct waiter waiter;         /* for a certificate */
+	struct outbound *of;
 	struct buf early;             /* what the client sent; kept for another try */
 	enum fail last_fail;          /* of the endpoint tried before */
 	char *last_detail;            /* owned */
@@ -25,7 +27,7 @@ struct outbound {
 	struct conn conn;
 	struct addr original;
 	struct attempt *a;            /* owned; NULL once the pump runs */
-	bool tunnel;
+	bool tunnel, across;
 };
 
 static void try_next(struct outbound *o);
@@ -39,6 +41,7 @@ static void attempt_free(struct attempt *a)
 {
 	if (!a)
 		return;
+	list_del(&a->waiter.link);
 	workload_unref(a->chosen);
 	for (int i = 0; i < a->tried.n; i++)
 		workload_unref((struct workload *)a->tried.workload[i]);
@@ -60,6 +63,14 @@ static void fail(struct outbound *o, enum fail why, const char *detail)
 	if (!o->conn.flow.opened && o->conn.local)
 		flow_open(o->conn.pod->worker->metrics, &o->conn.flow);
 	conn_end(&o->conn, why, detail);
+}
+
+static void fail_identity(struct outbound *o)
+{
+	struct err err = { 0 };
+
+	identity_state(o->conn.pod->worker->proxy->identity, str_c(o->conn.local->identity), &err);
+	fail(o, FAIL_IDENTITY, err.msg);
 }
 
 /* ---- the client's side before the destination is there ---- */
@@ -96,6 +107,14 @@ static void on_client(struct stage *s, enum stage_event ev, const struct iovec *
 
 /* ---- the destination's side ---- */
 
+/* Behind a gateway it is unknown who failed, unless the gateway was not even reached. */
+static bool is_hop_bad(const struct outbound *o, enum fail why)
+{
+	if (why == FAIL_DENIED_BY_PEER || why == FAIL_OVERLOAD || why == FAIL_MEMORY || why == FAIL_DRAIN)
+		return false;
+	return !o->across || why == FAIL_CONNECT || why == FAIL_CONNECT_TIMEOUT || why == FAIL_NETWORK_POLICY;
+}
+
 static bool may_retry(const struct outbound *o, const struct stage *up)
 {
 	if (o->a->tried.n >= LIMIT_CONNECT_TRIES || !o->a->chosen)
@@ -116,7 +135,7 @@ static void on_up_failed(struct outbound *o, struct stage *up)
 	o->a->last_detail = xstrdup(detail);
 	o->conn.pump.up = NULL;
 	stage_done(up, why);
-	if (o->a->chosen && why != FAIL_DENIED_BY_PEER && why != FAIL_OVERLOAD && why != FAIL_MEMORY && why != FAIL_DRAIN)
+	if (o->a->chosen && is_hop_bad(o, why))
 		dest_failed(o->a->chosen, loop_now_ms(o->conn.pod->worker->loop));
 	if (retry) {
 		char text[ADDR_TEXT];
@@ -156,42 +175,56 @@ static void on_up(struct stage *s, enum stage_event ev, const struct iovec *iov,
 		on_up_failed(o, s);
 }
 
-static struct stage *open_tunnel(struct outbound *o, const struct dest *d)
+static struct stage *open_tunnel(struct outbound *o, const struct dest *d, struct tlsctx *ctx)
 {
 	struct pod *pod = o->conn.pod;
 	struct workload *local = o->conn.local;
-	struct buf baggage = { 0 }, forwarded = { 0 };
-	char authority[ADDR_TEXT], trace[56];
-	struct tlsctx *ctx = identity_get(pod->worker->proxy->identity, str_c(local->identity));
+	struct buf baggage = { 0 }, forwarded = { 0 }, authority = { 0 };
+	char text[ADDR_TEXT], trace[56];
+	struct hpool_via hop;
 	struct stage *up;
 
-	if (!ctx)
-		return NULL;
 	conn_baggage(local, &baggage);
 	forwarded_format(&o->conn.flow.source, str_c(d->service ? d->service->hostname : ""), &forwarded);
 	traceparent_make(trace);
-	up = hpool_open(pod->pool,
-		&(struct hpool_target){ .ctx = ctx, .own_id = str_c(local->identity), .expect = d->expect, .n_expect = d->n_expect, .addr = d->connect },
-		&(struct hpool_request){ .authority = str_c(addr_format(&d->target, authority)), .baggage = buf_str(&baggage),
-					 .forwarded = buf_str(&forwarded), .traceparent = str_c(trace) });
-	tlsctx_unref(ctx);
+	if (d->host.n)
+		buf_printf(&authority, "%.*s:%u", STR_FMT(d->host), d->target.port);
+	else
+		buf_puts(&authority, addr_format(&d->target, text));
+	hop = (struct hpool_via){
+		{ .ctx = ctx, .own_id = str_c(local->identity), .expect = d->expect, .n_expect = d->n_expect, .addr = d->connect },
+		{ .authority = buf_str(&authority), .baggage = buf_str(&baggage), .forwarded = buf_str(&forwarded), .traceparent = str_c(trace) },
+	};
+	if (d->kind == DEST_DOUBLE) {
+		struct hpool_target inner = { .ctx = ctx, .own_id = hop.target.own_id, .expect = d->inner, .n_expect = d->n_inner };
+		struct hpool_request request = hop.request;
+
+		request.forwarded_network = str_c(mesh_settings(mesh_current())->network);
+		up = hpool_open_via(pod->pool, &hop, &inner, &request);
+	} else {
+		up = hpool_open(pod->pool, &hop.target, &hop.request);
+	}
 	buf_done(&baggage);
 	buf_done(&forwarded);
+	buf_done(&authority);
 	return up;
 }
 
-/* Telemetry shows the destination that was tried last. */
+/* Telemetry shows the destination that was tried last. Behind a gateway it is known once it answers. */
 static void note_dest(struct outbound *o, const struct dest *d)
 {
 	struct flow *f = &o->conn.flow;
 
+	o->tunnel = d->kind == DEST_HBONE || d->kind == DEST_DOUBLE;
+	o->across = d->kind == DEST_DOUBLE;
 	workload_unref(f->dest_workload);
 	service_unref(f->service);
-	f->dest_workload = d->workload ? workload_ref(d->workload) : NULL;
+	f->dest_workload = d->workload && !o->across ? workload_ref(d->workload) : NULL;
 	f->service = d->service ? service_ref(d->service) : NULL;
 	f->dest = d->connect;
 	f->mtls = o->tunnel;
 	f->hbone = o->tunnel ? d->target : (struct addr){ 0 };
+	flow_set(&f->hbone_host, d->host);
 	flow_set(&f->source_id, str_c(o->tunnel ? o->conn.local->identity : ""));
 	workload_unref(o->a->chosen);
 	o->a->chosen = d->workload ? workload_ref(d->workload) : NULL;
@@ -199,23 +232,62 @@ static void note_dest(struct outbound *o, const struct dest *d)
 		o->a->tried.workload[o->a->tried.n++] = workload_ref(d->workload);
 }
 
+static void fail_to_choose(struct outbound *o, const struct dest *d)
+{
+	struct flow *f = &o->conn.flow;
+	char text[320];
+
+	if (!f->service && d->service)
+		f->service = service_ref(d->service);
+	if (o->a->tried.n)
+		fail(o, o->a->last_fail, o->a->last_detail);
+	else
+		fail(o, d->why, d->missing ? dest_gateway_name(d->missing, text) : NULL);
+}
+
+static void on_woken(struct waiter *w, bool late)
+{
+	struct outbound *o = container_of(w, struct attempt, waiter)->of;
+
+	if (late)
+		fail_identity(o);
+	else
+		try_next(o);
+}
+
+static bool is_pending(const struct outbound *o)
+{
+	return identity_state(o->conn.pod->worker->proxy->identity, str_c(o->conn.local->identity), NULL) <= IDENTITY_PENDING;
+}
+
 static void try_next(struct outbound *o)
 {
 	struct pod *pod = o->conn.pod;
+	struct tlsctx *ctx = NULL;
 	struct stage *up;
 	struct dest d;
 
 	dest_choose(mesh_current(), o->conn.local, &o->original, &o->a->tried, &pod->worker->seed, loop_now_ms(pod->worker->loop), &d);
-	o->tunnel = d.kind == DEST_HBONE;
 	if (d.kind == DEST_NONE) {
-		o->conn.flow.service = o->conn.flow.service ? o->conn.flow.service : d.service ? service_ref(d.service) : NULL;
-		fail(o, o->a->tried.n ? o->a->last_fail : FAIL_NO_ENDPOINT, o->a->last_detail);
+		fail_to_choose(o, &d);
 		return;
 	}
+	if (d.kind == DEST_HBONE || d.kind == DEST_DOUBLE) {
+		ctx = identity_get(pod->worker->proxy->identity, str_c(o->conn.local->identity));
+		o->a->waiter.wake = on_woken;
+		if (!ctx && is_pending(o) && pod_wait(pod, &o->a->waiter))
+			return;
+	}
 	note_dest(o, &d);
-	up = o->tunnel ? open_tunnel(o, &d) : sock_connect(pod->worker->loop, &d.connect, NULL, &pod->out.ops, mesh_settings(mesh_current())->connect_timeout_ms);
+	if (o->tunnel && !ctx) {
+		fail_identity(o);
+		return;
+	}
+	up = o->tunnel ? open_tunnel(o, &d, ctx) :
+		sock_connect(pod->worker->loop, &d.connect, NULL, &pod->out.ops, mesh_settings(mesh_current())->connect_timeout_ms);
+	tlsctx_unref(ctx);
 	if (!up) {
-		fail(o, o->tunnel ? FAIL_IDENTITY : FAIL_MEMORY, NULL);
+		fail(o, FAIL_MEMORY, NULL);
 		return;
 	}
 	o->conn.pump.up = up;
@@ -247,6 +319,8 @@ void outbound_accept(struct pod *pod, int fd, const struct addr *peer)
 		close(fd);
 		return;
 	}
+	o->a->of = o;
+	list_init(&o->a->waiter.link);
 	r = origdst_get(fd, &o->original);
 	down = sock_accept(pod->worker->loop, fd);
 	if (!down) {

@@ -15,6 +15,7 @@ struct hpool {
 	const struct sock_ops *sock_ops;
 	struct map entries;        /* key -> struct entry */
 	struct deferred grave;
+	uint64_t n_alone;          /* names for entries that are used once */
 	bool draining;
 };
 
@@ -30,12 +31,14 @@ struct entry {
 	struct list waiting;       /* tunnels without a stream */
 	struct deferred serve;
 	struct hconn *dialing;
+	struct stage *outer;       /* owned until it is dialled over: the tunnel that the only connection goes through */
+	bool alone;                /* for one stream, once */
 };
 
 struct hconn {
 	struct list link;
 	struct entry *entry;
-	struct stage *sock;        /* below tls; for its errno */
+	struct stage *below;       /* a socket, for its errno; or the outer tunnel, for its error */
 	struct stage *tls;         /* owned until h2 has it */
 	struct h2 *h2;
 	struct tlsctx *ctx;        /* reference */
@@ -85,8 +88,9 @@ static int compare_str(const void *a, const void *b)
 	return c ? c : (x->n > y->n) - (x->n < y->n);
 }
 
-static void make_key(const struct hpool_target *t, const struct str *expect, struct buf *key)
+static void make_key(const struct hpool_target *t, const struct str *expect, uint64_t alone, struct buf *key)
 {
+	buf_append(key, &alone, sizeof(alone));
 	buf_append(key, &t->addr.ip, sizeof(t->addr.ip));
 	buf_append(key, &t->addr.port, sizeof(t->addr.port));
 	buf_printf(key, "|%.*s|", STR_FMT(t->own_id));
@@ -94,7 +98,8 @@ static void make_key(const struct hpool_target *t, const struct str *expect, str
 		buf_printf(key, "%.*s|", STR_FMT(expect[i]));
 }
 
-static struct entry *entry_get(struct hpool *p, const struct hpool_target *t)
+/* alone: 0, or the entry's own number. */
+static struct entry *entry_get(struct hpool *p, const struct hpool_target *t, uint64_t alone)
 {
 	struct str sorted[EXPECT_MAX];
 	struct buf key = { 0 };
@@ -106,7 +111,7 @@ static struct entry *entry_get(struct hpool *p, const struct hpool_target *t)
 	if (t->n_expect)
 		memcpy(sorted, t->expect, (size_t)t->n_expect * sizeof(*sorted));
 	qsort(sorted, (size_t)t->n_expect, sizeof(*sorted), compare_str);
-	make_key(t, sorted, &key);
+	make_key(t, sorted, alone, &key);
 	e = map_get(&p->entries, buf_str(&key));
 	if (e) {
 		buf_done(&key);
@@ -123,6 +128,7 @@ static struct entry *entry_get(struct hpool *p, const struct hpool_target *t)
 		e->expect[i] = (struct str){ (char *)buf_data(&e->key) + at, sorted[i].n };
 	}
 	e->addr = t->addr;
+	e->alone = alone != 0;
 	e->serve.run = entry_serve;
 	list_init(&e->conns);
 	list_init(&e->waiting);
@@ -133,6 +139,7 @@ static struct entry *entry_get(struct hpool *p, const struct hpool_target *t)
 static void entry_free(struct entry *e)
 {
 	map_del(&e->pool->entries, buf_str(&e->key));
+	stage_done(e->outer, FAIL_CLIENT_RESET);
 	tlsctx_unref(e->ctx);
 	buf_done(&e->key);
 	free(e->expect);
@@ -304,6 +311,7 @@ static bool tunnel_start(struct tunnel *t, struct hconn *c)
 	list_del(&t->link);
 	timer_stop(&c->idle);
 	t->conn = c;
+	c->retired |= c->entry->alone;
 	t->stream->stage.on_event = on_stream;
 	t->stream->stage.arg = t;
 	if (buf_len(&t->early)) {
@@ -398,10 +406,12 @@ static void dial_failed(struct hconn *c, struct stage *tls)
 	enum fail why = tls->fail == FAIL_CONNECT_TIMEOUT ? FAIL_NETWORK_POLICY : tls->fail;
 	char text[256];
 
-	if (sock_errno(c->sock) && why != FAIL_NETWORK_POLICY)
-		snprintf(text, sizeof(text), "%s", strerror(sock_errno(c->sock)));
-	else
+	if (tls_error(tls)[0])
 		snprintf(text, sizeof(text), "%s", tls_error(tls));
+	else if (e->alone)
+		snprintf(text, sizeof(text), "%s", hpool_error(c->below));
+	else
+		snprintf(text, sizeof(text), "%s", sock_errno(c->below) && why != FAIL_NETWORK_POLICY ? strerror(sock_errno(c->below)) : "");
 	hconn_end(c);
 	fail_waiting(e, why, text);
 	stage_done(tls, why);
@@ -434,8 +444,9 @@ static void dial(struct entry *e)
 	timer_init(&c->idle, e->pool->loop, on_idle);
 	list_add_tail(&e->conns, &c->link);
 	e->dialing = c;
-	c->sock = sock_connect(e->pool->loop, &e->addr, NULL, e->pool->sock_ops, 0);
-	c->tls = c->sock ? tls_client(c->sock, c->ctx, e->expect, e->n_expect) : NULL;
+	c->below = e->alone ? e->outer : sock_connect(e->pool->loop, &e->addr, NULL, e->pool->sock_ops, 0);
+	e->outer = NULL;
+	c->tls = c->below ? tls_client(c->below, c->ctx, e->expect, e->n_expect) : NULL;
 	if (!c->tls) {
 		hconn_end(c);
 		fail_waiting(e, FAIL_MEMORY, "");
@@ -459,7 +470,7 @@ static struct hconn *find_room(struct entry *e)
 /* A connection of an older context lives on only while its peer is good under the present one. */
 static void hconn_recheck(struct hconn *c)
 {
-	if (!c->retired || c->checked || !c->h2)
+	if (!c->retired || c->checked || !c->h2 || (c->entry->alone && c->ctx == c->entry->ctx))
 		return;
 	c->checked = true;
 	if (tls_still_valid(c->tls, c->entry->ctx))
@@ -483,8 +494,12 @@ static void entry_serve(struct deferred *d)
 		else if (!c || !tunnel_start(t, c))
 			break;
 	}
-	if (!list_empty(&e->waiting) && !e->dialing)
-		dial(e);
+	if (!list_empty(&e->waiting) && !e->dialing) {
+		if (e->alone && (!e->outer || tunnel_of(e->outer)->closed))
+			fail_waiting(e, e->outer ? e->outer->fail : FAIL_PEER_CLOSED, "");
+		else
+			dial(e);
+	}
 	list_each_safe(at, next, &e->conns)
 		hconn_maybe_idle(container_of(at, struct hconn, link));
 	entry_release(e);
@@ -526,9 +541,8 @@ static struct request *request_copy(const struct hpool_request *r)
 	return q;
 }
 
-struct stage *hpool_open(struct hpool *p, const struct hpool_target *target, const struct hpool_request *r)
+static struct stage *entry_open(struct entry *e, const struct hpool_target *target, const struct hpool_request *r)
 {
-	struct entry *e = entry_get(p, target);
 	struct tunnel *t = e ? calloc(1, sizeof(*t)) : NULL;
 
 	if (!t)
@@ -537,7 +551,7 @@ struct stage *hpool_open(struct hpool *p, const struct hpool_target *target, con
 		tlsctx_unref(e->ctx);
 		e->ctx = tlsctx_ref(target->ctx);
 	}
-	t->stage = (struct stage){ .ops = &tunnel_ops, .loop = p->loop };
+	t->stage = (struct stage){ .ops = &tunnel_ops, .loop = e->pool->loop };
 	t->entry = e;
 	t->request = request_copy(r);
 	if (!t->request) {
@@ -545,10 +559,29 @@ struct stage *hpool_open(struct hpool *p, const struct hpool_target *target, con
 		return NULL;
 	}
 	t->request->tunnel = t;
-	timer_init(&t->request->deadline, p->loop, on_reply_timeout);
+	timer_init(&t->request->deadline, e->pool->loop, on_reply_timeout);
 	list_add_tail(&e->waiting, &t->link);
-	loop_defer(p->loop, &e->serve);
+	loop_defer(e->pool->loop, &e->serve);
 	return &t->stage;
+}
+
+struct stage *hpool_open(struct hpool *p, const struct hpool_target *target, const struct hpool_request *r)
+{
+	return entry_open(entry_get(p, target, 0), target, r);
+}
+
+struct stage *hpool_open_via(struct hpool *p, const struct hpool_via *via, const struct hpool_target *t, const struct hpool_request *r)
+{
+	struct stage *outer = hpool_open(p, &via->target, &via->request);
+	struct entry *e = outer ? entry_get(p, t, ++p->n_alone) : NULL;
+
+	if (!e) {
+		stage_done(outer, FAIL_MEMORY);
+		return NULL;
+	}
+	e->outer = outer;
+	loop_defer(p->loop, &e->serve);   /* should the next line fail */
+	return entry_open(e, t, r);
 }
 
 int hpool_status(const struct stage *tunnel)

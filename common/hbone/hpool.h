@@ -25,11 +25,20 @@ struct hpool_request {
 	struct str baggage, forwarded, traceparent, forwarded_network;   /* copied; empty: not sent */
 };
 
+/* The way to a peer that is only reached through a tunnel (the gateway of another network). */
+struct hpool_via {
+	struct hpool_target target;    /* the gateway */
+	struct hpool_request request;  /* its CONNECT */
+};
+
 struct hpool *hpool_new(struct loop *l, const struct sock_ops *ops);
 /* Opens a tunnel: a stage that may be written at once (at most LIMIT_EARLY_BYTES count before OPEN: watch `queued`). OPEN:
  * the peer answered 200. CLOSED: fail says why; hpool_status tells a reply other than 200, hpool_retry whether the
  * peer cannot have processed anything. Never calls back inside this call. NULL: out of memory. */
 struct stage *hpool_open(struct hpool *p, const struct hpool_target *t, const struct hpool_request *r);
+/* The same, through a tunnel to a gateway: TLS and HTTP/2 once more inside that, t->addr is not used. The outer tunnel is one
+ * of a pooled connection's; the inner connection carries this one stream only, since the gateway has chosen an endpoint for it. */
+struct stage *hpool_open_via(struct hpool *p, const struct hpool_via *via, const struct hpool_target *t, const struct hpool_request *r);
 int hpool_status(const struct stage *tunnel);
 bool hpool_may_retry(const struct stage *tunnel);
 const char *hpool_error(const struct stage *tunnel);          /* TLS or connect detail for the log; "" */

@@ -1,42 +1,65 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a captured connection goes: the destination choice of ztunnel's outbound path, plus retries elsewhere and the
- * avoidance of endpoints that failed lately. */
+/* Where a captured connection goes: the destination choice of ztunnel's outbound path (waypoints, gateways to other networks,
+ * load balancing), plus retries elsewhere and the avoidance of endpoints that failed lately. */
 #ifndef TRAFFIC_DEST_H
 #define TRAFFIC_DEST_H
 
+#include "base/fail.h"
 #include "model/mesh.h"
 
-#define DEST_EXPECT_MAX 16        /* the workload's own identity, and the first sans of the service */
+#define DEST_EXPECT_MAX 16        /* a workload's own identity, and the first sans of the service */
 #define DEST_HBONE_PORT 15008
 
 enum dest_kind {
 	DEST_PASSTHROUGH,     /* nothing known: plain TCP to the original address */
 	DEST_PLAIN,           /* plain TCP to an endpoint of the mesh */
-	DEST_HBONE,           /* tunnel to addr:15008, CONNECT to `target` */
-	DEST_NONE,            /* a service without usable endpoint: FAIL_NO_ENDPOINT */
+	DEST_HBONE,           /* tunnel to `connect`, CONNECT to `target` */
+	DEST_DOUBLE,          /* tunnel to the gateway of another network, and a second one in it; both CONNECT to host:target.port */
+	DEST_NONE,            /* there is none: `why` */
 };
 
 struct dest {
 	enum dest_kind kind;
-	struct addr target;            /* workload address and target port (or the original destination) */
-	struct addr connect;           /* what to dial: target, or workload:15008 */
-	struct workload *workload;     /* borrowed from the mesh; NULL for PASSTHROUGH */
+	enum fail why;                 /* of NONE */
+	struct addr target;            /* endpoint address and target port; with a waypoint and else the original destination */
+	struct addr connect;           /* what to dial: target, workload:15008, or a waypoint or gateway */
+	struct str host;               /* DOUBLE: the service's hostname; else empty. Borrowed from service */
+	struct str resolve;            /* a host name whose address is to be given with dest_resolved first; empty: none. Borrowed */
+	bool waypoint;                 /* the next hop is one */
+	struct workload *workload;     /* the next hop; borrowed from the mesh; NULL for PASSTHROUGH and NONE */
 	struct service *service;       /* borrowed; NULL when the address was no VIP */
-	struct str expect[DEST_EXPECT_MAX];   /* identities accepted; borrowed from workload and service */
+	const struct gateway *missing; /* of NONE: the waypoint or gateway that was not found; borrowed; NULL: none */
+	struct str expect[DEST_EXPECT_MAX];   /* identities accepted at `connect`; borrowed from workloads and services */
 	int n_expect;
+	struct str inner[DEST_EXPECT_MAX];    /* DOUBLE: those of the second tunnel; with none it must not be opened */
+	int n_inner;
 };
 
-/* Endpoints already tried for this connection: never picked again while another is left. */
+/* Next hops already tried for this connection: never picked again while another is left. */
 struct dest_tried {
 	const struct workload *workload[8];
 	int n;
 };
 
 /* client may be NULL (unknown), tried too (none). The service that has the address as VIP is asked first, then the workload
- * that has it; NONE is a service without usable endpoint for the port. Weighted random among the preferred; endpoints that
- * failed lately only if there are no others. `seed` is the caller's random state. All that ret borrows is of m. */
+ * that has it; NONE is a service without usable endpoint for the port, or one whose waypoint or gateway is not there. Weighted
+ * random among the preferred; endpoints that failed lately only if there are no others. `seed` is the caller's random state.
+ * All that ret borrows is of m. */
 void dest_choose(const struct mesh *m, const struct workload *client, const struct addr *original,
 		 const struct dest_tried *tried, uint64_t *seed, uint64_t now_ms, struct dest *ret);
+/* The address of `resolve`. */
+void dest_resolved(struct dest *d, const struct ip *ip);
+
+/* For the gateway of a network: where the bytes of a tunnel to host:port go on, in its own network: the HBONE port of an
+ * endpoint, or of the service's waypoint. `gateway` is the workload that asks; it must be the network_gateway of that endpoint.
+ * False: it is not, or there is no endpoint (ret->why). */
+bool dest_forward(const struct mesh *m, const struct workload *gateway, struct str host, uint16_t port,
+		  const struct dest_tried *tried, uint64_t *seed, uint64_t now_ms, struct dest *ret);
+
+/* Whether w is what g names: an endpoint of the service, or the holder of the address. g may be NULL: no. */
+bool dest_is_gateway(const struct mesh *m, const struct gateway *g, const struct workload *w);
+/* "ns/host" or "network/address". */
+const char *dest_gateway_name(const struct gateway *g, char text[320]);
 
 /* Failed endpoints are avoided for LIMIT_EJECT_MS. Process-wide, any thread, lock-free; now_ms is one monotonic clock's. */
 void dest_failed(const struct workload *w, uint64_t now_ms);

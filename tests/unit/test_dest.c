@@ -27,16 +27,23 @@ struct spec {
 	bool unhealthy;
 	uint32_t weight;
 	uint16_t target;                /* its own target for port 80; 0: the service's */
+	const char *hostname;
+	const struct gateway *waypoint, *network_gateway;
+	uint16_t app_tunnel_port;
+	const char *sa;                 /* "cart" */
 };
 
 static struct workload *make(const struct spec *s)
 {
 	struct ip ips[2];
+	char id[100];
 	int n = 0;
 
 	for (; s->ips[n]; n++)
 		ck_assert_int_eq(ip_parse(str_c(s->ips[n]), &ips[n]), 0);
-	return workload_new(&(struct workload){ .uid = s->uid, .name = s->uid, .ns = "shop", .identity = "spiffe://td/ns/shop/sa/cart",
+	snprintf(id, sizeof(id), "spiffe://td/ns/shop/sa/%s", s->sa ? s->sa : "cart");
+	return workload_new(&(struct workload){ .uid = s->uid, .name = s->uid, .ns = "shop", .identity = id, .hostname = s->hostname,
+		.waypoint = s->waypoint, .network_gateway = s->network_gateway, .app_tunnel_port = s->app_tunnel_port,
 		.network = s->network, .node = s->node, .cluster = s->cluster, .locality = s->at, .tunnel = s->tunnel,
 		.healthy = !s->unhealthy, .weight = s->weight, .ips = ips, .n_ips = n });
 }
@@ -48,7 +55,7 @@ static void put(struct service t, const char *vip, const struct spec *specs, int
 {
 	struct endpoint_port own[64];
 	struct endpoint endpoints[64];
-	struct vip v = { "", { { { 0 } }, 0 } };
+	struct vip v = { t.n_vips ? t.vips->network : "", { { { 0 } }, 0 } };
 
 	ck_assert_int_eq(cidr_parse(str_c(vip), &v.cidr), 0);
 	for (int i = 0; i < n; i++) {
@@ -416,6 +423,357 @@ START_TEST(failed_ones)
 }
 END_TEST
 
+/* --- waypoints --- */
+static struct gateway by_ip(const char *network, const char *ip, uint16_t port)
+{
+	struct gateway g = { .network = network, .hbone_port = port };
+
+	ck_assert_int_eq(ip_parse(str_c(ip), &g.ip), 0);
+	return g;
+}
+
+static const struct gateway wp = { .service = "shop/wp.test", .hbone_port = 15008 };
+static const struct gateway wp_host = { .service = "shop/wpw.test", .hbone_port = 15008 };
+static const struct gateway wp_gone = { .service = "shop/gone.test", .hbone_port = 15008 };
+static const struct gateway wp_empty = { .service = "shop/nobody.test", .hbone_port = 15008 };
+static const struct service_port wp_ports[] = { { 15008, 15008, "mesh", "TCP" } };
+
+static void put_ports(struct service t, const char *vip, const struct spec *specs, int n, const struct service_port *v, int n_v)
+{
+	struct endpoint endpoints[8];
+	struct vip at = { t.n_vips ? t.vips->network : "", { { { 0 } }, 0 } };
+
+	ck_assert_int_eq(cidr_parse(str_c(vip), &at.cidr), 0);
+	for (int i = 0; i < n; i++) {
+		endpoints[i] = (struct endpoint){ .workload = make(&specs[i]) };
+		mesh_put_workload(edit, workload_ref(endpoints[i].workload));
+	}
+	t.ns = "shop";
+	t.hostname = strchr(t.key, '/') + 1;
+	t.vips = &at;
+	t.n_vips = 1;
+	t.ports = v;
+	t.n_ports = n_v;
+	t.endpoints = endpoints_of(endpoints, n);
+	mesh_put_service(edit, service_new(&t));
+	endpoints_unref(t.endpoints);
+	for (int i = 0; i < n; i++)
+		workload_unref(endpoints[i].workload);
+}
+
+static void put_waypoints(void)
+{
+	static const char *const san[] = { "spiffe://td/ns/shop/sa/extra" };
+	static const struct weighted_gateway canary[] = { { { .service = "shop/wp.test", .hbone_port = 15008 }, 1 },
+							  { { .service = "shop/canary.test", .hbone_port = 15008 }, 3 } };
+	static const struct weighted_gateway zero[] = { { { .service = "shop/canary.test", .hbone_port = 15008 }, 0 } };
+	static struct gateway ip_wp, ip_vip;
+	S(wps, { .uid = "wp", .ips = { "10.5.0.1", "fd05::1" }, .tunnel = TUNNEL_HBONE, .sa = "wp" });
+	S(canaries, { .uid = "canary", .ips = { "10.5.0.2" }, .sa = "wp" });
+	S(tunnel, { .uid = "sandwich", .ips = { "10.5.0.3" }, .app_tunnel_port = 15088, .sa = "wp" });
+	S(eps, { .uid = "ep", .ips = { "10.0.0.1" }, .tunnel = TUNNEL_HBONE });
+	S(lone, { .uid = "lone", .ips = { "10.0.0.2" }, .waypoint = &wp },
+	  { .uid = "wpw", .ips = { "10.5.0.4" }, .hostname = "wpw.test", .sa = "wp" },
+	  { .uid = "guarded", .ips = { "10.0.0.3" }, .tunnel = TUNNEL_HBONE, .waypoint = &wp },
+	  { .uid = "lost", .ips = { "10.0.0.4" }, .waypoint = &wp_gone },
+	  { .uid = "byhost", .ips = { "10.0.0.5" }, .waypoint = &wp_host });
+
+	ip_wp = by_ip("", "10.5.0.1", 15008);
+	ip_vip = by_ip("", "10.6.0.1", 15008);
+	edit = mesh_edit_begin();
+	put_ports((struct service){ .key = "shop/wp.test", .sans = san, .n_sans = 1 }, "10.6.0.1", wps, 1, wp_ports, 1);
+	put_ports((struct service){ .key = "shop/canary.test" }, "10.6.0.2", canaries, 1, wp_ports, 1);
+	put_ports((struct service){ .key = "shop/sandwich.test" }, "10.6.0.3", tunnel, 1, ports, 2);   /* lacks 15008 */
+	put_ports((struct service){ .key = "shop/portless.test" }, "10.6.0.4", canaries, 1, ports, 2);
+	put_ports((struct service){ .key = "shop/nobody.test" }, "10.6.0.5", NULL, 0, wp_ports, 1);
+	put_ports((struct service){ .key = "shop/lone" }, "10.1.0.9", lone, 5, ports, 2);
+	put((struct service){ .key = "shop/s1", .waypoint = &wp }, "10.1.0.1", eps, 1);
+	put((struct service){ .key = "shop/s2", .waypoint = &ip_wp }, "10.1.0.2", eps, 1);
+	put((struct service){ .key = "shop/s3", .waypoint = &ip_vip }, "10.1.0.3", eps, 1);
+	put((struct service){ .key = "shop/s4", .waypoint = &wp_gone }, "10.1.0.4", eps, 1);
+	put((struct service){ .key = "shop/s5", .waypoint = &wp_empty }, "10.1.0.5", eps, 1);
+	put((struct service){ .key = "shop/s6", .waypoint = &wp_host }, "10.1.0.6", eps, 1);
+	put((struct service){ .key = "shop/s7", .waypoint = &wp_gone, .waypoints = canary, .n_waypoints = 2 }, "10.1.0.7", eps, 1);
+	put((struct service){ .key = "shop/s8", .waypoint = &wp, .waypoints = zero, .n_waypoints = 1 }, "10.1.0.8", eps, 1);
+	put((struct service){ .key = "shop/s10", .lb_mode = LB_PASSTHROUGH, .waypoint = &wp }, "10.1.0.10", NULL, 0);
+	put((struct service){ .key = "shop/s11", .waypoint = &(struct gateway){ .service = "shop/sandwich.test", .hbone_port = 15008 } },
+	    "10.1.0.11", eps, 1);
+	put((struct service){ .key = "shop/s12", .waypoint = &(struct gateway){ .service = "shop/portless.test", .hbone_port = 15008 } },
+	    "10.1.0.12", eps, 1);
+	put((struct service){ .key = "shop/s13", .waypoint = &wp }, "fd01::13", eps, 1);
+	mesh_edit_publish(edit);
+}
+
+static const struct {
+	const char *client, *to;
+	enum dest_kind kind;
+	const char *target, *connect, *workload, *service;
+	enum fail why;
+	int n_expect;
+} waypoints[] = {
+	{ "ep", "10.1.0.1:80", DEST_HBONE, "10.1.0.1:80", "10.5.0.1:15008", "wp", "shop/s1", 0, 2 },
+	{ "ep", "10.1.0.1:9999", DEST_HBONE, "10.1.0.1:9999", "10.5.0.1:15008", "wp", "shop/s1", 0, 2 },   /* the waypoint decides */
+	{ "ep", "[fd01::13]:80", DEST_HBONE, "[fd01::13]:80", "[fd05::1]:15008", "wp", "shop/s13", 0, 2 },
+	{ "ep", "10.1.0.2:80", DEST_HBONE, "10.1.0.2:80", "10.5.0.1:15008", "wp", "shop/s2", 0, 1 },       /* by a workload's address */
+	{ "ep", "10.1.0.3:80", DEST_HBONE, "10.1.0.3:80", "10.5.0.1:15008", "wp", "shop/s3", 0, 2 },       /* by a VIP */
+	{ "ep", "10.1.0.4:80", DEST_NONE, "10.1.0.4:80", "10.1.0.4:80", "", "shop/s4", FAIL_NO_WAYPOINT, 0 },
+	{ "ep", "10.1.0.5:80", DEST_NONE, "10.1.0.5:80", "10.1.0.5:80", "", "shop/s5", FAIL_NO_WAYPOINT, 0 },
+	{ "ep", "10.1.0.6:80", DEST_HBONE, "10.1.0.6:80", "10.5.0.4:15008", "wpw", "shop/s6", 0, 1 },      /* by a workload's host name */
+	{ "ep", "10.1.0.8:80", DEST_HBONE, "10.1.0.8:80", "10.5.0.1:15008", "wp", "shop/s8", 0, 2 },       /* all weights are 0 */
+	{ "ep", "10.1.0.10:80", DEST_HBONE, "10.1.0.10:80", "10.5.0.1:15008", "wp", "shop/s10", 0, 2 },
+	{ "ep", "10.1.0.11:80", DEST_HBONE, "10.1.0.11:80", "10.5.0.3:15008", "sandwich", "shop/s11", 0, 1 },
+	{ "ep", "10.1.0.12:80", DEST_NONE, "10.1.0.12:80", "10.1.0.12:80", "", "shop/s12", FAIL_NO_WAYPOINT, 0 },
+	{ "wp", "10.1.0.1:80", DEST_HBONE, "10.1.0.1:80", "10.5.0.1:15008", "wp", "shop/s1", 0, 2 },       /* services know no exception */
+	/* workloads */
+	{ "ep", "10.0.0.2:22", DEST_HBONE, "10.0.0.2:22", "10.5.0.1:15008", "wp", "", 0, 2 },              /* even one that speaks no HBONE */
+	{ "ep", "10.0.0.3:22", DEST_HBONE, "10.0.0.3:22", "10.5.0.1:15008", "wp", "", 0, 2 },
+	{ "wp", "10.0.0.3:22", DEST_HBONE, "10.0.0.3:22", "10.0.0.3:15008", "guarded", "", 0, 1 },         /* it is the waypoint */
+	{ "wp", "10.0.0.2:22", DEST_PLAIN, "10.0.0.2:22", "10.0.0.2:22", "lone", "", 0, 1 },
+	{ "canary", "10.0.0.3:22", DEST_HBONE, "10.0.0.3:22", "10.5.0.1:15008", "wp", "", 0, 2 },
+	{ "ep", "10.0.0.4:22", DEST_NONE, "10.0.0.4:22", "10.0.0.4:22", "", "", FAIL_NO_WAYPOINT, 0 },
+	{ "ep", "10.0.0.5:22", DEST_HBONE, "10.0.0.5:22", "10.5.0.4:15008", "wpw", "", 0, 1 },
+	{ "wpw", "10.0.0.5:22", DEST_PLAIN, "10.0.0.5:22", "10.0.0.5:22", "byhost", "", 0, 1 },
+};
+
+START_TEST(waypoint)
+{
+	char text[ADDR_TEXT];
+	struct dest d;
+
+	put_waypoints();
+	d = choose(known(waypoints[_i].client), waypoints[_i].to, NULL, 1);
+	ck_assert_int_eq(d.kind, waypoints[_i].kind);
+	ck_assert_int_eq(d.why, waypoints[_i].why);
+	ck_assert_str_eq(addr_format(&d.target, text), waypoints[_i].target);
+	ck_assert_str_eq(addr_format(&d.connect, text), waypoints[_i].connect);
+	ck_assert_str_eq(d.workload ? d.workload->uid : "", waypoints[_i].workload);
+	ck_assert_str_eq(d.service ? d.service->key : "", waypoints[_i].service);
+	ck_assert_int_eq(d.n_expect, waypoints[_i].n_expect);
+	ck_assert_int_eq(d.host.n + d.resolve.n, 0);
+	if (d.why == FAIL_NO_WAYPOINT)
+		ck_assert_ptr_nonnull(d.missing);
+}
+END_TEST
+
+/* A service's endpoints do not count their own waypoints: only what is addressed as a workload passes those. */
+START_TEST(workload_waypoint_of_an_endpoint)
+{
+	bool direct = false;
+
+	put_waypoints();
+	for (int i = 0; i < 200; i++)
+		direct |= strcmp(choose(known("ep"), "10.1.0.9:80", NULL, 1).workload->uid, "guarded") == 0;
+	ck_assert(direct);
+}
+END_TEST
+
+START_TEST(weighted_waypoints)
+{
+	int canary = 0;
+
+	put_waypoints();
+	for (int i = 0; i < 4000; i++)
+		canary += strcmp(choose(known("ep"), "10.1.0.7:80", NULL, 1).workload->uid, "canary") == 0;
+	ck_assert_msg(canary > 2850 && canary < 3150, "%d", canary);
+}
+END_TEST
+
+START_TEST(waypoint_elsewhere_when_one_failed)
+{
+	S(two, { .uid = "wp1", .ips = { "10.5.0.1" } }, { .uid = "wp2", .ips = { "10.5.0.2" } });
+	S(eps, { .uid = "ep", .ips = { "10.0.0.1" } });
+	struct dest_tried tried = { .n = 0 };
+
+	edit = mesh_edit_begin();
+	put_ports((struct service){ .key = "shop/wp.test" }, "10.6.0.1", two, 2, wp_ports, 1);
+	put((struct service){ .key = "shop/s", .waypoint = &wp }, "10.1.0.1", eps, 1);
+	mesh_edit_publish(edit);
+	for (int i = 0; i < 2; i++) {
+		struct dest d = choose(known("ep"), "10.1.0.1:80", &tried, 1);
+
+		ck_assert_int_eq(d.kind, DEST_HBONE);
+		tried.workload[tried.n++] = d.workload;
+	}
+	ck_assert_str_ne(tried.workload[0]->uid, tried.workload[1]->uid);
+	ck_assert_int_eq(choose(known("ep"), "10.1.0.1:80", &tried, 1).kind, DEST_NONE);
+}
+END_TEST
+
+/* --- other networks --- */
+static struct gateway gate_ip, gate_gone;
+static const struct gateway gate_svc = { .service = "shop/gate.test", .hbone_port = 15009 };
+
+static void put_networks(void)
+{
+	static const char *const san[] = { "spiffe://td/ns/shop/sa/remote" };
+	static const struct service_port gate_ports[] = { { 15009, 15008, "gate", "TCP" } };
+	static const enum lb_scope region[] = { LB_NETWORK, LB_REGION };
+	S(gate, { .uid = "gate", .ips = { "192.0.2.1" }, .network = "far", .sa = "gate" });
+	S(here, { .uid = "here", .ips = { "10.0.0.1" }, .tunnel = TUNNEL_HBONE });
+	S(remote, { .uid = "remote", .ips = { NULL }, .network = "far", .network_gateway = &gate_ip, .tunnel = TUNNEL_HBONE });
+	S(remote2, { .uid = "remote2", .ips = { "10.0.0.1" }, .network = "far", .network_gateway = &gate_svc });
+	S(remote3, { .uid = "remote3", .ips = { "10.0.0.1" }, .network = "farther", .network_gateway = &gate_gone });
+	S(both, { .uid = "here", .ips = { "10.0.0.1" }, .tunnel = TUNNEL_HBONE },
+		{ .uid = "remote", .ips = { NULL }, .network = "far", .network_gateway = &gate_ip, .tunnel = TUNNEL_HBONE });
+	struct service mixed = { .key = "shop/f", .sans = san, .n_sans = 1, .lb_mode = LB_FAILOVER, .n_scopes = 2 };
+
+	memcpy(mixed.scopes, region, sizeof(region));
+	gate_ip = by_ip("far", "192.0.2.1", 15008);
+	gate_gone = by_ip("farther", "192.0.2.9", 15008);
+	edit = mesh_edit_begin();
+	put_ports((struct service){ .key = "shop/gate.test" }, "10.6.0.1", gate, 1, gate_ports, 1);
+	put((struct service){ .key = "shop/a", .hostname = "a.test", .sans = san, .n_sans = 1 }, "10.1.0.1", remote, 1);
+	put((struct service){ .key = "shop/b", .hostname = "b.test", .sans = san, .n_sans = 1 }, "10.1.0.2", remote2, 1);
+	put((struct service){ .key = "shop/c", .sans = san, .n_sans = 1 }, "10.1.0.3", remote3, 1);
+	put((struct service){ .key = "shop/d" }, "10.1.0.4", remote, 1);
+	put((struct service){ .key = "shop/e", .sans = san, .n_sans = 1 }, "10.1.0.5", both, 2);
+	put(mixed, "10.1.0.6", both, 2);
+	put((struct service){ .key = "shop/g", .hostname = "g.test", .waypoint = &(struct gateway){ .service = "shop/wpr", .hbone_port = 80 } },
+	    "10.1.0.7", here, 1);
+	put((struct service){ .key = "shop/wpr", .sans = san, .n_sans = 1 }, "10.6.0.7", remote, 1);
+	mesh_edit_publish(edit);
+}
+
+static const struct {
+	const char *to;
+	enum dest_kind kind;
+	const char *host, *connect, *workload;
+	enum fail why;
+} networks[] = {
+	{ "10.1.0.1:80", DEST_DOUBLE, "a.test", "192.0.2.1:15008", "gate", 0 },
+	{ "10.1.0.2:80", DEST_DOUBLE, "b.test", "192.0.2.1:15008", "gate", 0 },
+	{ "10.1.0.2:81", DEST_NONE, "", "10.1.0.2:81", "", FAIL_NO_ENDPOINT },
+	{ "10.1.0.3:80", DEST_NONE, "", "10.1.0.3:80", "", FAIL_NO_GATEWAY },
+	{ "10.1.0.4:80", DEST_NONE, "", "10.1.0.4:80", "", FAIL_NO_PEER_NAMES },
+	{ "10.1.0.6:80", DEST_HBONE, "", "10.0.0.1:15008", "here", 0 },              /* the own network first */
+	{ "10.1.0.7:80", DEST_DOUBLE, "g.test", "192.0.2.1:15008", "gate", 0 },      /* the waypoint is remote */
+};
+
+START_TEST(network)
+{
+	char text[ADDR_TEXT];
+	struct dest d;
+
+	put_networks();
+	d = choose(NULL, networks[_i].to, NULL, 1);
+	ck_assert_int_eq(d.kind, networks[_i].kind);
+	ck_assert_int_eq(d.why, networks[_i].why);
+	ck_assert(str_is(d.host, networks[_i].host));
+	ck_assert_str_eq(addr_format(&d.connect, text), networks[_i].connect);
+	ck_assert_str_eq(d.workload ? d.workload->uid : "", networks[_i].workload);
+	if (d.kind == DEST_DOUBLE) {
+		ck_assert(str_is(d.expect[0], "spiffe://td/ns/shop/sa/gate"));
+		ck_assert_int_eq(d.n_inner, 1);
+		ck_assert(str_is(d.inner[0], "spiffe://td/ns/shop/sa/remote"));
+		ck_assert_int_eq(d.target.port, 80);
+	}
+}
+END_TEST
+
+/* Without preference both; what is tried or has failed leaves the other. */
+START_TEST(network_spread)
+{
+	struct dest_tried tried = { .n = 1 };
+	int across = 0;
+
+	put_networks();
+	for (int i = 0; i < 200; i++)
+		across += choose(NULL, "10.1.0.5:80", NULL, 1).kind == DEST_DOUBLE;
+	ck_assert(across > 60 && across < 140);
+	tried.workload[0] = known("gate");
+	for (int i = 0; i < 50; i++)
+		ck_assert_int_eq(choose(NULL, "10.1.0.5:80", &tried, 1).kind, DEST_HBONE);
+	tried.workload[0] = known("here");
+	for (int i = 0; i < 50; i++) {
+		ck_assert_int_eq(choose(NULL, "10.1.0.5:80", &tried, 1).kind, DEST_DOUBLE);
+		ck_assert_int_eq(choose(NULL, "10.1.0.6:80", &tried, 1).kind, DEST_DOUBLE);
+	}
+}
+END_TEST
+
+/* --- the gateway's own choice --- */
+static bool forward(const char *gateway, const char *host, uint16_t port, struct dest *d)
+{
+	return dest_forward(mesh_current(), known(gateway), str_c(host), port, NULL, &seed, 1, d);
+}
+
+START_TEST(forwarding)
+{
+	static struct gateway own;
+	S(eps, { .uid = "ep", .ips = { "10.0.0.1" }, .tunnel = TUNNEL_HBONE, .network_gateway = &own },
+	       { .uid = "plain", .ips = { "10.0.0.2" }, .network_gateway = &own },
+	       { .uid = "away", .ips = { "10.0.0.3" }, .tunnel = TUNNEL_HBONE, .network = "away", .network_gateway = &own });
+	S(others, { .uid = "other", .ips = { "10.0.0.5" }, .tunnel = TUNNEL_HBONE });
+	S(gates, { .uid = "gate", .ips = { "10.0.0.9" }, .tunnel = TUNNEL_HBONE }, { .uid = "not", .ips = { "10.0.0.8" } });
+	S(wps, { .uid = "wp", .ips = { "10.5.0.1" }, .tunnel = TUNNEL_HBONE, .network_gateway = &own });
+	char text[ADDR_TEXT];
+	struct dest d;
+
+	own = by_ip("", "10.0.0.9", 15008);
+	edit = mesh_edit_begin();
+	put((struct service){ .key = "shop/s.test", .hostname = "s.test" }, "10.1.0.1", eps, 3);
+	put((struct service){ .key = "shop/o.test", .hostname = "o.test" }, "10.1.0.2", others, 1);
+	put((struct service){ .key = "shop/w.test", .hostname = "w.test", .waypoint = &wp }, "10.1.0.3", eps, 3);
+	put((struct service){ .key = "shop/l.test", .hostname = "l.test", .waypoint = &wp_gone }, "10.1.0.4", eps, 3);
+	put((struct service){ .key = "shop/gates", .hostname = "gates" }, "10.1.0.5", gates, 2);
+	put_ports((struct service){ .key = "shop/wp.test" }, "10.6.0.1", wps, 1, wp_ports, 1);
+	mesh_edit_publish(edit);
+	for (int i = 0; i < 50; i++) {
+		ck_assert(forward("gate", "s.test", 80, &d));
+		ck_assert_str_eq(addr_format(&d.connect, text), "10.0.0.1:15008");
+	}
+	ck_assert(forward("gate", "w.test", 80, &d));
+	ck_assert_str_eq(addr_format(&d.connect, text), "10.5.0.1:15008");
+	ck_assert(!forward("gate", "s.test", 81, &d));
+	ck_assert_int_eq(d.why, FAIL_NO_ENDPOINT);
+	ck_assert(!forward("gate", "l.test", 80, &d));
+	ck_assert_int_eq(d.why, FAIL_NO_WAYPOINT);
+	ck_assert(!forward("not", "s.test", 80, &d));       /* the mesh does not call it a gateway */
+	ck_assert(!forward("gate", "o.test", 80, &d));      /* not of that endpoint */
+	ck_assert(!forward("gate", "x.test", 80, &d));
+	ck_assert_int_eq(d.why, FAIL_UNKNOWN_AUTHORITY);
+}
+END_TEST
+
+/* --- families and host names --- */
+START_TEST(families)
+{
+	static const struct { enum ip_families f; const char *to, *want; } rows[] = {
+		{ FAMILIES_ANY, "10.1.0.1:80", "10.0.0.1:8080" }, { FAMILIES_DUAL, "10.1.0.1:80", "10.0.0.1:8080" },
+		{ FAMILIES_V4, "10.1.0.1:80", "10.0.0.1:8080" }, { FAMILIES_V6, "10.1.0.1:80", "[fd00::1]:8080" },
+	};
+	S(eps, { .uid = "a", .ips = { "10.0.0.1", "fd00::1" } });
+	char text[ADDR_TEXT];
+	struct dest d;
+
+	edit = mesh_edit_begin();
+	put((struct service){ .key = "shop/svc", .families = rows[_i].f }, "10.1.0.1", eps, 1);
+	mesh_edit_publish(edit);
+	d = choose(NULL, rows[_i].to, NULL, 1);
+	ck_assert_str_eq(addr_format(&d.target, text), rows[_i].want);
+}
+END_TEST
+
+START_TEST(by_host_name)
+{
+	S(eps, { .uid = "a", .ips = { NULL }, .hostname = "db.example", .tunnel = TUNNEL_HBONE });
+	char text[ADDR_TEXT];
+	struct dest d;
+	struct ip ip;
+
+	edit = mesh_edit_begin();
+	put((struct service){ .key = "shop/svc" }, "10.1.0.1", eps, 1);
+	mesh_edit_publish(edit);
+	d = choose(NULL, "10.1.0.1:80", NULL, 1);
+	ck_assert(str_is(d.resolve, "db.example"));
+	ck_assert_int_eq(ip_parse(str_c("10.7.7.7"), &ip), 0);
+	dest_resolved(&d, &ip);
+	ck_assert_str_eq(addr_format(&d.target, text), "10.7.7.7:8080");
+	ck_assert_str_eq(addr_format(&d.connect, text), "10.7.7.7:15008");
+	ck_assert_int_eq(d.resolve.n, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("dest");
@@ -433,6 +791,15 @@ int main(void)
 	tcase_add_loop_test(tc, weights, 0, 3);
 	tcase_add_test(tc, tried_ones);
 	tcase_add_test(tc, failed_ones);
+	tcase_add_loop_test(tc, waypoint, 0, (int)ARRAY_LEN(waypoints));
+	tcase_add_test(tc, workload_waypoint_of_an_endpoint);
+	tcase_add_test(tc, weighted_waypoints);
+	tcase_add_test(tc, waypoint_elsewhere_when_one_failed);
+	tcase_add_loop_test(tc, network, 0, (int)ARRAY_LEN(networks));
+	tcase_add_test(tc, network_spread);
+	tcase_add_test(tc, forwarding);
+	tcase_add_loop_test(tc, families, 0, 4);
+	tcase_add_test(tc, by_host_name);
 	suite_add_tcase(s, tc);
 	return suite_run(s);
 }

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The way to a waypoint or to the gateway of a network: by service, by a workload's host name, or by address. */
+#include <stdio.h>
+
+#include "traffic/dest_int.h"
+
+struct named {
+	struct str ns, host;
+	struct workload *found;
+};
+
+static bool has_name(struct workload *w, void *arg)
+{
+	struct named *n = arg;
+
+	if (str_eq(str_c(w->hostname), n->host) && str_eq(str_c(w->ns), n->ns))
+		n->found = w;
+	return !n->found;
+}
+
+/* There is no index: it is rare, and the answer is kept per thread while the mesh stays. The workload is
+ * there as long as its generation is the present one. */
+static struct workload *workload_by_host(const struct mesh *m, const char *key)
+{
+	static _Thread_local struct {
+		uint64_t generation;
+		char key[320];
+		struct workload *w;
+	} last;
+	struct named n;
+
+	if (m == mesh_current() && last.generation == mesh_generation(m) && last.generation && strcmp(last.key, key) == 0)
+		return last.w;
+	n.ns = str_cut(str_c(key), '/', &n.host);
+	n.found = NULL;
+	if (n.host.n)
+		mesh_each_workload(m, has_name, &n);
+	if (m == mesh_current() && strlen(key) < sizeof(last.key)) {
+		memcpy(last.key, key, strlen(key) + 1);
+		last.generation = mesh_generation(m);
+		last.w = n.found;
+	}
+	return n.found;
+}
+
+static bool at_workload(struct workload *w, const struct ip *want, uint16_t port, struct hop *ret)
+{
+	*ret = (struct hop){ .w = w, .at.port = port };
+	dest_pick_ip(ret, want);
+	return !ret->homeless || *w->hostname;
+}
+
+static bool by_name(struct dest_ask *a, const struct gateway *g, enum pick_as as, struct hop *ret)
+{
+	struct service *s = mesh_service(a->m, str_c(g->service));
+	struct workload *w = s ? NULL : workload_by_host(a->m, g->service);
+
+	if (s)
+		return dest_pick(a, s, g->hbone_port, as, ret);
+	return w && !dest_was_tried(a->tried, w) && at_workload(w, &a->original.ip, g->hbone_port, ret);
+}
+
+/* The address decides its own family. */
+static bool by_address(struct dest_ask *a, const struct gateway *g, enum pick_as as, struct hop *ret)
+{
+	struct str ns = str_c(a->client ? a->client->ns : "");
+	struct service *s = mesh_service_by_vip(a->m, str_c(g->network), &g->ip, ns);
+	struct workload *w = mesh_workload_by_ip(a->m, str_c(g->network), &g->ip);
+	struct addr original = a->original;
+	bool found;
+
+	if (!s)
+		return w && !dest_was_tried(a->tried, w) && at_workload(w, &g->ip, g->hbone_port, ret);
+	if (s->lb_mode == LB_PASSTHROUGH)
+		return false;
+	a->original = (struct addr){ g->ip, g->hbone_port };
+	found = dest_pick(a, s, g->hbone_port, as, ret);
+	a->original = original;
+	return found;
+}
+
+bool dest_gate(struct dest_ask *a, const struct gateway *g, enum pick_as as, struct hop *ret)
+{
+	return *g->service ? by_name(a, g, as, ret) : by_address(a, g, as, ret);
+}
+
+static bool same_gateway(const struct gateway *a, const struct gateway *b)
+{
+	return a == b || (a && a->hbone_port == b->hbone_port && strcmp(a->service, b->service) == 0 &&
+			  strcmp(a->network, b->network) == 0 && ip_eq(&a->ip, &b->ip));
+}
+
+bool dest_network_gate(struct dest_ask *a, const struct workload *w, struct hop *ret)
+{
+	const struct gateway *g = w->network_gateway;
+
+	if (!g)
+		return false;
+	if (!same_gateway(a->gate_asked, g)) {
+		a->gate_asked = g;
+		if (!dest_gate(a, g, PICK_GATEWAY, &a->gate))
+			a->gate.w = NULL;
+	}
+	*ret = a->gate;
+	return ret->w != NULL;
+}
+
+const struct gateway *dest_service_waypoint(const struct service *s, uint64_t *seed)
+{
+	uint64_t total = 0, at;
+
+	for (int i = 0; i < s->n_waypoints; i++)
+		total += s->waypoints[i].weight;
+	if (!total)
+		return s->waypoint;
+	at = dest_random_below(seed, total);
+	for (int i = 0; i < s->n_waypoints; i++) {
+		if (at < s->waypoints[i].weight)
+			return &s->waypoints[i].gateway;
+		at -= s->waypoints[i].weight;
+	}
+	return s->waypoint;
+}
+
+bool dest_is_gateway(const struct mesh *m, const struct gateway *g, const struct workload *w)
+{
+	struct service *s;
+	struct workload *named;
+
+	if (!g)
+		return false;
+	s = *g->service ? mesh_service(m, str_c(g->service)) : mesh_service_by_vip(m, str_c(g->network), &g->ip, str_c(w->ns));
+	if (s)
+		return endpoints_find(s->endpoints, str_c(w->uid)) != NULL;
+	if (*g->service) {
+		named = workload_by_host(m, g->service);
+		return named && strcmp(named->uid, w->uid) == 0;
+	}
+	for (int i = 0; i < w->n_ips; i++)
+		if (ip_eq(&w->ips[i], &g->ip) && strcmp(w->network, g->network) == 0)
+			return true;
+	return false;
+}
+
+const char *dest_gateway_name(const struct gateway *g, char text[320])
+{
+	char ip[ADDR_TEXT];
+
+	if (*g->service)
+		snprintf(text, 320, "%.300s", g->service);
+	else
+		snprintf(text, 320, "%.200s/%s", g->network, ip_format(&g->ip, ip));
+	return text;
+}
