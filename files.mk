@@ -39,6 +39,7 @@ libmeshd_a_SOURCES = \
 	common/io/listen.c \
 	common/io/loop.c \
 	common/io/pump.c \
+	common/io/share.c \
 	common/io/sock.c \
 	common/io/watch.c \
 	common/io/worker.c \
@@ -171,6 +172,7 @@ HEADERS_ALL = \
 	common/io/listen.h \
 	common/io/loop.h \
 	common/io/pump.h \
+	common/io/share.h \
 	common/io/sock.h \
 	common/io/stage.h \
 	common/io/watch.h \
@@ -284,6 +286,7 @@ UNIT_TESTS = \
 	tests/unit/test_redirect \
 	tests/unit/test_run \
 	tests/unit/test_settings \
+	tests/unit/test_share \
 	tests/unit/test_spiffe \
 	tests/unit/test_str \
 	tests/unit/test_texts \
@@ -379,6 +382,8 @@ tests_unit_test_redirect_SOURCES = tests/unit/test_redirect.c
 tests_unit_test_run_SOURCES = tests/unit/test_run.c
 
 tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
+
+tests_unit_test_share_SOURCES = tests/unit/test_share.c
 
 tests_unit_test_spiffe_SOURCES = tests/unit/test_spiffe.c
 

@@ -27,7 +27,6 @@ void conn_init(struct conn *c, struct pod *pod, enum flow_direction direction, s
 	c->free_fn = free_fn;
 	list_add_tail(&pod->conns, &c->link);
 	atomic_fetch_add_explicit(&w->n_conns, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&pod->shared->n_conns, 1, memory_order_relaxed);
 	flow_sockets(w->metrics, direction, 1);
 	if (!timer_armed(&w->tick))
 		timer_start(&w->tick, PROXY_TICK_MS);
@@ -84,7 +83,7 @@ static void end(struct conn *c, enum fail why, const char *detail, const char *p
 	conn_account(c);
 	list_del(&c->link);
 	atomic_fetch_sub_explicit(&w->n_conns, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&c->pod->shared->n_conns, 1, memory_order_relaxed);
+	pod_uncount(c->pod);
 	flow_sockets(w->metrics, c->flow.direction, -1);
 	flow_close(w->metrics, &c->flow, why, detail, policy, rule, would);
 	c->grave.run = conn_free;

@@ -21,7 +21,7 @@ struct conn {
 	bool judged, pumping, ended;
 };
 
-/* Registers it. local may be NULL. */
+/* Registers it; it was counted by pod_count. local may be NULL. */
 void conn_init(struct conn *c, struct pod *pod, enum flow_direction direction, struct workload *local,
 	       void (*free_fn)(struct conn *c));
 /* Both stages are open: relays until the end, then closes the flow. */

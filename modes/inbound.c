@@ -19,6 +19,7 @@ struct inbound {
 	struct hserve *serve;
 	struct workload *local;       /* reference */
 	struct addr peer, dest;
+	bool handshaking;             /* counted in pod.shared.n_handshakes */
 	bool unchecked;               /* the CRL changed while the handshake ran */
 };
 
@@ -208,12 +209,14 @@ static bool still_valid(struct inbound *in)
 static void on_connect(struct hserve *h, struct h2_stream *tunnel, const struct hserve_request *req, void *arg)
 {
 	struct inbound *in = arg;
+	bool room = pod_count(in->pod);
 	struct inbound_conn *i = inbound_conn_new(in->pod, in->local, &tunnel->stage);
 	const struct mesh *m = mesh_current();
 	enum fail why;
 	struct flow *f;
 
 	if (!i) {
+		pod_uncount(in->pod);
 		hserve_refuse(tunnel, 503);
 		return;
 	}
@@ -241,6 +244,8 @@ static void on_connect(struct hserve *h, struct h2_stream *tunnel, const struct 
 	i->conn.input.source = in->peer;
 	if (in->unchecked && !still_valid(in))
 		why = FAIL_CERT_REVOKED;
+	if (!room)
+		why = FAIL_POD_LIMIT;
 	if (!f->source_id)
 		why = FAIL_MEMORY;   /* without the name a DENY of that name could not match */
 	if (why != FAIL_NONE)
@@ -264,11 +269,20 @@ static void on_bad_request(struct hserve *h, enum fail why, struct str detail, v
 	report_early(arg, why, text);
 }
 
+static void handshake_over(struct inbound *in)
+{
+	if (in->handshaking)
+		atomic_fetch_sub_explicit(&in->pod->shared->n_handshakes, 1, memory_order_relaxed);
+	in->handshaking = false;
+}
+
 static void inbound_free(struct inbound *in)
 {
+	handshake_over(in);
 	list_del(&in->link);
 	atomic_fetch_sub_explicit(&in->pod->worker->n_tunnels, 1, memory_order_relaxed);
 	workload_unref(in->local);
+	pod_uncount(in->pod);
 	pod_unref(in->pod->shared);
 	free(in);
 }
@@ -283,7 +297,12 @@ static void on_closed(struct hserve *h, enum fail why, void *arg)
 	inbound_free(arg);
 }
 
-static const struct hserve_ops serve_ops = { .on_connect = on_connect, .on_closed = on_closed, .on_bad_request = on_bad_request };
+static void on_open(struct hserve *h, void *arg)
+{
+	handshake_over(arg);
+}
+
+static const struct hserve_ops serve_ops = { .on_connect = on_connect, .on_open = on_open, .on_closed = on_closed, .on_bad_request = on_bad_request };
 
 void inbound_accept_hbone(struct pod *pod, int fd, const struct addr *peer)
 {
@@ -293,6 +312,7 @@ void inbound_accept_hbone(struct pod *pod, int fd, const struct addr *peer)
 	struct stage *tls;
 
 	in->pod = pod;
+	in->handshaking = true;   /* counted when it was accepted */
 	pod_ref(pod->shared);
 	in->peer = *peer;
 	list_add_tail(&pod->tunnels, &in->link);
@@ -307,7 +327,7 @@ void inbound_accept_hbone(struct pod *pod, int fd, const struct addr *peer)
 		inbound_free(in);
 		return;
 	}
-	tls = sock_accept(pod->worker->loop, fd);
+	tls = pod_sock(pod, fd);
 	tls = tls ? tls_server(tls, ctx) : NULL;
 	tlsctx_unref(ctx);
 	in->serve = tls ? hserve_new(tls, &serve_ops, in) : NULL;
@@ -349,10 +369,11 @@ void inbound_accept_plain(struct pod *pod, int fd, const struct addr *peer)
 	struct stage *down;
 	int r = origdst_get(fd, &to);
 
-	down = sock_accept(pod->worker->loop, fd);
+	down = pod_sock(pod, fd);
 	local = pod_local(pod, m, &to.ip);
 	i = down ? inbound_conn_new(pod, local, down) : NULL;
 	if (!i) {
+		pod_uncount(pod);
 		stage_done(down, FAIL_MEMORY);
 		return;
 	}

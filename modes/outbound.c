@@ -316,14 +316,16 @@ void outbound_accept(struct pod *pod, int fd, const struct addr *peer)
 
 	if (!o || !(o->a = calloc(1, sizeof(*o->a)))) {
 		free(o);
+		pod_uncount(pod);
 		close(fd);
 		return;
 	}
 	o->a->of = o;
 	list_init(&o->a->waiter.link);
 	r = origdst_get(fd, &o->original);
-	down = sock_accept(pod->worker->loop, fd);
+	down = pod_sock(pod, fd);
 	if (!down) {
+		pod_uncount(pod);
 		attempt_free(o->a);
 		free(o);
 		return;

@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "modes/conn.h"
 
+#define SHED_TELL_MS 1000
+
 static void accept_outbound(void *pod, int fd, const struct addr *peer);
 static void accept_plain(void *pod, int fd, const struct addr *peer);
 static void accept_hbone(void *pod, int fd, const struct addr *peer);
@@ -168,6 +170,12 @@ void pod_unref(struct pod_shared *s)
 
 static void on_patience(struct timer *t);
 
+/* A pod that has the workers for itself shares with nobody. */
+static struct share *pod_share(struct pod *pod)
+{
+	return pod->shared->spread ? NULL : &pod->share;
+}
+
 void pod_start(struct pod *pod)
 {
 	static const struct keepalive keepalive = KEEPALIVE_DEFAULT, none;
@@ -178,6 +186,8 @@ void pod_start(struct pod *pod)
 	outsock_init(&pod->out, s->proxy->conf.mark ? NET_MARK : 0, &keepalive, s->netns);
 	outsock_init(&pod->app, pod->out.mark, &none, s->netns);
 	ownaddr_init(&pod->own, s->netns);
+	share_init(&pod->share, l);
+	pod->out.ops.share = pod->app.ops.share = pod_share(pod);
 	pod->pool = hpool_new(l, &pod->out.ops);
 	list_init(&pod->conns);
 	list_init(&pod->tunnels);
@@ -197,7 +207,7 @@ void pod_listen(struct pod *pod)
 	pod->listeners = xcalloc((size_t)s->n_sockets, sizeof(struct listener *));
 	for (int i = 0; i < s->n_sockets; i++)
 		if (s->sockets[i].worker == pod->worker->index)
-			pod->listeners[i] = listener_new(pod->worker->loop, s->sockets[i].fd, listens[s->sockets[i].kind].accept, pod);
+			pod->listeners[i] = listener_new(pod->worker->loop, s->sockets[i].fd, pod_share(pod), listens[s->sockets[i].kind].accept, pod);
 }
 
 static void close_listeners(struct pod *pod)
@@ -301,6 +311,45 @@ void pod_wake(struct pod *pod)
 
 /* ---- arrivals ---- */
 
+bool pod_count(struct pod *pod)
+{
+	return atomic_fetch_add_explicit(&pod->shared->n_conns, 1, memory_order_relaxed) < pod->shared->proxy->conf.pod_conns;
+}
+
+void pod_uncount(struct pod *pod)
+{
+	atomic_fetch_sub_explicit(&pod->shared->n_conns, 1, memory_order_relaxed);
+}
+
+struct stage *pod_sock(struct pod *pod, int fd)
+{
+	struct stage *s = sock_accept(pod->worker->loop, fd);
+
+	if (s)
+		sock_share(s, pod_share(pod));
+	return s;
+}
+
+/* Refuses a connection that was counted, without a word in the access log for each. */
+static void shed(struct pod *pod, int fd, enum flow_shed why)
+{
+	static const struct linger reset = { .l_onoff = 1 };
+	struct pod_shared *s = pod->shared;
+	uint64_t now = loop_now_ms(pod->worker->loop), told = atomic_load(&s->told_ms);
+
+	pod_uncount(pod);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(fd);
+	flow_shed(pod->worker->metrics, why);
+	atomic_fetch_add(&s->shed, 1);
+	if (now - told < SHED_TELL_MS || !atomic_compare_exchange_strong(&s->told_ms, &told, now))
+		return;
+	log_warn(LOG_INPOD, "pod %s/%s: refused %u new connections: it has %d %s (MESHD_POD_%s)", s->ns ? s->ns : "", s->name ? s->name : "",
+		 atomic_exchange(&s->shed, 0), why == SHED_POD_CONNECTIONS ? s->proxy->conf.pod_conns : s->proxy->conf.pod_handshakes,
+		 why == SHED_POD_CONNECTIONS ? "connections" : "TLS handshakes of peers that do not go on",
+		 why == SHED_POD_CONNECTIONS ? "CONNECTIONS" : "HANDSHAKES");
+}
+
 /* An accepted connection on its way to its worker, or waiting there. */
 struct arrival {
 	struct mail mail;
@@ -365,8 +414,11 @@ static void arrive(struct arrival *a);
 
 static void turn_away(struct arrival *a)
 {
-	if (a->kind == LISTEN_HBONE)
+	pod_uncount(a->to);
+	if (a->kind == LISTEN_HBONE) {
+		atomic_fetch_sub_explicit(&a->to->shared->n_handshakes, 1, memory_order_relaxed);
 		atomic_fetch_sub_explicit(&a->to->worker->n_tunnels, 1, memory_order_relaxed);
+	}
 	close(a->fd);
 }
 
@@ -411,7 +463,17 @@ static void run_arrival(struct mail *m, struct worker *worker)
 static void on_accept(struct pod *pod, enum pod_listener kind, int fd, const struct addr *peer)
 {
 	struct arrival here = { .to = pod, .kind = kind, .fd = fd, .peer = *peer }, *a;
+	struct pod_shared *s = pod->shared;
 
+	if (!pod_count(pod)) {
+		shed(pod, fd, SHED_POD_CONNECTIONS);
+		return;
+	}
+	if (kind == LISTEN_HBONE && atomic_fetch_add_explicit(&s->n_handshakes, 1, memory_order_relaxed) >= s->proxy->conf.pod_handshakes) {
+		atomic_fetch_sub_explicit(&s->n_handshakes, 1, memory_order_relaxed);
+		shed(pod, fd, SHED_POD_HANDSHAKES);
+		return;
+	}
 	here.to = &pod->shared->parts[proxy_place(pod->worker, kind == LISTEN_HBONE, pod->shared->spread)];
 	if (here.to == pod && is_ready(&here)) {
 		listens[kind].handle(pod, fd, peer);

@@ -7,6 +7,7 @@
 
 #include "hbone/hpool.h"
 #include "io/listen.h"
+#include "io/sock.h"
 #include "modes/proxy.h"
 #include "net/netns.h"
 #include "net/ownaddr.h"
@@ -40,7 +41,10 @@ struct pod_shared {
 	int n_sockets;
 	int home;                        /* the worker that accepts, unless it is spread */
 	bool spread, hbone_only, held;
-	atomic_int n_conns;              /* live ones, and those that wait */
+	atomic_int n_conns;              /* connections and HBONE connections, live or still waiting */
+	atomic_int n_handshakes;         /* of HBONE peers */
+	_Atomic uint64_t told_ms;        /* when the log said last that connections are shed */
+	atomic_uint shed;                /* since then */
 	struct pod *parts;               /* owned; one for each worker */
 };
 
@@ -58,6 +62,7 @@ struct pod {
 	struct list tunnels;             /* struct inbound: HBONE connections */
 	struct list waiting;             /* struct waiter, the oldest first */
 	struct timer patience;           /* of the oldest */
+	struct share share;              /* of its worker's turns */
 	struct deferred grave;
 	bool draining, gone;
 };
@@ -76,6 +81,12 @@ void pod_tick(struct pod *pod);          /* live connections' bytes to the metri
 
 /* Of a pod that has a name; NULL: unknown (yet). Borrowed from m. */
 struct workload *pod_workload(const struct pod_shared *s, const struct mesh *m);
+/* For what counts in shared->n_conns. pod_count is false at the cap: refuse. */
+bool pod_count(struct pod *pod);
+void pod_uncount(struct pod *pod);
+/* An accepted connection as a stage, in the pod's share; owns fd. NULL: out of memory. */
+struct stage *pod_sock(struct pod *pod, int fd);
+
 /* The workload that a connection on this local address belongs to; NULL: unknown (yet). Borrowed from m. */
 struct workload *pod_local(const struct pod *pod, const struct mesh *m, const struct ip *local);
 

@@ -26,6 +26,7 @@ struct proxy_conf {
 	int n_workloads;
 	int concurrency;
 	unsigned wait_ms;                /* how long a connection waits for its pod's workload and certificate; 0: not at all */
+	int pod_conns, pod_handshakes;   /* caps of one pod, as LIMIT_POD_CONNS and LIMIT_POD_HANDSHAKES */
 	bool ipv6;
 	bool spoof;                      /* keep the client's address towards the application */
 	bool mark;                       /* sockets may carry NET_MARK */

@@ -226,7 +226,7 @@ static int start_proxy(struct serve *s, struct err *err)
 {
 	struct proxy_conf conf = {
 		.wait_ms = s->pods_mode ? LIMIT_POD_WAIT_MS : 0, .workloads = s->opt.workloads.v, .n_workloads = s->opt.workloads.n,
-		.concurrency = (int)s->opt.concurrency,
+		.concurrency = (int)s->opt.concurrency, .pod_conns = (int)s->set.pod_conns, .pod_handshakes = (int)s->set.pod_handshakes,
 		.ipv6 = s->set.ipv6, .mark = net_can_mark(), .spoof = s->set.original_source != MAYBE_FALSE && net_can_spoof(),
 	};
 

@@ -86,6 +86,7 @@ struct settings {
 	unsigned mark;                   /* SO_MARK of our sockets; 0: none asked for */
 	const char *inpod_uds;
 	bool inpod_port_reuse;
+	unsigned pod_conns, pod_handshakes;   /* caps of one pod */
 	bool localhost_app_tunnel, response_baggage, authz_info_log;
 
 	/* logs and traces */

@@ -82,6 +82,8 @@ const struct setting_row setting_rows[] = {
 	NUMBER("HTTP2_STREAM_WINDOW_SIZE", stream_window, "4194304", 65535, 0x7fffffff, "what a stream's window may grow to"),
 	NUMBER("HTTP2_CONNECTION_WINDOW_SIZE", conn_window, "16777216", 65535, 0x7fffffff, "the window of a tunnel"),
 	NUMBER("HTTP2_FRAME_SIZE", frame_bytes, "1048576", 16384, 16777215, "the largest frame that is accepted"),
+	NUMBER("MESHD_POD_CONNECTIONS", pod_conns, "50000", 1, 100000000, "how many connections one pod may have"),
+	NUMBER("MESHD_POD_HANDSHAKES", pod_handshakes, "1000", 1, 100000000, "how many TLS handshakes its peers may have begun"),
 	OWN("CONNECTION_TERMINATION_DEADLINE", "from TERMINATION_GRACE_PERIOD_SECONDS, else 5s", "how long live connections may go on after SIGTERM"),
 	OWN("TERMINATION_GRACE_PERIOD_SECONDS", NULL, "the pod's grace period: connections get 5 s less, or 1 s less when it is at most 10"),
 	ROW(BOOL, "KEEPALIVE_ENABLED", keepalive, "true", "TCP keepalive towards other hosts"),

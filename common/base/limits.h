@@ -7,6 +7,8 @@
 #define LIMIT_READ_BYTES         (256 * 1024 - 9)  /* one read of a socket: with a DATA frame's header, whole TLS records */
 #define LIMIT_QUEUE_LOW          (16 * 1024)    /* a writer with more than this queued stops its reader */
 #define LIMIT_TURN_ACCEPTS       64             /* connections that one listener accepts in one turn */
+#define LIMIT_TURN_US            10000          /* of one turn of a worker, divided among the pods that have work in it */
+#define LIMIT_TURN_LEAST_US      200            /* what each has at least */
 #define LIMIT_LISTEN_BACKLOG     4096
 #define LIMIT_PROCESS_BUFFER     (1024u << 20)  /* buffered data of all connections: beyond it windows stay closed */
 

@@ -82,6 +82,8 @@ static void on_tls(struct stage *tls, enum stage_event ev, const struct iovec *i
 		h->h2 = h2_new(tls, true, &h2_ops, h);
 		if (!h->h2)
 			hserve_end(h, FAIL_MEMORY, true);
+		else if (h->ops->on_open)
+			h->ops->on_open(h, h->arg);
 	} else if (ev == STAGE_CLOSED) {
 		hserve_end(h, tls->fail, true);
 	}

@@ -22,6 +22,7 @@ struct hserve_request {
 struct hserve_ops {
 	/* Decide now or later: answer with hserve_accept or hserve_refuse. Until then bytes wait in the stream's window. */
 	void (*on_connect)(struct hserve *h, struct h2_stream *tunnel, const struct hserve_request *req, void *arg);
+	void (*on_open)(struct hserve *h, void *arg);   /* the handshake is done; NULL ok */
 	void (*on_closed)(struct hserve *h, enum fail why, void *arg);   /* the object is freed after this */
 	void (*on_bad_request)(struct hserve *h, enum fail why, struct str detail, void *arg); /* already answered 400 */
 };

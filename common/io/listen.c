@@ -16,6 +16,7 @@ struct listener {
 	ev_io io;
 	struct timer rest;
 	struct loop *loop;
+	struct share *share;    /* borrowed */
 	void (*on_accept)(void *arg, int fd, const struct addr *peer);
 	void *arg;
 	int fd;
@@ -69,10 +70,8 @@ static void on_rested(struct timer *t)
 	ev_io_start(l->loop->ev, &l->io);
 }
 
-static void on_ready(struct ev_loop *ev, ev_io *w, int revents)
+static void accept_some(struct listener *l)
 {
-	struct listener *l = container_of(w, struct listener, io);
-
 	for (int i = 0; i < LIMIT_TURN_ACCEPTS; i++) {
 		struct sockaddr_storage sa;
 		socklen_t len = sizeof(sa);
@@ -91,11 +90,23 @@ static void on_ready(struct ev_loop *ev, ev_io *w, int revents)
 	}
 }
 
-struct listener *listener_new(struct loop *loop, int fd, void (*on_accept)(void *arg, int fd, const struct addr *peer), void *arg)
+static void on_ready(struct ev_loop *ev, ev_io *w, int revents)
+{
+	struct listener *l = container_of(w, struct listener, io);
+
+	if (!share_begin(l->share))
+		return;
+	accept_some(l);
+	share_end(l->share);
+}
+
+struct listener *listener_new(struct loop *loop, int fd, struct share *share,
+			      void (*on_accept)(void *arg, int fd, const struct addr *peer), void *arg)
 {
 	struct listener *l = xcalloc(1, sizeof(*l));
 
 	l->loop = loop;
+	l->share = share;
 	l->on_accept = on_accept;
 	l->arg = arg;
 	l->fd = fd;

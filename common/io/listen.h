@@ -5,12 +5,12 @@
 #define IO_LISTEN_H
 
 #include "base/addr.h"
-#include "io/loop.h"
+#include "io/share.h"
 
 struct listener;
 
-/* Takes over fd (from sock_listen). on_accept owns the connected, non-blocking descriptor. */
-struct listener *listener_new(struct loop *l, int fd, void (*on_accept)(void *arg, int fd, const struct addr *peer), void *arg);
+/* share: whose time it takes; NULL: nobody's. Takes over fd (from sock_listen). on_accept owns the connected, non-blocking descriptor. */
+struct listener *listener_new(struct loop *l, int fd, struct share *share, void (*on_accept)(void *arg, int fd, const struct addr *peer), void *arg);
 void listener_free(struct listener *l);   /* closes; NULL ok */
 
 #endif

@@ -41,6 +41,9 @@ static void on_check(struct ev_loop *ev, ev_check *w, int revents)
 	struct loop *l = container_of(w, struct loop, check);
 
 	epoch_wake(&l->epoch);
+	l->turn++;
+	l->parties_before = l->parties;
+	l->parties = 0;
 }
 
 static void on_trim(struct ev_loop *ev, ev_timer *w, int revents)

@@ -37,6 +37,8 @@ struct loop {
 	struct deferred *graves;            /* freed after everything else of the turn */
 	struct list leftovers;
 	struct epoch_reader epoch;
+	unsigned long turn;                 /* counts */
+	unsigned parties, parties_before;   /* io/share.h: with work in this turn, and in the last */
 	uint8_t *bufs[LOOP_BUFS];           /* owned, made on first use */
 	int bufs_lent;
 	bool bufs_used;

@@ -19,6 +19,7 @@ struct deadline {
 struct sock {
 	struct stage stage;
 	ev_io io;
+	struct share *share;          /* borrowed; NULL: none */
 	struct deadline *deadline;    /* owned; only while connecting or lingering */
 	struct deferred notify;       /* reports a failure at the end of the turn */
 	struct deferred grave;
@@ -264,10 +265,8 @@ static void connected(struct sock *k)
 	opened(k);
 }
 
-static void on_io(struct ev_loop *ev, ev_io *w, int revents)
+static void on_ready(struct sock *k, int revents)
 {
-	struct sock *k = container_of(w, struct sock, io);
-
 	if (k->connecting) {
 		connected(k);
 		return;
@@ -276,6 +275,17 @@ static void on_io(struct ev_loop *ev, ev_io *w, int revents)
 		flush_out(k);
 	if ((revents & EV_READ) && !k->dead && k->want_read && !k->eof)
 		read_in(k);
+}
+
+static void on_io(struct ev_loop *ev, ev_io *w, int revents)
+{
+	struct sock *k = container_of(w, struct sock, io);
+	struct share *share = k->share;    /* k may end */
+
+	if (!share_begin(share))
+		return;
+	on_ready(k, revents);
+	share_end(share);
 }
 
 static void sock_write(struct stage *s, const struct iovec *iov, int n)
@@ -427,6 +437,7 @@ struct stage *sock_connect(struct loop *l, const struct addr *to, const struct a
 
 	if (!k)
 		return NULL;
+	k->share = ops ? ops->share : NULL;
 	k->error = sock_dial(k, to, source, ops);
 	k->connecting = true;
 	if (k->error) {
@@ -441,6 +452,11 @@ struct stage *sock_connect(struct loop *l, const struct addr *to, const struct a
 	update_io(k);
 	arm(k, timeout_ms ? timeout_ms : LIMIT_CONNECT_MS);
 	return &k->stage;
+}
+
+void sock_share(struct stage *s, struct share *share)
+{
+	sock_of(s)->share = share;
 }
 
 int sock_errno(const struct stage *s)

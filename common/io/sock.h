@@ -5,6 +5,7 @@
 #define IO_SOCK_H
 
 #include "base/addr.h"
+#include "io/share.h"
 #include "io/stage.h"
 
 /* How to make an outgoing socket. */
@@ -13,6 +14,7 @@ struct sock_ops {
 	int (*open)(int family, const struct sock_ops *ops);
 	/* Between that and connect() or bind(). 0 or -errno. NULL: nothing. */
 	int (*prepare)(int fd, int family, const struct sock_ops *ops, const struct addr *source);
+	struct share *share;       /* as for sock_share */
 };
 
 /* Takes over a connected, non-blocking fd. Reading is off until stage_want. NULL when memory is out (fd is closed). */
@@ -22,6 +24,7 @@ struct stage *sock_accept(struct loop *l, int fd);
  * source (port ignored) asks for that local address; NULL: the kernel's choice. timeout_ms 0: LIMIT_CONNECT_MS. */
 struct stage *sock_connect(struct loop *l, const struct addr *to, const struct addr *source,
 			   const struct sock_ops *ops, unsigned timeout_ms);
+void sock_share(struct stage *s, struct share *share);   /* borrowed: whose time its events take; NULL: nobody's */
 int sock_errno(const struct stage *s);   /* of the failed connect or reset; 0 when there was none */
 int sock_fd(const struct stage *s);
 

@@ -148,7 +148,7 @@ void outsock_init(struct outsock *o, unsigned mark, const struct keepalive *k, i
 {
 	static const struct keepalive preset = KEEPALIVE_DEFAULT;
 
-	*o = (struct outsock){ .ops = { outsock_open, outsock_prepare }, .mark = mark, .netns = netns, .keepalive = k ? *k : preset };
+	*o = (struct outsock){ .ops = { .open = outsock_open, .prepare = outsock_prepare }, .mark = mark, .netns = netns, .keepalive = k ? *k : preset };
 }
 
 static int insock_prepare(int fd, int family, const struct sock_ops *ops, const struct addr *source)

@@ -57,6 +57,10 @@ static inline void flow_refused_early(struct flow_metrics *m, struct flow *f, en
 	flow_close(m, f, why, detail, NULL, NULL, NULL);
 }
 
+/* Connections that were refused before they were anything: meshd_connections_shed. */
+enum flow_shed { SHED_POD_CONNECTIONS, SHED_POD_HANDSHAKES, SHED_COUNT };
+void flow_shed(struct flow_metrics *m, enum flow_shed why);
+
 void flow_sockets(struct flow_metrics *m, enum flow_direction d, int delta);   /* istio_tcp_sockets_open */
 
 /* Sums all workers' tables and adds the process's own figures: Prometheus text or OpenMetrics, with ztunnel's names.

@@ -175,6 +175,19 @@ static void put_sockets(const struct prom *p)
 	buf_printf(p->out, "istio_tcp_sockets_open{reporter=\"destination\"} %ld\n", n[FLOW_INBOUND]);
 }
 
+static void put_shed(const struct prom *p)
+{
+	static const char *const reasons[SHED_COUNT] = { "pod_connections", "pod_handshakes" };
+	uint64_t n[SHED_COUNT] = { 0 };
+
+	for (struct flow_metrics *m = series_tables(); m; m = m->next)
+		for (int i = 0; i < SHED_COUNT; i++)
+			n[i] += series_get(&m->shed[i]);
+	put_family(p, "meshd_connections_shed", true, "Connections refused because their pod was at a limit");
+	for (int i = 0; i < SHED_COUNT; i++)
+		buf_printf(p->out, "meshd_connections_shed_total{reason=\"%s\"} %llu\n", reasons[i], (unsigned long long)n[i]);
+}
+
 static uint64_t open_fds(uint64_t max)
 {
 	DIR *d = opendir("/proc/self/fd");
@@ -236,6 +249,7 @@ void flow_metrics_write(struct buf *out, bool openmetrics, const char *version)
 	put_plain(&p, &sums, "istio_tcp_sent_bytes", offsetof(struct prom_row, sent),
 		  "The size of total bytes sent during response in case of a TCP connection");
 	put_sockets(&p);
+	put_shed(&p);
 	put_process(&p, version);
 	if (openmetrics)
 		buf_puts(out, "# EOF\n");

@@ -124,3 +124,9 @@ struct flow_series *series_find(struct flow_metrics *m, const struct series_key 
 	m->count++;
 	return s;
 }
+
+void flow_shed(struct flow_metrics *m, enum flow_shed why)
+{
+	_Static_assert(SHED_COUNT == ARRAY_LEN(m->shed), "a counter for each");
+	series_add(&m->shed[why], 1);
+}

@@ -69,6 +69,7 @@ struct flow_metrics {
 	struct flow_metrics *next;           /* all tables of the process */
 	_Atomic(struct flow_series *) first; /* newest first */
 	_Atomic long sockets[2];             /* by enum flow_direction */
+	series_count shed[2];                /* by enum flow_shed */
 	struct flow_series *overflow[2];     /* the same; NULL until needed */
 	int count;
 	struct map by_key;

@@ -42,7 +42,7 @@ static void on_closed(struct hserve *h, enum fail why, void *arg)
 
 static void on_bad(struct hserve *h, enum fail why, struct str detail, void *arg) {}
 
-static const struct hserve_ops ops = { on_connect, on_closed, on_bad };
+static const struct hserve_ops ops = { .on_connect = on_connect, .on_closed = on_closed, .on_bad_request = on_bad };
 
 static void end_turn(void)
 {

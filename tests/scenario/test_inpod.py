@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """In-pod mode: one meshd on a node serves the network namespaces that a CNI hands it."""
-import json, os, re, socket, threading, time
+import json, os, re, signal, socket, subprocess, threading, time
 import zds
+from test_life import cpu
 from harness import Lab, eventually, greeter, read_all, read_exact, sh
 
 
@@ -333,3 +334,137 @@ def test_idle_pods_are_small():
             for name, fd in hosts:
                 os.close(fd)
                 sh("ip", "netns", "del", name)
+
+
+# A sink that reads as fast as it can, and a client that writes on many connections at once.
+SINK = """
+import select, socket, sys
+s = socket.socket(socket.AF_INET6); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("::", 9000)); s.listen(4096)
+ep = select.epoll(); ep.register(s, select.EPOLLIN); held = {}; room = bytearray(1 << 18)
+while True:
+    for fd, _ in ep.poll():
+        if fd == s.fileno():
+            c, _ = s.accept(); c.setblocking(False); held[c.fileno()] = c; ep.register(c, select.EPOLLIN)
+        else:
+            try:
+                if held[fd].recv_into(room):
+                    continue
+            except BlockingIOError:
+                continue
+            except OSError:
+                pass
+            held.pop(fd).close()
+"""
+BLAST = """
+import socket, sys
+ip, n = sys.argv[1], int(sys.argv[2])
+held, data = [], b"x" * (1 << 17)
+for _ in range(n):
+    held.append(socket.create_connection((ip, 9000)))
+    held[-1].setblocking(False)
+while True:
+    print("up", flush=True)
+    if not sys.stdin.readline():
+        break
+    for c in held:
+        try:
+            c.send(data)
+        except BlockingIOError:
+            pass
+"""
+
+
+def test_a_noisy_pod_does_not_starve_another():
+    """All connections of one pod become ready at the same moment, and one of another."""
+    noise = int(os.environ.get("FAIRNESS_CONNS", 1500))
+    with Node() as lab:
+        lab.start("--concurrency=1")
+        loud, sink, quiet, shop = lab.pods("loud", "sink", "quiet", "shop")
+        lab.snapshot()
+        shop.serve(8080)
+        quiet.talk(shop.v4, 8080)
+        procs = [sink.popen("python3", "-c", SINK)]
+        took, busy = [], []
+        try:
+            eventually(lambda: ":9000" in sink.run("ss", "-Hltn").stdout)
+            procs.append(loud.popen("python3", "-c", BLAST, sink.v4, str(noise), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+            blast = procs[1]
+            for _ in range(5):
+                assert blast.stdout.readline() == "up\n"
+                time.sleep(1)
+                used = cpu(lab.node)
+                lab.node.proc.send_signal(signal.SIGSTOP)
+                blast.stdin.write("go\n")
+                blast.stdin.flush()
+                time.sleep(0.5)
+                s = quiet.connect(shop.v4, 8080, timeout=20)
+                s.sendall(b"x")
+                t = time.time()
+                lab.node.proc.send_signal(signal.SIGCONT)
+                assert s.recv(1) == b"x"
+                took.append(time.time() - t)
+                time.sleep(1)
+                busy.append(cpu(lab.node) - used)
+        finally:
+            lab.node.proc.send_signal(signal.SIGCONT)
+            for p in procs:
+                p.kill()
+                p.wait()
+        wait, work = sorted(took)[1], sorted(busy)[2]
+        print(f"{noise} busy connections of another pod, {work * 1000:.0f} ms of work: it waits {wait * 1000:.0f} ms")
+        # A round trip takes some turns of the loop; without shares each would be a good part of all that work.
+        assert wait < max(0.04, work / 6), (took, busy)
+
+
+def test_caps_of_a_pod():
+    with Node() as lab:
+        lab.start(MESHD_POD_CONNECTIONS="40", MESHD_POD_HANDSHAKES="10")
+        web, shop = lab.pods("web", "shop")
+        lab.snapshot()
+        shop.serve(8080)
+        out = lab.plain("out")
+        # Peers that never speak: the eleventh is refused, other ports are not.
+        idle, ended = [], 0
+        for _ in range(14):
+            try:
+                idle.append(out.connect(shop.v4, 15008))
+            except ConnectionResetError:
+                ended += 1
+        time.sleep(0.3)
+        for s in idle:
+            s.settimeout(0.1)
+            try:
+                ended += s.recv(1) == b""
+            except TimeoutError:
+                pass
+            except ConnectionResetError:
+                ended += 1
+        assert ended == 4, ended
+        assert out.talk(shop.v4, 8080, b"x") == b"x"
+        for s in idle:
+            s.close()
+        eventually(lambda: web.talk(shop.v4, 8080, b"x") == b"x")
+        assert lab.node.metric("meshd_connections_shed_total", reason="pod_handshakes") == 4
+        # Connections: the pod at its cap refuses, its neighbour does not.
+        held = []
+        for _ in range(60):
+            try:
+                s = out.connect(shop.v4, 8080)
+                s.sendall(b"x")
+                held.append(s)
+            except OSError:
+                pass
+        got = 0
+        for s in held:
+            try:
+                got += s.recv(1) == b"x"
+            except ConnectionResetError:
+                pass
+        assert 35 <= got <= 40, got
+        web.serve(8080)
+        assert out.talk(web.v4, 8080, b"x") == b"x"
+        assert "refused" in lab.node.log() and "MESHD_POD_CONNECTIONS" in lab.node.log()
+        assert lab.node.log().count("MESHD_POD_CONNECTIONS") < 5
+        for s in held:
+            s.close()
+        eventually(lambda: web.talk(shop.v4, 8080, b"x") == b"x")
