@@ -66,6 +66,9 @@ libmeshd_a_SOURCES = \
 	common/policy/rulebook.c \
 	common/policy/scope.c \
 	common/policy/strset.c \
+	common/source/ads.c \
+	common/source/ads_push.c \
+	common/source/ads_want.c \
 	common/source/analyze.c \
 	common/source/conf.c \
 	common/source/conf_authz.c \
@@ -86,8 +89,13 @@ libmeshd_a_SOURCES = \
 	common/source/link_select.c \
 	common/source/link_service.c \
 	common/source/link_vip.c \
+	common/source/members.c \
 	common/source/report.c \
 	common/source/value.c \
+	common/source/wds.c \
+	common/source/wds_address.c \
+	common/source/wds_authz.c \
+	common/source/wds_walk.c \
 	common/source/wire.c \
 	common/source/yaml.c \
 	common/source/zds.c \
@@ -200,6 +208,7 @@ HEADERS_ALL = \
 	common/policy/scope.h \
 	common/policy/strset.h \
 	common/source/ads.h \
+	common/source/ads_int.h \
 	common/source/analyze.h \
 	common/source/conf.h \
 	common/source/confdir.h \
@@ -209,9 +218,11 @@ HEADERS_ALL = \
 	common/source/field.h \
 	common/source/link.h \
 	common/source/link_service.h \
+	common/source/members.h \
 	common/source/report.h \
 	common/source/value.h \
 	common/source/wds.h \
+	common/source/wds_int.h \
 	common/source/wire.h \
 	common/source/yaml.h \
 	common/source/zds.h \
@@ -249,6 +260,7 @@ HEADERS_ALL = \
 UNIT_TESTS = \
 	tests/unit/test_addr \
 	tests/unit/test_admin \
+	tests/unit/test_ads \
 	tests/unit/test_arena \
 	tests/unit/test_authz \
 	tests/unit/test_backoff \
@@ -308,6 +320,8 @@ FUZZERS = \
 tests_unit_test_addr_SOURCES = tests/unit/test_addr.c
 
 tests_unit_test_admin_SOURCES = tests/unit/test_admin.c
+
+tests_unit_test_ads_SOURCES = tests/unit/test_ads.c
 
 tests_unit_test_arena_SOURCES = tests/unit/test_arena.c
 

@@ -64,6 +64,9 @@
 #define LIMIT_FILE_BYTES         (64u << 20)    /* one configuration file */
 #define LIMIT_PEM_BYTES          (4u << 20)     /* one file of roots, a certificate or a key of a control plane */
 #define LIMIT_YAML_DEPTH         64
+#define LIMIT_ADS_REQUEST_BYTES  (4u << 20)     /* what istiod accepts (ISTIO_GPRC_MAXRECVMSGSIZE) */
+#define LIMIT_ADS_NACK_BYTES     (8 * 1024)     /* of the reasons in one refusal */
+#define LIMIT_ADS_WAITS          10000          /* look-ups on demand at a time */
 #define LIMIT_ADMIN_HEAD_BYTES   8192
 #define LIMIT_ADMIN_CONNS        64
 #define LIMIT_WHY_ENTRIES        1024           /* refused connections that `meshd why` remembers */
