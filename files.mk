@@ -305,6 +305,7 @@ UNIT_TESTS = \
 	tests/unit/test_tlsctx \
 	tests/unit/test_value \
 	tests/unit/test_watch \
+	tests/unit/test_wds \
 	tests/unit/test_webctx \
 	tests/unit/test_yaml \
 	tests/unit/test_zds
@@ -410,6 +411,8 @@ tests_unit_test_tlsctx_SOURCES = tests/unit/test_tlsctx.c
 tests_unit_test_value_SOURCES = tests/unit/test_value.c
 
 tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
+
+tests_unit_test_wds_SOURCES = tests/unit/test_wds.c
 
 tests_unit_test_webctx_SOURCES = tests/unit/test_webctx.c
 

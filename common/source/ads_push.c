@@ -51,7 +51,7 @@ static void refuse(struct push *p, struct str name, const char *why)
 	if (buf_len(&p->why) + name.n + strlen(why) > LIMIT_ADS_NACK_BYTES)
 		p->n_unsaid++;
 	else
-		buf_printf(&p->why, "%s%.*s: %s", buf_len(&p->why) ? "; " : "", STR_FMT(name), why);
+		buf_printf(&p->why, "%s%.*s%s%s", buf_len(&p->why) ? "; " : "", STR_FMT(name), name.n ? ": " : "", why);
 	if (!name.n)
 		return;
 	if (!x) {

@@ -45,7 +45,7 @@ bool wds_fail(struct wds_walk *w, const char *field, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
-	err_set(w->err, -EINVAL, "%s%s: %s", w->path, field, what);
+	err_set(w->err, -EINVAL, "%s%s%s%s", w->path, field, *w->path || *field ? ": " : "", what);
 	return false;
 }
 

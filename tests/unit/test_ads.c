@@ -366,7 +366,7 @@ START_TEST(wrong_types_and_halves)
 	res.name = (char *)"";
 	n = ads__delta_discovery_response__pack(&r, bytes);
 	call.ops->on_message(&call, (struct str){ (char *)bytes, n }, call.arg);
-	ck_assert_str_eq(sent[5]->error_detail->message, ": a resource without a name");
+	ck_assert_str_eq(sent[5]->error_detail->message, "a resource without a name");
 
 	/* Half a message is no message: the stream begins anew. */
 	call.ops->on_message(&call, (struct str){ (char *)bytes, n - 1 }, call.arg);
