@@ -100,8 +100,12 @@ libmeshd_a_SOURCES = \
 	common/source/yaml.c \
 	common/source/zds.c \
 	common/telemetry/flow.c \
+	common/telemetry/meters.c \
 	common/telemetry/prom.c \
+	common/telemetry/promflow.c \
+	common/telemetry/promproc.c \
 	common/telemetry/series.c \
+	common/telemetry/tally.c \
 	common/telemetry/why.c \
 	common/tls/pem.c \
 	common/tls/spiffe.c \
@@ -227,7 +231,11 @@ HEADERS_ALL = \
 	common/source/yaml.h \
 	common/source/zds.h \
 	common/telemetry/flow.h \
+	common/telemetry/meters.h \
+	common/telemetry/prom.h \
+	common/telemetry/prom_int.h \
 	common/telemetry/series.h \
+	common/telemetry/tally.h \
 	common/telemetry/why.h \
 	common/tls/pem_int.h \
 	common/tls/spiffe.h \

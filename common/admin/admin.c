@@ -10,7 +10,7 @@
 
 #include "admin/admin_int.h"
 #include "base/log.h"
-#include "telemetry/flow.h"
+#include "telemetry/prom.h"
 #include "telemetry/why.h"
 
 #define LOGGING_HELP \
@@ -237,10 +237,12 @@ static bool accepts(struct str accept, const char *type)
 
 static void on_metrics(struct h1server_request *rq, void *arg)
 {
+	const struct admin *a = admin_of(arg);
 	bool openmetrics = accepts(h1server_header(rq, "accept"), "application/openmetrics-text");
 	struct buf out = { 0 };
 
-	flow_metrics_write(&out, openmetrics, admin_of(arg)->conf.version);
+	prom_write(&out, openmetrics, &(struct prom_build){
+		.component = a->conf.mode, .istio_version = a->conf.istio_version, .version = a->conf.version });
 	h1server_reply(rq, 200, openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8" :
 		       "text/plain; version=0.0.4; charset=utf-8", &out);
 }

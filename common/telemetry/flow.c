@@ -245,6 +245,8 @@ void flow_close(struct flow_metrics *m, struct flow *f, enum fail why, const cha
 			f->id = id_make();
 		why_remember(&e);
 	}
+	if (flag == SERIES_FLAG_CERT_REVOKED)
+		series_add(&m->revoked[f->direction], 1);
 	if (f->series) {
 		series_add(&f->series->closed[flag], 1);
 		if (flag != SERIES_FLAG_NONE)

@@ -63,8 +63,4 @@ void flow_shed(struct flow_metrics *m, enum flow_shed why);
 
 void flow_sockets(struct flow_metrics *m, enum flow_direction d, int delta);   /* istio_tcp_sockets_open */
 
-/* Sums all workers' tables and adds the process's own figures: Prometheus text or OpenMetrics, with ztunnel's names.
- * version: the tag of istio_build. Reads mesh_current(): a thread that is awake in its epoch. */
-void flow_metrics_write(struct buf *out, bool openmetrics, const char *version);
-
 #endif

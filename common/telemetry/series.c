@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "telemetry/flow.h"
+#include "telemetry/meters.h"
 
 const char *const series_label_names[SERIES_LABEL_COUNT] = {
 #define X(name) #name,
@@ -33,6 +34,7 @@ struct flow_metrics *flow_metrics_new(void)
 {
 	struct flow_metrics *m = xcalloc(1, sizeof(*m));
 
+	m->meters = meters_new();
 	m->next = atomic_load(&tables);
 	while (!atomic_compare_exchange_weak(&tables, &m->next, m))
 		;

@@ -70,6 +70,8 @@ struct flow_metrics {
 	_Atomic(struct flow_series *) first; /* newest first */
 	_Atomic long sockets[2];             /* by enum flow_direction */
 	series_count shed[2];                /* by enum flow_shed */
+	series_count revoked[2];             /* connections refused or cut for a revoked certificate, by direction */
+	struct meters *meters;
 	struct flow_series *overflow[2];     /* the same; NULL until needed */
 	int count;
 	struct map by_key;

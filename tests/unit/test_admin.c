@@ -372,7 +372,8 @@ START_TEST(readiness_and_metrics)
 	ck_assert_int_eq(ask("127.0.0.1", t.conf.ready_port, "POST", "/healthz/ready"), 405);
 	ck_assert_int_eq(ask("127.0.0.1", t.conf.ready_port, "GET", "/status"), 404);
 	ck_assert_int_eq(ask("127.0.0.1", t.conf.stats_port, "GET", "/metrics"), 200);
-	has("istio_build{component=\"meshd\",tag=\"9.8\"} 1");
+	has("istio_build{component=\"ztunnel\",tag=\"unknown\"} 1");
+	has("meshd_build{version=\"9.8\"} 1");
 	ck_assert_int_eq(ask("127.0.0.1", t.conf.stats_port, "GET", "/stats/prometheus"), 200);
 	ck_assert_int_eq(ask("127.0.0.1", t.conf.stats_port, "GET", "/config_dump"), 404);
 }

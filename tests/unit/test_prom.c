@@ -6,13 +6,17 @@
 
 #include "base/log.h"
 #include "telemetry/flow.h"
+#include "telemetry/meters.h"
+#include "telemetry/prom.h"
+#include "telemetry/tally.h"
 
+static const struct prom_build build = { "ztunnel", "1.30", "1.2.3" };
 static struct buf out;
 
 static const char *scrape(bool openmetrics)
 {
 	buf_done(&out);
-	flow_metrics_write(&out, openmetrics, "1.2.3");
+	prom_write(&out, openmetrics, &build);
 	buf_append(&out, "", 1);
 	return (const char *)buf_data(&out);
 }
@@ -75,7 +79,9 @@ START_TEST(process_figures)
 {
 	const char *text = scrape(true);
 
-	has(text, "istio_build{component=\"meshd\",tag=\"1.2.3\"} 1\n");
+	has(text, "istio_build{component=\"ztunnel\",tag=\"1.30\"} 1\n");
+	has(text, "meshd_build{version=\"1.2.3\"} 1\n");
+	has(text, "# TYPE process_cpu_seconds counter\nprocess_cpu_seconds_total 0.");
 	has(text, "# TYPE process_open_fds gauge\nprocess_open_fds ");
 	has(text, "\nprocess_max_fds ");
 	has(text, "\nprocess_resident_memory_bytes ");
@@ -93,12 +99,93 @@ START_TEST(values_are_made_safe)
 }
 END_TEST
 
+static void put_two(struct prom *p, void *arg)
+{
+	int *n = arg;
+
+	if (!*n)
+		return;
+	prom_put(p, NULL, 0, (uint64_t)*n);
+	prom_put(p, (struct prom_label[]){ { "a", str_c("x\ny") }, { NULL, { 0 } }, { "b", { 0 } } }, 3, 7);
+}
+
+START_TEST(registered_families)
+{
+	int n = 0;
+	struct prom_family one = { "istio_xds_message", PROM_COUNTER, "Total number of messages received (unstable)", put_two, &n, NULL };
+	struct prom_family two = { "workload_manager_active_proxy_count", PROM_GAUGE, "Now", put_two, &n, NULL };
+	const char *text;
+
+	prom_register(&one);
+	prom_register(&two);
+	ck_assert_ptr_null(strstr(scrape(false), "istio_xds_message"));      /* nothing to tell: left out */
+	n = 3;
+	text = scrape(false);
+	has(text, "# HELP istio_xds_message_total Total number of messages received (unstable).\n# TYPE istio_xds_message_total counter\n"
+		  "istio_xds_message_total 3\nistio_xds_message_total{a=\"x_y\",b=\"unknown\"} 7\n");
+	has(text, "# TYPE workload_manager_active_proxy_count gauge\nworkload_manager_active_proxy_count 3\n");
+	has(scrape(true), "# TYPE istio_xds_message counter\nistio_xds_message_total 3\n");
+	prom_unregister(&two);
+	prom_unregister(&one);
+	ck_assert_ptr_null(strstr(scrape(false), "istio_xds_message"));
+	prom_register(&two);
+	has(scrape(false), "workload_manager_active_proxy_count 3\n");
+	prom_unregister(&two);
+	prom_unregister(&two);
+}
+END_TEST
+
+START_TEST(meters)
+{
+	struct flow_metrics *a = flow_metrics_new(), *b = flow_metrics_new();
+	struct workload w = { .workload_name = "cart", .canonical_name = "cart", .canonical_revision = "v1", .ns = "shop", .cluster = "c" };
+	const char *text;
+
+	scrape(false);
+	ck_assert_ptr_null(strstr(scrape(false), "istio_dns"));
+	meters_dns_request(a, str_c("A"), METER_UDP, &w);
+	meters_dns_request(b, str_c("a"), METER_UDP, &w);
+	meters_dns_request(b, str_c("HTTPS"), METER_TCP, NULL);
+	meters_dns_upstream(b, str_c("A"), METER_UDP, &w, true, 400000);
+	meters_dns_upstream(b, str_c("A"), METER_UDP, &w, false, 6000000000);
+	meters_on_demand_dns(a, &w, "spiffe://td/ns/shop/sa/cart", str_c("x.example"));
+	flow_refused_early(a, &(struct flow){ .direction = FLOW_INBOUND }, FAIL_CERT_REVOKED, "");
+	text = scrape(false);
+	has(text, "# TYPE istio_dns_requests_total counter\n");
+	has(text, "istio_dns_requests_total{request_query_type=\"a\",request_protocol=\"udp\",source_canonical_service=\"cart\","
+		  "source_canonical_revision=\"v1\"} 2\n");
+	has(text, "istio_dns_requests_total{request_query_type=\"https\",request_protocol=\"tcp\",source_canonical_service=\"unknown\","
+		  "source_canonical_revision=\"unknown\"} 1\n");
+	has(text, "istio_dns_upstream_requests_total{request_query_type=\"a\",request_protocol=\"udp\",source_canonical_service=\"cart\","
+		  "source_canonical_revision=\"v1\"} 2\n");
+	has(strstr(text, "istio_dns_upstream_failures_total{"), "} 1\n");
+	has(text, "# TYPE istio_dns_upstream_request_duration_seconds histogram\n");
+	has(text, "source_canonical_revision=\"v1\",le=\"0.0005\"} 1\n");
+	has(text, "source_canonical_revision=\"v1\",le=\"5.0\"} 1\n");
+	has(text, "source_canonical_revision=\"v1\",le=\"+Inf\"} 2\n");
+	has(text, "istio_dns_upstream_request_duration_seconds_sum{");
+	has(text, "} 6.0004\n");
+	has(text, "istio_on_demand_dns_total{source_workload=\"cart\",source_canonical_service=\"cart\",source_canonical_revision=\"v1\","
+		  "source_workload_namespace=\"shop\",source_principal=\"spiffe://td/ns/shop/sa/cart\",source_app=\"cart\","
+		  "source_version=\"v1\",source_cluster=\"c\",hostname=\"x.example\"} 1\n");
+	has(text, "istio_crl_policy_rejections_total{reporter=\"destination\"} 1\n");
+	/* A client that asks for ever new things does not fill the memory. */
+	for (int i = 0; i < TALLY_ROWS + 50; i++) {
+		char host[32];
+
+		snprintf(host, sizeof(host), "h%d.example", i);
+		meters_on_demand_dns(b, &w, "", str_c(host));
+	}
+	has(scrape(false), "hostname=\"overflow\"} 50\n");
+}
+END_TEST
+
 static void *scraper(void *arg)
 {
 	for (int i = 0; i < 20; i++) {
 		struct buf mine = { 0 };
 
-		flow_metrics_write(&mine, false, "x");
+		prom_write(&mine, false, &build);
 		buf_done(&mine);
 	}
 	return NULL;
@@ -133,6 +220,8 @@ int main(void)
 	tcase_add_test(t, workers_are_summed);
 	tcase_add_test(t, process_figures);
 	tcase_add_test(t, values_are_made_safe);
+	tcase_add_test(t, registered_families);
+	tcase_add_test(t, meters);
 	tcase_add_test(t, read_while_written);
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);
