@@ -33,9 +33,15 @@ libmeshd_a_SOURCES = \
 	common/http/h2.c \
 	common/http/h2stream.c \
 	common/identity/certdump.c \
+	common/identity/citadel.c \
+	common/identity/csr.c \
+	common/identity/entry.c \
+	common/identity/fetch.c \
 	common/identity/identity.c \
 	common/identity/localca.c \
+	common/identity/rootset.c \
 	common/identity/secret.c \
+	common/identity/svid.c \
 	common/io/listen.c \
 	common/io/loop.c \
 	common/io/pump.c \
@@ -178,9 +184,15 @@ HEADERS_ALL = \
 	common/http/h2_int.h \
 	common/identity/ca.h \
 	common/identity/certdump.h \
+	common/identity/citadel.h \
+	common/identity/csr.h \
+	common/identity/fetch.h \
 	common/identity/identity.h \
+	common/identity/identity_int.h \
 	common/identity/localca.h \
+	common/identity/rootset.h \
 	common/identity/secret.h \
+	common/identity/svid.h \
 	common/io/listen.h \
 	common/io/loop.h \
 	common/io/pump.h \
@@ -259,8 +271,10 @@ HEADERS_ALL = \
 	src/settings_int.h \
 	src/version.h \
 	tests/unit/confdir_fixture.h \
+	tests/unit/fakeca.h \
 	tests/unit/h2peer.h \
 	tests/unit/pki.h \
+	tests/unit/shake.h \
 	tests/unit/shell.h \
 	tests/unit/stages.h \
 	tests/unit/suite.h
@@ -280,6 +294,7 @@ UNIT_TESTS = \
 	tests/unit/test_confdir \
 	tests/unit/test_dest \
 	tests/unit/test_endpoints \
+	tests/unit/test_entry \
 	tests/unit/test_epoch \
 	tests/unit/test_explain \
 	tests/unit/test_flow \
@@ -353,6 +368,8 @@ tests_unit_test_confdir_SOURCES = tests/unit/test_confdir.c
 tests_unit_test_dest_SOURCES = tests/unit/test_dest.c
 
 tests_unit_test_endpoints_SOURCES = tests/unit/test_endpoints.c
+
+tests_unit_test_entry_SOURCES = tests/unit/test_entry.c
 
 tests_unit_test_epoch_SOURCES = tests/unit/test_epoch.c
 

@@ -60,6 +60,11 @@
 /* Tries */
 #define LIMIT_CONNECT_TRIES      3              /* endpoints tried before any byte moved */
 
+/* Certificates */
+#define LIMIT_CA_FETCHES         8              /* requests to the CA at once */
+#define LIMIT_CA_REPLY_MS        15000
+#define LIMIT_CA_REPLY_BYTES     (1 << 20)      /* of the certificates of one answer */
+
 /* Configuration */
 #define LIMIT_FILE_BYTES         (64u << 20)    /* one configuration file */
 #define LIMIT_PEM_BYTES          (4u << 20)     /* one file of roots, a certificate or a key of a control plane */

@@ -18,6 +18,8 @@ struct identity_conf {
 	const char *root_file;                 /* with ca: NULL, or more roots to trust than the CA names. Watched */
 	const char *crl_file;                  /* NULL: none. Watched in all cases */
 	bool allow_tls12;
+	unsigned ctx_idle_ms;                  /* 0: LIMIT_TLSCTX_IDLE_MS */
+	unsigned ca_reply_ms;                  /* 0: LIMIT_CA_REPLY_MS */
 	int64_t ttl_s;                         /* of what the CA signs (SECRET_TTL); 0: 24 h */
 };
 

@@ -126,17 +126,6 @@ static bool cert_to_pem(X509 *x, struct secret *ret)
 	return ok;
 }
 
-static bool key_to_pem(EVP_PKEY *key, struct secret *ret)
-{
-	BIO *bio = BIO_new(BIO_s_secmem());
-	bool ok = bio && PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1;
-
-	if (ok)
-		secret_from_bio(bio, ret);
-	BIO_free(bio);
-	return ok;
-}
-
 /* Files */
 
 static int write_all(int fd, struct str s)
@@ -225,7 +214,7 @@ static int save_ca(const char *dir, EVP_PKEY *key, X509 *root, struct err *err)
 	char *key_path = xasprintf("%s/%s", dir, KEY_FILE);
 	int r;
 
-	if (!key_to_pem(key, &key_pem) || !cert_to_pem(root, &root_pem))
+	if (!secret_from_key(key, &key_pem) || !cert_to_pem(root, &root_pem))
 		r = openssl_err(err, "the CA cannot be encoded");
 	else if ((r = file_put(dir, KEY_FILE, 0600, secret_str(&key_pem), err)) == 0 &&
 		 (r = file_put(dir, ROOT_FILE, 0644, secret_str(&root_pem), err)) != 0)
@@ -365,7 +354,7 @@ int localca_sign(const struct localca *ca, struct str id, int64_t ttl_s, struct 
 			       ca->dir, ca->trust_domain, STR_FMT(id));
 	key = EVP_EC_gen("P-256");
 	leaf = key ? leaf_new(ca, key, id, ttl_s) : NULL;
-	if (!leaf || !cert_to_pem(leaf, &set.chain) || !key_to_pem(key, &set.key) || !cert_to_pem(ca->cert, &set.roots))
+	if (!leaf || !cert_to_pem(leaf, &set.chain) || !secret_from_key(key, &set.key) || !cert_to_pem(ca->cert, &set.roots))
 		r = openssl_err(err, "a certificate cannot be made");
 	X509_free(leaf);
 	EVP_PKEY_free(key);

@@ -4,7 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -12,6 +15,9 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+
+#define KEY_DER_BYTES   138
+#define PEM_LINE_BYTES  48
 
 /* A buffer of the right size at once: growing would leave copies behind. */
 static int read_all(int fd, size_t size, struct secret *ret)
@@ -64,6 +70,45 @@ void secret_from_bio(BIO *bio, struct secret *ret)
 
 	ret->n = n > 0 ? (size_t)n : 0;
 	ret->p = str_dup((struct str){ p, ret->n });
+}
+
+static void key_to_pem(const unsigned char der[KEY_DER_BYTES], struct secret *ret)
+{
+	static const char begin[] = "-----BEGIN PRIVATE KEY-----\n", end[] = "-----END PRIVATE KEY-----\n";
+	char *p = xmalloc(sizeof(begin) + sizeof(end) + KEY_DER_BYTES * 4 / 3 + 3);
+
+	ret->p = p;
+	p = stpcpy(p, begin);
+	for (int at = 0; at < KEY_DER_BYTES; at += PEM_LINE_BYTES) {
+		int n = KEY_DER_BYTES - at < PEM_LINE_BYTES ? KEY_DER_BYTES - at : PEM_LINE_BYTES;
+
+		p += EVP_EncodeBlock((unsigned char *)p, der + at, n);
+		*p++ = '\n';
+	}
+	ret->n = (size_t)(stpcpy(p, end) - ret->p);
+}
+
+/* By hand, since OpenSSL's encoder leaves the private number in freed memory. RFC 5958 around RFC 5915; zeros are filled in. */
+bool secret_from_key(EVP_PKEY *key, struct secret *ret)
+{
+	static const unsigned char head[36] = {
+		0x30, 0x81, 0x87, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08,
+		0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x04, 0x6d, 0x30, 0x6b, 0x02, 0x01, 0x01, 0x04, 0x20,
+	}, middle[5] = { 0xa1, 0x44, 0x03, 0x42, 0x00 };
+	unsigned char der[KEY_DER_BYTES];
+	BIGNUM *n = NULL;
+	size_t len = 0;
+	bool ok;
+
+	memcpy(der, head, 36);
+	memcpy(der + 68, middle, 5);
+	ok = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_PRIV_KEY, &n) == 1 && BN_bn2binpad(n, der + 36, 32) == 32 &&
+	     EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, der + 73, 65, &len) == 1 && len == 65 && der[73] == 0x04;
+	BN_clear_free(n);
+	if (ok)
+		key_to_pem(der, ret);
+	OPENSSL_cleanse(der, sizeof(der));
+	return ok;
 }
 
 void secret_wipe(struct secret *s)

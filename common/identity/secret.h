@@ -3,6 +3,7 @@
 #ifndef IDENTITY_SECRET_H
 #define IDENTITY_SECRET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -25,6 +26,9 @@ int secret_read(const char *file, struct secret *ret, struct err *err);
 /* Takes the contents of an OpenSSL memory BIO, whose own copy is wiped by BIO_free. */
 struct bio_st;
 void secret_from_bio(struct bio_st *bio, struct secret *ret);
+/* A P-256 key as PKCS #8 in PEM, unencrypted. False: another key. */
+struct evp_pkey_st;
+bool secret_from_key(struct evp_pkey_st *key, struct secret *ret);
 void secret_wipe(struct secret *s);          /* overwrites, frees, zeroes */
 void certset_wipe(struct certset *c);
 

@@ -46,13 +46,18 @@ bool tlsctx_parameters(SSL_CTX *ssl, bool allow_tls12)
 	       SSL_CTX_set1_groups_list(ssl, "X25519:P-256:P-384") == 1 && SSL_CTX_set_num_tickets(ssl, 0) == 1;
 }
 
+static bool is_self_signed(X509 *x)
+{
+	return (X509_get_extension_flags(x) & EXFLAG_SS) != 0;
+}
+
 /* Leaf and intermediates are shown; a root in the file is not. */
 bool tlsctx_certs(SSL_CTX *ssl, STACK_OF(X509) *chain, EVP_PKEY *key)
 {
 	if (SSL_CTX_use_certificate(ssl, sk_X509_value(chain, 0)) != 1 || SSL_CTX_use_PrivateKey(ssl, key) != 1)
 		return false;
 	for (int i = 1; i < sk_X509_num(chain); i++)
-		if (!(X509_get_extension_flags(sk_X509_value(chain, i)) & EXFLAG_SS) &&
+		if (!is_self_signed(sk_X509_value(chain, i)) &&
 		    SSL_CTX_add1_chain_cert(ssl, sk_X509_value(chain, i)) != 1)
 			return false;
 	return true;
@@ -108,8 +113,9 @@ static int64_t unix_time(const ASN1_TIME *t)
 	return ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
 }
 
-static int read_self(struct tlsctx *c, X509 *leaf, EVP_PKEY *key, struct err *err)
+static int read_self(struct tlsctx *c, STACK_OF(X509) *chain, EVP_PKEY *key, struct err *err)
 {
+	X509 *leaf = sk_X509_value(chain, 0);
 	struct err why;
 	int r = verify_spiffe_id(leaf, c->id, &why);
 
@@ -121,7 +127,56 @@ static int read_self(struct tlsctx *c, X509 *leaf, EVP_PKEY *key, struct err *er
 	}
 	c->not_before = unix_time(X509_get0_notBefore(leaf));
 	c->not_after = unix_time(X509_get0_notAfter(leaf));
+	for (int i = 1; i < sk_X509_num(chain); i++) {
+		int64_t end = unix_time(X509_get0_notAfter(sk_X509_value(chain, i)));
+
+		c->not_after = end < c->not_after && !is_self_signed(sk_X509_value(chain, i)) ? end : c->not_after;
+	}
 	return 0;
+}
+
+/* What peers will do with our chain, before they see it. */
+static int check_chain(STACK_OF(X509) *chain, STACK_OF(X509) *roots, struct err *err)
+{
+	X509_STORE *store = tlsctx_store(roots);
+	X509_STORE_CTX *at = X509_STORE_CTX_new();
+	char issuer[128] = "";
+	int r = 0;
+
+	if (!store || !at || X509_STORE_CTX_init(at, store, sk_X509_value(chain, 0), chain) != 1) {
+		r = err_set(err, -ENOMEM, "the certificate chain cannot be checked: %s", pem_why());
+	} else if (X509_verify_cert(at) != 1) {
+		X509 *cert = X509_STORE_CTX_get_current_cert(at);
+
+		if (cert)
+			X509_NAME_oneline(X509_get_issuer_name(cert), issuer, sizeof(issuer));
+		r = err_set(err, -EINVAL, "the certificate chain is not good under the roots that belong to it: %s (at depth %d, issuer %s)",
+			    X509_verify_cert_error_string(X509_STORE_CTX_get_error(at)), X509_STORE_CTX_get_error_depth(at), issuer);
+	}
+	X509_STORE_CTX_free(at);
+	X509_STORE_free(store);
+	return r;
+}
+
+static int read_roots(const struct tlsctx_conf *conf, STACK_OF(X509) *chain, STACK_OF(X509) **ret, struct err *err)
+{
+	STACK_OF(X509) *roots, *more = NULL;
+	int r = pem_certs(conf->roots_pem, "root certificates", &roots, err);
+
+	if (r != 0)
+		return r;
+	if (conf->check_chain)
+		r = check_chain(chain, roots, err);
+	if (r == 0 && conf->more_roots_pem.n > 0)
+		r = pem_certs(conf->more_roots_pem, "root certificates", &more, err);
+	if (r == 0 && X509_add_certs(roots, more, X509_ADD_FLAG_UP_REF | X509_ADD_FLAG_NO_DUP) != 1)
+		r = err_set(err, -ENOMEM, "the root certificates cannot be joined: %s", pem_why());
+	sk_X509_pop_free(more, X509_free);
+	if (r == 0)
+		*ret = roots;
+	else
+		sk_X509_pop_free(roots, X509_free);
+	return r;
 }
 
 static void copy_trust(struct tlsctx *c, const struct tlsctx_conf *conf)
@@ -167,9 +222,9 @@ int tlsctx_new(const struct tlsctx_conf *conf, struct tlsctx **ret, struct err *
 
 	if ((r = pem_certs(conf->cert_chain_pem, "certificate chain", &chain, err)) != 0 ||
 	    (r = pem_key(conf->key_pem, &key, err)) != 0 ||
-	    (r = pem_certs(conf->roots_pem, "root certificates", &roots, err)) != 0 ||
-	    (conf->crl_pem.n > 0 && (r = pem_crls(conf->crl_pem, &c->crls, err)) != 0) ||
-	    (r = read_self(c, sk_X509_value(chain, 0), key, err)) != 0)
+	    (r = read_self(c, chain, key, err)) != 0 ||
+	    (r = read_roots(conf, chain, &roots, err)) != 0 ||
+	    (conf->crl_pem.n > 0 && (r = pem_crls(conf->crl_pem, &c->crls, err)) != 0))
 		goto out;
 	copy_trust(c, conf);
 	c->server = ssl_ctx_new(c, true, conf->allow_tls12, chain, key, roots);
@@ -200,6 +255,11 @@ void tlsctx_unref(struct tlsctx *c)
 		tlsctx_free(c);
 }
 
+bool tlsctx_is_idle(const struct tlsctx *c)
+{
+	return atomic_load_explicit(&c->refs, memory_order_acquire) == 1;
+}
+
 SSL_CTX *tlsctx_ssl(const struct tlsctx *c, bool server)
 {
 	return server ? c->server : c->client;
@@ -228,5 +288,16 @@ int tlsctx_check_crl(struct str text, struct err *err)
 	ERR_clear_error();
 	if (r == 0)
 		sk_X509_CRL_pop_free(crls, X509_CRL_free);
+	return r;
+}
+
+int tlsctx_check_roots(struct str text, struct err *err)
+{
+	STACK_OF(X509) *roots;
+	int r = pem_certs(text, "root certificates", &roots, err);
+
+	ERR_clear_error();
+	if (r == 0)
+		sk_X509_pop_free(roots, X509_free);
 	return r;
 }

@@ -24,6 +24,7 @@ struct pki_spec {
 	const char *name;         /* NULL: empty subject */
 	long from, to;            /* seconds from now; both 0: an hour either way */
 	const char *constraints;  /* nameConstraints */
+	EVP_PKEY *pubkey;         /* somebody else's: pki.key stays NULL */
 };
 
 static inline char *pki_pem(X509 *x)
@@ -70,7 +71,7 @@ static inline void pki_ext(X509 *x, X509 *issuer, int nid, const char *value)
 static inline struct pki pki_issue(const struct pki *issuer, const struct pki_spec *s)
 {
 	static long serial = 1000;
-	struct pki p = { X509_new(), EVP_EC_gen("P-256") };
+	struct pki p = { X509_new(), s->pubkey ? NULL : EVP_EC_gen("P-256") };
 	bool dated = s->from || s->to;
 
 	X509_set_version(p.cert, 2);
@@ -81,7 +82,7 @@ static inline struct pki pki_issue(const struct pki *issuer, const struct pki_sp
 		X509_NAME_add_entry_by_txt(X509_get_subject_name(p.cert), "O", MBSTRING_ASC,
 					   (const unsigned char *)s->name, -1, -1, 0);
 	X509_set_issuer_name(p.cert, X509_get_subject_name(issuer ? issuer->cert : p.cert));
-	X509_set_pubkey(p.cert, p.key);
+	X509_set_pubkey(p.cert, s->pubkey ? s->pubkey : p.key);
 	pki_ext(p.cert, issuer ? issuer->cert : p.cert, NID_subject_alt_name, s->san);
 	pki_ext(p.cert, NULL, NID_ext_key_usage, s->eku);
 	pki_ext(p.cert, NULL, NID_basic_constraints, s->basic);

@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 
 #include "pki.h"
+#include "shake.h"
 #include "tls/tlsctx.h"
 #include "tls/tlsctx_int.h"
 
@@ -44,7 +45,10 @@ static int ctx_try(const struct pki *leaf, const struct ctx_spec *s, struct tlsc
 	char *chain = xasprintf("%s%s", cert, via ? via : "");
 	struct str domains[3];
 	int n = 0;
-	struct tlsctx_conf conf = { str_c(chain), str_c(key), str_c(roots), str_c(s->crl), domains, 0, s->tls12 };
+	struct tlsctx_conf conf = {
+		.cert_chain_pem = str_c(chain), .key_pem = str_c(key), .roots_pem = str_c(roots), .crl_pem = str_c(s->crl),
+		.trust_domains = domains, .allow_tls12 = s->tls12,
+	};
 	int r;
 
 	for (; n < 3 && s->domains[n]; n++)
@@ -66,63 +70,6 @@ static struct tlsctx *ctx_make(const struct pki *leaf, const struct ctx_spec *s)
 
 	ck_assert_msg(ctx_try(leaf, s, &c, &err) == 0, "%s", err.msg);
 	return c;
-}
-
-struct shake {
-	SSL *client, *server;
-	struct tls_verify cv, sv;
-	bool client_ok, server_ok;
-};
-
-static void shake_step(SSL *ssl, struct tls_verify *v, bool *ok)
-{
-	char byte;
-	int r;
-
-	if (v->fail != FAIL_NONE)
-		return;
-	if (!*ok) {
-		r = SSL_do_handshake(ssl);
-		*ok = r == 1;
-	} else {
-		r = SSL_read(ssl, &byte, 1);   /* a refusal by the server comes after the client is done */
-	}
-	if (r <= 0 && SSL_get_error(ssl, r) == SSL_ERROR_SSL)
-		tlsctx_explain(v);
-}
-
-static void shake_run(struct shake *s)
-{
-	BIO *a = BIO_new(BIO_s_mem()), *b = BIO_new(BIO_s_mem());
-
-	BIO_set_mem_eof_return(a, -1);
-	BIO_set_mem_eof_return(b, -1);
-	BIO_up_ref(a);
-	BIO_up_ref(b);
-	SSL_set_bio(s->client, a, b);
-	SSL_set_bio(s->server, b, a);
-	SSL_set_connect_state(s->client);
-	SSL_set_accept_state(s->server);
-	for (int i = 0; i < 6; i++) {
-		shake_step(s->client, &s->cv, &s->client_ok);
-		shake_step(s->server, &s->sv, &s->server_ok);
-	}
-}
-
-static void shake_init(struct shake *s, const struct tlsctx *client, const struct tlsctx *server)
-{
-	memset(s, 0, sizeof(*s));
-	s->client = SSL_new(tlsctx_ssl(client, false));
-	s->server = SSL_new(tlsctx_ssl(server, true));
-	SSL_set_app_data(s->client, &s->cv);
-	SSL_set_app_data(s->server, &s->sv);
-}
-
-static void shake_done(struct shake *s)
-{
-	SSL_free(s->client);
-	SSL_free(s->server);
-	ck_assert_uint_eq(ERR_peek_error(), 0);
 }
 
 START_TEST(right_identity)
