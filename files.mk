@@ -492,6 +492,7 @@ EXTRA_FILES = \
 	packaging/systemd/meshd.tmpfiles \
 	tests/bench/bench.py \
 	tests/bench/load.c \
+	tests/bench/wds.c \
 	tests/interop/README.md \
 	tests/interop/ambient.py \
 	tests/interop/build \
