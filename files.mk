@@ -482,6 +482,10 @@ EXTRA_FILES = \
 	packaging/debian/rules \
 	packaging/debian/source/format \
 	packaging/demo \
+	packaging/image/Containerfile \
+	packaging/image/Containerfile.dockerignore \
+	packaging/image/README.md \
+	packaging/image/values-ztunnel.yaml \
 	packaging/packages.deb \
 	packaging/packages.rpm \
 	packaging/quickstart \
