@@ -170,12 +170,6 @@ void pod_unref(struct pod_shared *s)
 
 static void on_patience(struct timer *t);
 
-/* A pod that has the workers for itself shares with nobody. */
-static struct share *pod_share(struct pod *pod)
-{
-	return pod->shared->spread ? NULL : &pod->share;
-}
-
 void pod_start(struct pod *pod)
 {
 	static const struct keepalive keepalive = KEEPALIVE_DEFAULT, none;
@@ -186,8 +180,8 @@ void pod_start(struct pod *pod)
 	outsock_init(&pod->out, s->proxy->conf.mark ? NET_MARK : 0, &keepalive, s->netns);
 	outsock_init(&pod->app, pod->out.mark, &none, s->netns);
 	ownaddr_init(&pod->own, s->netns);
-	share_init(&pod->share, l);
-	pod->out.ops.share = pod->app.ops.share = pod_share(pod);
+	pod->share = s->spread ? NULL : share_new(l);
+	pod->out.ops.share = pod->app.ops.share = pod->share;
 	pod->pool = hpool_new(l, &pod->out.ops);
 	list_init(&pod->conns);
 	list_init(&pod->tunnels);
@@ -207,7 +201,7 @@ void pod_listen(struct pod *pod)
 	pod->listeners = xcalloc((size_t)s->n_sockets, sizeof(struct listener *));
 	for (int i = 0; i < s->n_sockets; i++)
 		if (s->sockets[i].worker == pod->worker->index)
-			pod->listeners[i] = listener_new(pod->worker->loop, s->sockets[i].fd, pod_share(pod), listens[s->sockets[i].kind].accept, pod);
+			pod->listeners[i] = listener_new(pod->worker->loop, s->sockets[i].fd, pod->share, listens[s->sockets[i].kind].accept, pod);
 }
 
 static void close_listeners(struct pod *pod)
@@ -259,6 +253,8 @@ void pod_end(struct pod *pod)
 	hpool_free(pod->pool);
 	timer_stop(&pod->patience);
 	ownaddr_done(&pod->own);
+	share_unref(pod->share);
+	pod->share = NULL;
 	list_del(&pod->link);
 	pod->grave.run = pod_bury;
 	loop_bury(pod->worker->loop, &pod->grave);
@@ -326,7 +322,7 @@ struct stage *pod_sock(struct pod *pod, int fd)
 	struct stage *s = sock_accept(pod->worker->loop, fd);
 
 	if (s)
-		sock_share(s, pod_share(pod));
+		sock_share(s, pod->share);
 	return s;
 }
 
