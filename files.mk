@@ -137,6 +137,7 @@ libmeshd_a_SOURCES = \
 	src/serve.c \
 	src/serve_admin.c \
 	src/serve_files.c \
+	src/serve_plane.c \
 	src/serve_pods.c \
 	src/settings.c \
 	src/settings_env.c \

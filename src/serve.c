@@ -111,8 +111,11 @@ static void on_signal(struct ev_loop *ev, ev_signal *w, int revents)
 	struct serve *s = w->data;
 
 	if (w->signum == SIGHUP) {
+		struct err err;
+
 		notify_reloading();
-		serve_files_changed(s);
+		if (serve_reload(s, &err) < 0)
+			log_error(LOG_SOURCE, "the configuration was not reloaded; the last good state stays: %s", err.msg);
 		notify_ready();
 		return;
 	}
@@ -179,7 +182,7 @@ static int check_plane(const struct options *o, const struct settings *set, stru
 		return err_set(err, -EINVAL, "--workload goes with --config-dir: without one, istio-cni names the pods, or PROXY_WORKLOAD_INFO the one workload");
 	if (!set->xds.address && !set->local_xds_path && !set->local_xds)
 		return err_set(err, -EINVAL, "no configuration: want --config-dir=DIR, or XDS_ADDRESS, LOCAL_XDS_PATH or LOCAL_XDS in the environment");
-	return err_set(err, -EINVAL, "--config-dir=DIR is missing (a control plane is not supported in this version)");
+	return 0;
 }
 
 static int check(struct options *o, const struct settings *set, struct err *err)
@@ -240,8 +243,9 @@ static int start_proxy(struct serve *s, struct err *err)
 static int start_identity(struct serve *s, struct err *err)
 {
 	static const struct identity_ops identity_ops = { .on_change = on_identity, .on_failed = on_identity_failed };
+	int r;
 	struct identity_conf ic = {
-		.ca_dir = s->opt.ca_dir, .cert_file = s->opt.cert, .key_file = s->opt.key, .root_file = s->opt.root,
+		.ttl_s = (int64_t)(s->set.secret_ttl_ms / 1000), .ca_dir = s->opt.ca_dir, .cert_file = s->opt.cert, .key_file = s->opt.key, .root_file = s->opt.root,
 		.crl_file = s->opt.crl, .allow_tls12 = s->opt.tls12,
 	};
 
@@ -250,12 +254,22 @@ static int start_identity(struct serve *s, struct err *err)
 	s->loop = loop_new(-1);
 	if (!s->loop)
 		return err_set(err, -ENOMEM, "cannot make an event loop");
-	return identity_new(s->loop, &ic, &identity_ops, s, &s->identity, err);
+	r = s->opt.config_dir ? 0 : serve_plane_open(s, err);
+	if (r == 0 && s->citadel) {
+		ic.ca = &citadel_ops;
+		ic.ca_arg = s->citadel;
+	}
+	return r < 0 ? r : identity_new(s->loop, &ic, &identity_ops, s, &s->identity, err);
+}
+
+int serve_reload(struct serve *s, struct err *err)
+{
+	return s->confdir ? serve_files_reload(s, err) : 0;
 }
 
 static int start(struct serve *s, struct err *err)
 {
-	int r = serve_files_load(s, err);
+	int r = s->opt.config_dir ? serve_files_load(s, err) : serve_plane_settings(s, err);
 
 	if (r == 0)
 		r = start_proxy(s, err);
@@ -263,18 +277,23 @@ static int start(struct serve *s, struct err *err)
 		r = serve_pods_start(s, err);
 	if (r == 0)
 		r = serve_admin_start(s, err);
-	if (r == 0)
-		serve_pods_synced(s);
-	return r;
+	if (r < 0)
+		return r;
+	if (!s->opt.config_dir)
+		return serve_plane_start(s, err);
+	serve_pods_synced(s);
+	return 0;
 }
 
 static void stop(struct serve *s)
 {
 	admin_free(s->admin);
+	serve_plane_stop(s);
 	serve_pods_stop(s);
 	proxy_free(s->proxy);
 	watch_free(s->watch);
 	identity_free(s->identity);
+	serve_plane_close(s);
 	confdir_free(s->confdir);
 	timer_stop(&s->collect);
 	loop_free(s->loop);
@@ -341,7 +360,7 @@ int serve_command(int argc, char **argv)
 	timer_init(&s.collect, s.loop, on_collect);
 	timer_start(&s.collect, COLLECT_MS);
 	timer_init(&s.drain_poll, s.loop, on_drain_poll);
-	log_info(LOG_MAIN, "meshd %s is ready: mode %s, %d workloads served, %u workers, configuration generation %llu", MESHD_VERSION, s.opt.mode,
+	log_info(LOG_MAIN, "meshd %s has started: mode %s, %d workloads served, %u workers, configuration generation %llu", MESHD_VERSION, s.opt.mode,
 		 s.opt.workloads.n, s.opt.concurrency, (unsigned long long)mesh_generation(mesh_current()));
 	notify_ready();
 	loop_run(s.loop);

@@ -13,7 +13,7 @@ static void admin_quit(void *arg)
 
 static int admin_reload(void *arg, struct err *err)
 {
-	return serve_files_reload(arg, err);
+	return serve_reload(arg, err);
 }
 
 static void admin_pending(void *arg, struct buf *out)
@@ -23,6 +23,7 @@ static void admin_pending(void *arg, struct buf *out)
 	for (int i = 0; i < s->opt.workloads.n; i++)
 		if (serve_problem(s, i)[0])
 			buf_printf(out, "%sworkload %s", buf_len(out) ? ", " : "", s->opt.workloads.v[i]);
+	serve_plane_pending(s, out);
 	serve_pods_pending(s, out);
 	if (s->draining)
 		buf_printf(out, "%sdraining", buf_len(out) ? ", " : "");
@@ -64,8 +65,8 @@ static void each_connection(void *arg, const char *uid, void (*fn)(const struct 
 static void each_finding(void *arg, void (*fn)(bool error, const char *text, void *fn_arg), void *fn_arg)
 {
 	struct serve *s = arg;
-	size_t n;
-	const struct finding **v = confdir_findings(s->confdir, &n);
+	size_t n = 0;
+	const struct finding **v = s->confdir ? confdir_findings(s->confdir, &n) : NULL;
 
 	for (size_t i = 0; i < n; i++) {
 		struct buf text = { 0 };
@@ -76,6 +77,7 @@ static void each_finding(void *arg, void (*fn)(bool error, const char *text, voi
 		buf_done(&text);
 	}
 	free(v);
+	serve_plane_findings(s, fn, fn_arg);
 }
 
 static void each_setting(void *arg, admin_setting_fn *fn, void *fn_arg)

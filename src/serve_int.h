@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The control thread of `meshd --mode=…`: serve.c is its life, serve_files.c the configuration directory, serve_admin.c what
- * the admin pages may ask. */
+/* The control thread of `meshd --mode=…`: serve.c is its life, serve_files.c the configuration directory or serve_plane.c
+ * the control plane, serve_pods.c which namespaces are served, serve_admin.c what the admin pages may ask. */
 #ifndef SRC_SERVE_INT_H
 #define SRC_SERVE_INT_H
 
 #include "admin/admin.h"
+#include "http/grpc.h"
+#include "identity/citadel.h"
 #include "identity/identity.h"
 #include "io/watch.h"
 #include "modes/inpod.h"
+#include "net/sockopt.h"
 #include "source/confdir.h"
+#include "source/wds.h"
 #include "src/options.h"
 #include "src/settings.h"
 
@@ -28,6 +32,11 @@ struct serve {
 	struct confdir *confdir;
 	struct watch *watch;
 	struct admin *admin;
+	struct outsock control_out;        /* towards the control plane */
+	struct grpc *xds_channel, *ca_channel;
+	struct citadel *citadel;
+	struct wds *wds;
+	struct ads *ads;
 	struct inpod *inpod;               /* PROXY_MODE=shared; else NULL */
 	struct map pods;                   /* serve_pods.c's */
 	ev_signal signals[4];
@@ -42,6 +51,8 @@ struct serve {
 
 void serve_drain(struct serve *s);      /* begins the drain; a second call ends it */
 
+int serve_reload(struct serve *s, struct err *err);
+
 /* Reads the directory for the first time, and watches it. */
 int serve_files_load(struct serve *s, struct err *err);
 int serve_files_reload(struct serve *s, struct err *err);
@@ -49,6 +60,14 @@ void serve_files_changed(void *serve);  /* reloads; what is wrong is logged */
 struct workload *serve_files_workload(struct serve *s, int i);   /* of the i-th --workload; NULL: the mesh has none */
 
 char *serve_problem(struct serve *s, int i);   /* 256 bytes: why the i-th is not served, "" when it is */
+
+int serve_plane_open(struct serve *s, struct err *err);       /* channels and the CA; before the identities */
+int serve_plane_settings(struct serve *s, struct err *err);   /* the mesh's, from the environment */
+int serve_plane_start(struct serve *s, struct err *err);      /* after the proxy and its pods */
+void serve_plane_pending(struct serve *s, struct buf *out);   /* what readiness waits for */
+void serve_plane_findings(struct serve *s, void (*fn)(bool error, const char *text, void *fn_arg), void *fn_arg);
+void serve_plane_stop(struct serve *s);                       /* the mesh does not change any more */
+void serve_plane_close(struct serve *s);                      /* after the identities */
 
 /* Opens what must be there at the start; after the proxy. */
 int serve_pods_start(struct serve *s, struct err *err);
