@@ -19,6 +19,7 @@ libmeshd_a_SOURCES = \
 	common/base/map.c \
 	common/base/pmap.c \
 	common/base/str.c \
+	common/dns/resolve.c \
 	common/hbone/baggage.c \
 	common/hbone/hpool.c \
 	common/hbone/hserve.c \
@@ -171,6 +172,7 @@ HEADERS_ALL = \
 	common/base/map.h \
 	common/base/pmap.h \
 	common/base/str.h \
+	common/dns/resolve.h \
 	common/hbone/baggage.h \
 	common/hbone/hpool.h \
 	common/hbone/hserve.h \
@@ -273,6 +275,7 @@ HEADERS_ALL = \
 	src/version.h \
 	tests/unit/confdir_fixture.h \
 	tests/unit/fakeca.h \
+	tests/unit/dnsnet.h \
 	tests/unit/h2peer.h \
 	tests/unit/pki.h \
 	tests/unit/shake.h \
@@ -320,6 +323,7 @@ UNIT_TESTS = \
 	tests/unit/test_proxyproto \
 	tests/unit/test_pump \
 	tests/unit/test_redirect \
+	tests/unit/test_resolve \
 	tests/unit/test_run \
 	tests/unit/test_settings \
 	tests/unit/test_share \
@@ -419,6 +423,8 @@ tests_unit_test_proxyproto_SOURCES = tests/unit/test_proxyproto.c
 tests_unit_test_pump_SOURCES = tests/unit/test_pump.c
 
 tests_unit_test_redirect_SOURCES = tests/unit/test_redirect.c
+
+tests_unit_test_resolve_SOURCES = tests/unit/test_resolve.c
 
 tests_unit_test_run_SOURCES = tests/unit/test_run.c
 
@@ -536,6 +542,7 @@ EXTRA_FILES = \
 	tests/scenario/wire.py \
 	common/admin/README.md \
 	common/base/README.md \
+	common/dns/README.md \
 	common/hbone/README.md \
 	common/http/README.md \
 	common/identity/README.md \

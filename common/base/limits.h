@@ -57,6 +57,12 @@
 #define LIMIT_GRPC_BACKOFF_MIN_MS 10
 #define LIMIT_GRPC_BACKOFF_MAX_MS 15000
 
+/* DNS */
+#define LIMIT_RESOLVE_MS         5000           /* the addresses of one name */
+#define LIMIT_RESOLVES           256            /* names that one resolver asks for at a time */
+#define LIMIT_RESOLVE_CACHE      256            /* names that one resolver remembers */
+#define LIMIT_RESOLVE_TTL_MS     60000
+
 /* Tries */
 #define LIMIT_CONNECT_TRIES      3              /* endpoints tried before any byte moved */
 

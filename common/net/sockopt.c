@@ -123,13 +123,21 @@ static void spoof_failed(const struct addr *source, int r)
 		 "(said once)", ip_format(&source->ip, text), strerror(-r));
 }
 
+static bool is_stream(int fd)
+{
+	int type = 0;
+	socklen_t n = sizeof(type);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM;
+}
+
 static int outsock_prepare(int fd, int family, const struct sock_ops *ops, const struct addr *source)
 {
 	const struct outsock *o = container_of(ops, const struct outsock, ops);
 	int r = o->mark ? sockopt_mark(fd, o->mark) : 0;
 
 	(void)family;
-	if (r == 0)
+	if (r == 0 && is_stream(fd))
 		r = sockopt_keepalive(fd, &o->keepalive);
 	if (r < 0 || !source)
 		return r;

@@ -31,7 +31,7 @@ int sockopt_transparent(int fd);
 int sockopt_spoof(int fd, const struct addr *source);
 int sockopt_keepalive(int fd, const struct keepalive *k);
 
-/* How meshd opens its connections: ops for sock_connect. A source address that the kernel refuses is reported once and
+/* How meshd opens its connections: ops for sock_connect (and `prepare` for datagram sockets). A source address that the kernel refuses is reported once and
  * then done without, as ztunnel does. */
 struct outsock {
 	struct sock_ops ops;
