@@ -293,6 +293,7 @@ UNIT_TESTS = \
 	tests/unit/test_baggage \
 	tests/unit/test_buf \
 	tests/unit/test_cidrset \
+	tests/unit/test_citadel \
 	tests/unit/test_conf \
 	tests/unit/test_conf_authz \
 	tests/unit/test_confdir \
@@ -363,6 +364,8 @@ tests_unit_test_baggage_SOURCES = tests/unit/test_baggage.c
 tests_unit_test_buf_SOURCES = tests/unit/test_buf.c
 
 tests_unit_test_cidrset_SOURCES = tests/unit/test_cidrset.c
+
+tests_unit_test_citadel_SOURCES = tests/unit/test_citadel.c
 
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
 
