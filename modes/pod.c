@@ -9,7 +9,8 @@
 #include "base/log.h"
 #include "modes/conn.h"
 
-#define SHED_TELL_MS 1000
+#define SHED_TELL_MS  1000
+#define LOOK_AGAIN_MS 100
 
 static void accept_outbound(void *pod, int fd, const struct addr *peer);
 static void accept_plain(void *pod, int fd, const struct addr *peer);
@@ -268,6 +269,7 @@ void pod_tick(struct pod *pod)
 
 /* ---- waiting ---- */
 
+/* Mail wakes who waits as soon as something changed; a change that slips between a look and the wait is seen here. */
 static void on_patience(struct timer *t)
 {
 	struct pod *pod = container_of(t, struct pod, patience);
@@ -276,13 +278,12 @@ static void on_patience(struct timer *t)
 	while (!list_empty(&pod->waiting)) {
 		struct waiter *w = container_of(pod->waiting.next, struct waiter, link);
 
-		if (w->until_ms > now) {
-			timer_start(t, w->until_ms - now);
-			return;
-		}
+		if (w->until_ms > now)
+			break;
 		list_del(&w->link);
 		w->wake(w, true);
 	}
+	pod_wake(pod);
 }
 
 bool pod_wait(struct pod *pod, struct waiter *w)
@@ -295,8 +296,9 @@ bool pod_wait(struct pod *pod, struct waiter *w)
 	if (!wait_ms || pod->gone || w->until_ms <= now)
 		return false;
 	list_add_tail(&pod->waiting, &w->link);
+	atomic_store(&pod->worker->waits, true);
 	if (!timer_armed(&pod->patience))
-		timer_start(&pod->patience, w->until_ms - now);
+		timer_start(&pod->patience, w->until_ms - now < LOOK_AGAIN_MS ? w->until_ms - now : LOOK_AGAIN_MS);
 	return true;
 }
 
