@@ -106,6 +106,7 @@ libmeshd_a_SOURCES = \
 	common/source/wire.c \
 	common/source/yaml.c \
 	common/source/zds.c \
+	common/telemetry/bypass.c \
 	common/telemetry/flow.c \
 	common/telemetry/meters.c \
 	common/telemetry/prom.c \
@@ -124,6 +125,8 @@ libmeshd_a_SOURCES = \
 	common/traffic/dest_gate.c \
 	common/traffic/dest_memory.c \
 	common/traffic/dest_pick.c \
+	common/traffic/guard.c \
+	modes/authority.c \
 	modes/conn.c \
 	modes/inbound.c \
 	modes/inpod.c \
@@ -245,6 +248,7 @@ HEADERS_ALL = \
 	common/source/wire.h \
 	common/source/yaml.h \
 	common/source/zds.h \
+	common/telemetry/bypass.h \
 	common/telemetry/flow.h \
 	common/telemetry/meters.h \
 	common/telemetry/prom.h \
@@ -260,6 +264,8 @@ HEADERS_ALL = \
 	common/tls/webctx.h \
 	common/traffic/dest.h \
 	common/traffic/dest_int.h \
+	common/traffic/guard.h \
+	modes/authority.h \
 	modes/conn.h \
 	modes/inpod.h \
 	modes/pod.h \
@@ -288,10 +294,12 @@ UNIT_TESTS = \
 	tests/unit/test_admin \
 	tests/unit/test_ads \
 	tests/unit/test_arena \
+	tests/unit/test_authority \
 	tests/unit/test_authz \
 	tests/unit/test_backoff \
 	tests/unit/test_baggage \
 	tests/unit/test_buf \
+	tests/unit/test_bypass \
 	tests/unit/test_cidrset \
 	tests/unit/test_citadel \
 	tests/unit/test_conf \
@@ -304,6 +312,7 @@ UNIT_TESTS = \
 	tests/unit/test_explain \
 	tests/unit/test_flow \
 	tests/unit/test_grpc \
+	tests/unit/test_guard \
 	tests/unit/test_h1post \
 	tests/unit/test_h1server \
 	tests/unit/test_h2 \
@@ -355,6 +364,8 @@ tests_unit_test_ads_SOURCES = tests/unit/test_ads.c
 
 tests_unit_test_arena_SOURCES = tests/unit/test_arena.c
 
+tests_unit_test_authority_SOURCES = tests/unit/test_authority.c
+
 tests_unit_test_authz_SOURCES = tests/unit/test_authz.c
 
 tests_unit_test_backoff_SOURCES = tests/unit/test_backoff.c
@@ -362,6 +373,8 @@ tests_unit_test_backoff_SOURCES = tests/unit/test_backoff.c
 tests_unit_test_baggage_SOURCES = tests/unit/test_baggage.c
 
 tests_unit_test_buf_SOURCES = tests/unit/test_buf.c
+
+tests_unit_test_bypass_SOURCES = tests/unit/test_bypass.c
 
 tests_unit_test_cidrset_SOURCES = tests/unit/test_cidrset.c
 
@@ -386,6 +399,8 @@ tests_unit_test_explain_SOURCES = tests/unit/test_explain.c
 tests_unit_test_flow_SOURCES = tests/unit/test_flow.c
 
 tests_unit_test_grpc_SOURCES = tests/unit/test_grpc.c
+
+tests_unit_test_guard_SOURCES = tests/unit/test_guard.c
 
 tests_unit_test_h1post_SOURCES = tests/unit/test_h1post.c
 

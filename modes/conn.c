@@ -5,6 +5,9 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "telemetry/bypass.h"
+#include "traffic/dest.h"
+#include "traffic/guard.h"
 
 static uint64_t now_ns(void)
 {
@@ -119,15 +122,24 @@ bool conn_judge(struct conn *c, enum fail why_if_denied)
 	const struct mesh *m = mesh_current();
 	/* Today's workload, not the one at the start: its labels decide which policies apply. */
 	struct workload *now = c->local ? mesh_workload(m, str_c(c->local->uid)) : NULL;
+	const struct gateway *passed;
 	struct authz_verdict v;
 	struct buf would = { 0 };
+	char name[320];
 
-	c->judged = true;
 	if (!now) {
 		end(c, FAIL_NO_WORKLOAD, "the workload is gone from the configuration", NULL, NULL, NULL);
 		return false;
 	}
+	passed = guard_bypassed(m, now, c->input.dest.port, c->input.principal);
+	if (passed && mesh_settings(m)->stance >= STANCE_CLOSED) {
+		end(c, FAIL_NOT_WAYPOINT, dest_gateway_name(passed, name), NULL, NULL, NULL);
+		return false;
+	}
 	v = authz_judge(m, now, &c->input, on_dry_run, NULL);
+	if (v.allowed && passed && !c->judged)
+		bypass_note(now, dest_gateway_name(passed, name), c->input.principal);
+	c->judged = true;
 	if (v.allowed)
 		return true;
 	authz_explain(m, now, &c->input, &would);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "hbone/hserve.h"
 #include "io/sock.h"
+#include "modes/authority.h"
 #include "modes/conn.h"
 #include "net/origdst.h"
 #include "net/proxyproto.h"
@@ -26,6 +27,9 @@ struct inbound {
 struct inbound_conn {
 	struct conn conn;
 	struct h2_stream *tunnel;     /* NULL: captured plaintext */
+	struct addr asked;            /* what a PROXY header says */
+	bool app_tunnel;              /* to the application's own tunnel, on loopback */
+	bool forward;                 /* the inner tunnel of another network's client goes on to its destination's HBONE port */
 };
 
 static void inbound_conn_free(struct conn *c)
@@ -49,7 +53,7 @@ static void send_proxy_header(struct inbound_conn *i)
 {
 	uint8_t head[PROXYPROTO_MAX];
 	const struct flow *f = &i->conn.flow;
-	struct addr dst = f->hbone.port ? f->hbone : f->dest;
+	struct addr dst = i->asked.port ? i->asked : f->dest;
 	struct iovec iov = { head, proxyproto_v2(&f->source, &dst, str_c(f->mtls ? f->source_id : NULL), head) };
 
 	if (iov.iov_len)
@@ -61,7 +65,7 @@ static void on_app(struct stage *s, enum stage_event ev, const struct iovec *iov
 	struct inbound_conn *i = s->arg;
 
 	if (ev == STAGE_OPEN) {
-		if (i->conn.local->proxy_protocol)
+		if (i->app_tunnel)
 			send_proxy_header(i);
 		if (i->tunnel) {
 			struct buf baggage = { 0 };
@@ -94,13 +98,13 @@ static void dial_app(struct inbound_conn *i)
 	struct addr to = i->conn.input.dest;
 	const struct addr *source = &i->conn.flow.source;
 
-	if (i->conn.local->app_tunnel_port && i->tunnel) {
+	if (i->app_tunnel) {
 		ip_parse(str_c(ip_is_v4(&to.ip) ? "127.0.0.1" : "::1"), &to.ip);
 		source = NULL;
-	} else if (!pod->worker->proxy->conf.spoof || pod->shared->hbone_only || ip_eq(&source->ip, &to.ip) || ip_is_v4(&source->ip) != ip_is_v4(&to.ip)) {
+	} else if (i->forward || !pod->worker->proxy->conf.spoof || pod->shared->hbone_only || ip_eq(&source->ip, &to.ip) || ip_is_v4(&source->ip) != ip_is_v4(&to.ip)) {
 		source = NULL;
 	}
-	i->conn.pump.up = sock_connect(pod->worker->loop, &to, source, &pod->app.ops, mesh_settings(mesh_current())->connect_timeout_ms);
+	i->conn.pump.up = sock_connect(pod->worker->loop, &to, source, i->forward ? &pod->out.ops : &pod->app.ops, mesh_settings(mesh_current())->connect_timeout_ms);
 	if (!i->conn.pump.up) {
 		refuse(i, FAIL_MEMORY, NULL);
 		return;
@@ -143,9 +147,11 @@ static struct inbound_conn *inbound_conn_new(struct pod *pod, struct workload *l
 	return i;
 }
 
-static void note_source(struct flow *f, const struct mesh *m, const struct addr *peer)
+/* network: of the client when a gateway stands between; empty: ours. Then the address is the gateway's, and says nothing. */
+static void note_source(struct flow *f, const struct mesh *m, const struct addr *peer, struct str network)
 {
-	struct workload *src = mesh_workload_by_ip(m, str_c(mesh_settings(m)->network), &peer->ip);
+	struct str own = str_c(mesh_settings(m)->network);
+	struct workload *src = network.p && !str_eq_nocase(network, own) ? NULL : mesh_workload_by_ip(m, own, &peer->ip);
 
 	f->source = *peer;
 	if (src)
@@ -154,41 +160,24 @@ static void note_source(struct flow *f, const struct mesh *m, const struct addr 
 
 /* ---- HBONE ---- */
 
-static uint16_t service_target(const struct service *s, const struct workload *local, uint16_t port)
+/* What the request asks for, or why it is refused. */
+static enum fail resolve(struct inbound_conn *i, struct inbound *in, const struct mesh *m, const struct hserve_request *req)
 {
-	const struct endpoint *e = endpoints_find(s->endpoints, str_c(local->uid));
+	struct pworker *worker = in->pod->worker;
+	struct authority_dice dice = { &worker->seed, loop_now_ms(worker->loop) };
+	struct flow *f = &i->conn.flow;
+	struct authority a;
 
-	uint16_t target = e ? endpoint_target(e, port) : 0;
-
-	if (target)
-		return target;
-	for (int p = 0; p < s->n_ports; p++)
-		if (s->ports[p].port == port)
-			return s->ports[p].target ? s->ports[p].target : port;
-	return 0;
-}
-
-/* The application's address for a request, or why there is none. */
-static enum fail resolve(struct inbound *in, const struct mesh *m, const struct hserve_request *req, struct flow *f, struct addr *ret)
-{
-	uint16_t port = req->addr.port;
-
-	*ret = in->dest;
 	f->hbone = req->addr;
-	if (req->host.n) {
-		struct service *s = mesh_service_by_host(m, req->host, str_c(in->local->ns));
-
-		flow_set(&f->hbone_host, req->host);
-		port = s ? service_target(s, in->local, port) : 0;
-		if (s)
-			f->service = service_ref(s);
-		if (!port)
-			return FAIL_UNKNOWN_AUTHORITY;
-	} else if (!ip_eq(&req->addr.ip, &in->dest.ip) && !in->local->app_tunnel_port) {
-		return FAIL_WRONG_AUTHORITY;
-	}
-	ret->port = in->local->app_tunnel_port ? in->local->app_tunnel_port : port;
-	return proxy_own_port(port) ? FAIL_LOOP : FAIL_NONE;
+	flow_set(&f->hbone_host, req->host);
+	authority_resolve(m, in->local, &in->dest.ip, &req->addr, req->host, &dice, &a);
+	if (a.service)
+		f->service = service_ref(a.service);
+	i->conn.input.dest = a.to;
+	i->asked = a.asked;
+	i->app_tunnel = a.app_tunnel;
+	i->forward = a.forward;
+	return a.why;
 }
 
 static struct tlsctx *local_ctx(struct inbound *in)
@@ -222,7 +211,7 @@ static void on_connect(struct hserve *h, struct h2_stream *tunnel, const struct 
 	}
 	i->tunnel = tunnel;
 	f = &i->conn.flow;
-	note_source(f, m, &in->peer);
+	note_source(f, m, &in->peer, req->forwarded_network);
 	f->dest = in->dest;
 	f->mtls = true;
 	flow_set(&f->source_id, tls_peer_id(hserve_tls(h)));
@@ -234,7 +223,7 @@ static void on_connect(struct hserve *h, struct h2_stream *tunnel, const struct 
 		flow_set(&f->peer_baggage, buf_str(&raw));
 		buf_done(&raw);
 	}
-	why = resolve(in, m, req, f, &i->conn.input.dest);
+	why = resolve(i, in, m, req);
 	if (!f->service && req->forwarded_host.n) {
 		struct service *s = mesh_service_by_host(m, req->forwarded_host, str_c(in->local->ns));
 
@@ -377,7 +366,7 @@ void inbound_accept_plain(struct pod *pod, int fd, const struct addr *peer)
 		stage_done(down, FAIL_MEMORY);
 		return;
 	}
-	note_source(&i->conn.flow, m, peer);
+	note_source(&i->conn.flow, m, peer, (struct str){ 0 });
 	i->conn.flow.dest = to;
 	i->conn.input.source = *peer;
 	i->conn.input.dest = to;

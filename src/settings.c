@@ -288,7 +288,7 @@ static int set_stance(struct settings *s, const struct proxyconfig *pc, struct e
 	const char *v = env_or_metadata(pc, "MESHD_ENFORCEMENT", "MESHD_ENFORCEMENT");
 	int stance = STANCE_ISTIO, r = v ? settings_word("MESHD_ENFORCEMENT", v, &stance, err) : 0;
 
-	s->stance = (enum setting_stance)stance;
+	s->stance = (enum stance)stance;
 	return r;
 }
 
@@ -503,11 +503,9 @@ void settings_say(const struct settings *s)
 
 int settings_mesh(const struct settings *s, struct mesh_settings *ret, struct err *err)
 {
-	if (s->stance == STANCE_CLOSED)
-		return err_set(err, -EINVAL, "MESHD_ENFORCEMENT: want istio or strict (closed comes with waypoints), got 'closed'");
 	*ret = (struct mesh_settings){
 		.trust_domain = "cluster.local", .root_ns = "istio-system", .cluster_domain = s->cluster_domain,
-		.network = s->network, .cluster = s->cluster, .connect_timeout_ms = LIMIT_CONNECT_MS, .strict = s->stance == STANCE_STRICT,
+		.network = s->network, .cluster = s->cluster, .connect_timeout_ms = LIMIT_CONNECT_MS, .stance = s->stance,
 	};
 	return 0;
 }

@@ -15,7 +15,6 @@
 #include "model/mesh.h"
 
 enum setting_mode { MODE_SHARED, MODE_DEDICATED };                        /* PROXY_MODE */
-enum setting_stance { STANCE_ISTIO, STANCE_CLOSED, STANCE_STRICT };       /* MESHD_ENFORCEMENT */
 enum setting_maybe { MAYBE_UNSET, MAYBE_FALSE, MAYBE_TRUE };
 enum setting_roots { ROOTS_FILE, ROOTS_PEM, ROOTS_SYSTEM };
 enum setting_otlp { OTLP_GRPC, OTLP_HTTP };
@@ -92,7 +91,7 @@ struct settings {
 	/* logs and traces */
 	const char *log_levels;          /* of RUST_LOG, in our scopes; "": not set */
 	bool log_json;
-	enum setting_stance stance;
+	enum stance stance;
 	struct {
 		const char *endpoint;        /* "http://collector:4317"; NULL: no spans are exported */
 		enum setting_otlp protocol;

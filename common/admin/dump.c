@@ -226,7 +226,7 @@ static void put_config(struct json *j, const struct admin *a, const struct mesh 
 	json_text(j, "network", s->network);
 	json_text(j, "clusterId", s->cluster);
 	json_number(j, "connectTimeoutMs", s->connect_timeout_ms);
-	json_bool(j, "strict", s->strict);
+	json_text(j, "enforcement", stance_name(s->stance));
 	if (a->ops->each_setting) {
 		json_open(j, "environment", '{');
 		a->ops->each_setting(a->arg, put_setting, j);

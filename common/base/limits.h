@@ -80,6 +80,7 @@
 #define LIMIT_ADS_WAITS          10000          /* look-ups on demand at a time */
 #define LIMIT_ADMIN_HEAD_BYTES   8192
 #define LIMIT_ADMIN_CONNS        64
+#define LIMIT_BYPASS_ROWS        256            /* pairs of workload and sender that passed by a waypoint, as listed */
 #define LIMIT_WHY_ENTRIES        1024           /* refused connections that `meshd why` remembers */
 
 #endif

@@ -19,6 +19,13 @@ uint64_t mesh_policy_generation(const struct mesh *m)
 	return m->policy_generation;
 }
 
+const char *stance_name(enum stance s)
+{
+	static const char *const names[] = { [STANCE_ISTIO] = "istio", [STANCE_CLOSED] = "closed", [STANCE_STRICT] = "strict" };
+
+	return names[s];
+}
+
 const struct mesh_settings *mesh_settings(const struct mesh *m)
 {
 	static const struct mesh_settings defaults = {
@@ -73,6 +80,20 @@ struct workload *mesh_workload_named(const struct mesh *m, struct str ns, struct
 	return best;
 }
 
+struct workload *mesh_workload_by_host(const struct mesh *m, struct str ns, struct str hostname)
+{
+	struct pmap_run run = pmap_find(&m->workloads_called, mesh_hash(hostname));
+	struct workload *best = NULL;
+
+	for (int i = 0; i < run.n; i++) {
+		struct workload *w = run.values[i];
+
+		if (str_is(ns, w->ns) && str_is(hostname, w->hostname))
+			best = workload_better(best, w);
+	}
+	return best;
+}
+
 static bool workload_is_at(const struct workload *w, struct str network, const struct ip *ip)
 {
 	for (int i = 0; i < w->n_ips; i++)
@@ -104,6 +125,11 @@ struct service *mesh_service(const struct mesh *m, struct str key)
 			return s;
 	}
 	return NULL;
+}
+
+bool mesh_has_guarded(const struct mesh *m)
+{
+	return m->n_guarded;
 }
 
 static struct service *service_better(struct service *a, struct service *b, struct str ns)

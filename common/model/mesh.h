@@ -7,6 +7,15 @@
 
 #include "model/object.h"
 
+/* MESHD_ENFORCEMENT; each implies those before it. */
+enum stance {
+	STANCE_ISTIO,                        /* as Istio */
+	STANCE_CLOSED,                       /* a waypoint that is named is required */
+	STANCE_STRICT,                       /* policies keep to their words */
+};
+
+const char *stance_name(enum stance s);
+
 struct mesh_settings {
 	const char *trust_domain;            /* "cluster.local" */
 	const char *const *aliases;          /* trustDomainAliases */
@@ -15,7 +24,7 @@ struct mesh_settings {
 	const char *cluster_domain;          /* "cluster.local" */
 	const char *network, *cluster;       /* own; "" and "Kubernetes" */
 	unsigned connect_timeout_ms;
-	bool strict;                         /* MESHD_ENFORCEMENT=strict: policies keep to their words */
+	enum stance stance;
 };
 
 struct mesh;
@@ -47,6 +56,7 @@ uint64_t mesh_policy_generation(const struct mesh *m);   /* when settings, polic
 const struct mesh_settings *mesh_settings(const struct mesh *m);
 struct workload *mesh_workload(const struct mesh *m, struct str uid);
 struct workload *mesh_workload_named(const struct mesh *m, struct str ns, struct str name);
+struct workload *mesh_workload_by_host(const struct mesh *m, struct str ns, struct str hostname);
 /* Several workloads on one address: a Pod before others, then HBONE before none, then the smallest uid. */
 struct workload *mesh_workload_by_ip(const struct mesh *m, struct str network, const struct ip *ip);
 struct service *mesh_service(const struct mesh *m, struct str key);
@@ -55,6 +65,7 @@ struct service *mesh_service(const struct mesh *m, struct str key);
 struct service *mesh_service_by_vip(const struct mesh *m, struct str network, const struct ip *ip, struct str client_ns);
 /* By hostname: hidden skipped; the namespace `ns`, then canonical, then the first by key. */
 struct service *mesh_service_by_host(const struct mesh *m, struct str hostname, struct str ns);
+bool mesh_has_guarded(const struct mesh *m);         /* whether any service names a waypoint */
 struct policy *mesh_policy(const struct mesh *m, struct str key);
 struct peer_authn *mesh_peer_authn(const struct mesh *m, struct str key);
 

@@ -60,6 +60,7 @@ struct mesh_edit *mesh_edit_begin(void)
 	m->workloads = pmap_ref(&base->workloads);
 	m->workloads_named = pmap_ref(&base->workloads_named);
 	m->workloads_at = pmap_ref(&base->workloads_at);
+	m->workloads_called = pmap_ref(&base->workloads_called);
 	m->services = pmap_ref(&base->services);
 	m->services_at = pmap_ref(&base->services_at);
 	m->services_called = pmap_ref(&base->services_called);
@@ -138,6 +139,8 @@ static void workload_remove(struct mesh *m, struct workload *w)
 
 	for (int i = 0; i < w->n_ips; i++)
 		pmap_del(&m->workloads_at, mesh_hash_cidr(network, &w->ips[i], 128), w);
+	if (*w->hostname)
+		pmap_del(&m->workloads_called, mesh_hash(str_c(w->hostname)), w);
 	pmap_del(&m->workloads_named, named_hash(w), w);
 	pmap_del(&m->workloads, mesh_hash(str_c(w->uid)), w);
 }
@@ -150,6 +153,8 @@ void mesh_put_workload(struct mesh_edit *e, struct workload *w)
 	mesh_del_workload(e, str_c(w->uid));
 	for (int i = 0; i < w->n_ips; i++)
 		pmap_add(&m->workloads_at, mesh_hash_cidr(network, &w->ips[i], 128), w);
+	if (*w->hostname)
+		pmap_add(&m->workloads_called, mesh_hash(str_c(w->hostname)), w);
 	pmap_add(&m->workloads_named, named_hash(w), w);
 	pmap_add(&m->workloads, mesh_hash(str_c(w->uid)), w);
 }
@@ -163,6 +168,11 @@ void mesh_del_workload(struct mesh_edit *e, struct str uid)
 }
 
 /* --- services --- */
+static bool service_is_guarded(const struct service *s)
+{
+	return s->waypoint || s->n_waypoints;
+}
+
 static void service_remove(struct mesh *m, struct service *s)
 {
 	for (int i = 0; i < s->n_vips; i++) {
@@ -171,6 +181,7 @@ static void service_remove(struct mesh *m, struct service *s)
 		pmap_del(&m->services_at, mesh_hash_cidr(mesh_hash(str_c(v->network)), &v->cidr.ip, v->cidr.bits), s);
 		m->n_vips[v->cidr.bits]--;
 	}
+	m->n_guarded -= service_is_guarded(s);
 	pmap_del(&m->services_called, mesh_hash(str_c(s->hostname)), s);
 	pmap_del(&m->services, mesh_hash(str_c(s->key)), s);
 }
@@ -186,6 +197,7 @@ void mesh_put_service(struct mesh_edit *e, struct service *s)
 		pmap_add(&m->services_at, mesh_hash_cidr(mesh_hash(str_c(v->network)), &v->cidr.ip, v->cidr.bits), s);
 		m->n_vips[v->cidr.bits]++;
 	}
+	m->n_guarded += service_is_guarded(s);
 	pmap_add(&m->services_called, mesh_hash(str_c(s->hostname)), s);
 	pmap_add(&m->services, mesh_hash(str_c(s->key)), s);
 }

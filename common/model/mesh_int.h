@@ -17,6 +17,7 @@ struct mesh {
 	struct pmap workloads;               /* by uid */
 	struct pmap workloads_named;         /* by namespace and name */
 	struct pmap workloads_at;            /* by network and address: one entry per address */
+	struct pmap workloads_called;        /* by hostname, if they have one */
 	struct pmap services;                /* by key */
 	struct pmap services_at;             /* by network and CIDR: one entry per VIP */
 	struct pmap services_called;         /* by hostname */
@@ -24,6 +25,7 @@ struct mesh {
 	struct pmap policies_in;             /* by namespace; global ones also by "" */
 	struct pmap peer_authns;             /* by key */
 	struct pmap peer_authns_in;          /* by namespace */
+	uint32_t n_guarded;                  /* services that name a waypoint */
 	uint32_t n_vips[129];                /* VIPs with that many bits: a look-up tries only lengths that exist */
 };
 

@@ -416,7 +416,7 @@ void subject_init(struct subject *s, const struct authz_input *in, const struct 
 	if (split_identity(id, part)) {
 		s->ns = part[2];
 		s->account = (struct str){ s->ns.p, (size_t)(id.p + id.n - s->ns.p) };
-		if (settings->strict && is_mesh_domain(settings, part[0]))
+		if (settings->stance == STANCE_STRICT && is_mesh_domain(settings, part[0]))
 			s->aliases = settings;
 	}
 	s->tail_hash = hash_text(s->tail);

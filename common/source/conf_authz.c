@@ -497,7 +497,7 @@ static void check_policy(struct field_walk *w, const struct crd_authz *spec, boo
 bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_authz *spec,
 		struct policy **ret)
 {
-	struct conv c = { .l = l, .w = w, .m = m, .deny = spec->action == CRD_DENY, .strict = l->settings->strict };
+	struct conv c = { .l = l, .w = w, .m = m, .deny = spec->action == CRD_DENY, .strict = l->settings->stance == STANCE_STRICT };
 	struct policy p = { .ns = m->ns, .name = m->name, .n_rules = spec->rules.n, .dry_run = read_dry_run(w, m) };
 	struct policy_rule *rules = copy_of(&c, (size_t)spec->rules.n, sizeof(*rules));
 	const struct crd_rule *from = spec->rules.v;

@@ -8,18 +8,20 @@ static const char *copy(struct arena *mem, const char *text)
 	return arena_dup(mem, str_c(text));
 }
 
+/* The narrowest of those that are asked for. */
 static void read_stance(struct field_walk *w, const struct crd_mesh_config *c, struct mesh_settings *s)
 {
 	const char *v = c->proxy ? field_label(&c->proxy->metadata, "MESHD_ENFORCEMENT") : NULL;
 
 	if (!v)
 		return;
-	if (!strcmp(v, "strict") || !strcmp(v, "istio"))
-		s->strict = s->strict || !strcmp(v, "strict");
-	else if (!strcmp(v, "closed"))
-		field_warn(w, 0, "defaultConfig.proxyMetadata.MESHD_ENFORCEMENT", "closed is not honoured yet: it counts as istio");
-	else
-		field_error(w, 0, "defaultConfig.proxyMetadata.MESHD_ENFORCEMENT", "want istio, closed or strict, got '%.40s'", v);
+	for (enum stance at = STANCE_ISTIO; at <= STANCE_STRICT; at++) {
+		if (strcmp(v, stance_name(at)))
+			continue;
+		s->stance = s->stance > at ? s->stance : at;
+		return;
+	}
+	field_error(w, 0, "defaultConfig.proxyMetadata.MESHD_ENFORCEMENT", "want istio, closed or strict, got '%.40s'", v);
 }
 
 bool conf_mesh_read(struct field_walk *w, const struct yaml_node *root, const struct mesh_settings *base,

@@ -137,7 +137,7 @@ static struct mesh_settings settings_copy(struct arena *mem, const struct mesh_s
 
 bool confdir_same_settings(const struct mesh_settings *a, const struct mesh_settings *b)
 {
-	if (strcmp(a->trust_domain, b->trust_domain) || strcmp(a->root_ns, b->root_ns) || a->strict != b->strict ||
+	if (strcmp(a->trust_domain, b->trust_domain) || strcmp(a->root_ns, b->root_ns) || a->stance != b->stance ||
 	    a->connect_timeout_ms != b->connect_timeout_ms || a->n_aliases != b->n_aliases)
 		return false;
 	for (int i = 0; i < a->n_aliases; i++) {

@@ -7,7 +7,7 @@
 #define ISTIOD(NAME) ROW_NOT(NAME, IGNORED, "Read by the control plane only.", NULL)
 
 static const struct field proxy_rows[] = {
-	ROW("proxyMetadata", LABELS, crd_proxy_config, metadata, "MESHD_ENFORCEMENT: istio or strict; other keys say nothing to meshd here."),
+	ROW("proxyMetadata", LABELS, crd_proxy_config, metadata, "MESHD_ENFORCEMENT: istio, closed or strict; other keys say nothing to meshd here."),
 	TODO("concurrency", "Worker threads.", "use --concurrency"),
 	TODO("drainDuration", "How long connections drain.", "use --drain-time"),
 	TODO("terminationDrainDuration", "How long connections drain at the end.", "use --drain-time"),

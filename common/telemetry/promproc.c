@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "model/mesh.h"
+#include "telemetry/bypass.h"
 #include "telemetry/prom_int.h"
 
 static uint64_t open_fds(uint64_t max)
@@ -69,5 +70,6 @@ void prom_process(struct prom *p, const struct prom_build *build)
 	buf_printf(p->out, "process_cpu_seconds_total %.6f\n", cpu_seconds());
 	prom_single(p, "meshd_config_generation", PROM_GAUGE, "Generation of the configuration in use",
 		    mesh_generation(mesh_current()));
+	prom_single(p, "meshd_waypoint_bypasses", PROM_COUNTER, "Connections let in past the waypoint that their destination names", bypass_total());
 	prom_single(p, "meshd_log_lines_dropped", PROM_COUNTER, "Log lines lost because their reader was too slow", log_dropped());
 }

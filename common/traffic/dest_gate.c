@@ -4,43 +4,11 @@
 
 #include "traffic/dest_int.h"
 
-struct named {
-	struct str ns, host;
-	struct workload *found;
-};
-
-static bool has_name(struct workload *w, void *arg)
+static struct workload *workload_called(const struct mesh *m, const char *key)
 {
-	struct named *n = arg;
+	struct str host, ns = str_cut(str_c(key), '/', &host);
 
-	if (str_eq(str_c(w->hostname), n->host) && str_eq(str_c(w->ns), n->ns))
-		n->found = w;
-	return !n->found;
-}
-
-/* There is no index: it is rare, and the answer is kept per thread while the mesh stays. The workload is
- * there as long as its generation is the present one. */
-static struct workload *workload_by_host(const struct mesh *m, const char *key)
-{
-	static _Thread_local struct {
-		uint64_t generation;
-		char key[320];
-		struct workload *w;
-	} last;
-	struct named n;
-
-	if (m == mesh_current() && last.generation == mesh_generation(m) && last.generation && strcmp(last.key, key) == 0)
-		return last.w;
-	n.ns = str_cut(str_c(key), '/', &n.host);
-	n.found = NULL;
-	if (n.host.n)
-		mesh_each_workload(m, has_name, &n);
-	if (m == mesh_current() && strlen(key) < sizeof(last.key)) {
-		memcpy(last.key, key, strlen(key) + 1);
-		last.generation = mesh_generation(m);
-		last.w = n.found;
-	}
-	return n.found;
+	return host.n ? mesh_workload_by_host(m, ns, host) : NULL;
 }
 
 static bool at_workload(struct workload *w, const struct ip *want, uint16_t port, struct hop *ret)
@@ -53,7 +21,7 @@ static bool at_workload(struct workload *w, const struct ip *want, uint16_t port
 static bool by_name(struct dest_ask *a, const struct gateway *g, enum pick_as as, struct hop *ret)
 {
 	struct service *s = mesh_service(a->m, str_c(g->service));
-	struct workload *w = s ? NULL : workload_by_host(a->m, g->service);
+	struct workload *w = s ? NULL : workload_called(a->m, g->service);
 
 	if (s)
 		return dest_pick(a, s, g->hbone_port, as, ret);
@@ -133,13 +101,39 @@ bool dest_is_gateway(const struct mesh *m, const struct gateway *g, const struct
 	if (s)
 		return endpoints_find(s->endpoints, str_c(w->uid)) != NULL;
 	if (*g->service) {
-		named = workload_by_host(m, g->service);
+		named = workload_called(m, g->service);
 		return named && strcmp(named->uid, w->uid) == 0;
 	}
 	for (int i = 0; i < w->n_ips; i++)
 		if (ip_eq(&w->ips[i], &g->ip) && strcmp(w->network, g->network) == 0)
 			return true;
 	return false;
+}
+
+static bool is_identity_of(const struct service *s, struct str id)
+{
+	for (int i = 0; i < s->endpoints->n; i++)
+		if (str_is(id, endpoints_at(s->endpoints, i)->workload->identity))
+			return true;
+	for (int i = 0; i < s->n_sans; i++)
+		if (str_is(id, s->sans[i]))
+			return true;
+	return false;
+}
+
+bool dest_has_identity(const struct mesh *m, const struct gateway *g, struct str id)
+{
+	struct workload *w;
+	struct service *s;
+
+	if (*g->service) {
+		s = mesh_service(m, str_c(g->service));
+		w = workload_called(m, g->service);
+	} else {
+		s = mesh_service_by_vip(m, str_c(g->network), &g->ip, (struct str){ 0 });
+		w = mesh_workload_by_ip(m, str_c(g->network), &g->ip);
+	}
+	return s ? is_identity_of(s, id) : w && str_is(id, w->identity);
 }
 
 const char *dest_gateway_name(const struct gateway *g, char text[320])

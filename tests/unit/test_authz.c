@@ -479,7 +479,7 @@ START_TEST(trust_domains)
 
 	settings = (struct mesh_settings){ .trust_domain = "mesh.test", .aliases = old, .n_aliases = 2, .root_ns = "istio-system" };
 	for (int strict = 0; strict < 2; strict++) {
-		settings.strict = strict;
+		settings.stance = strict ? STANCE_STRICT : STANCE_ISTIO;
 		begin();
 		target("shop", NULL, 0);
 		put((struct policy){ SHOP, .name = "p", .rules = &rule, .n_rules = 1 });

@@ -120,7 +120,7 @@ static bool judge(const struct row *row, bool strict)
 	fixture_init(&f);
 	f.settings.aliases = aliases;
 	f.settings.n_aliases = 1;
-	f.settings.strict = strict;
+	f.settings.stance = strict ? STANCE_STRICT : STANCE_ISTIO;
 	confdir_free(f.c);
 	f.c = confdir_new(f.dir, &f.settings);
 	fixture_write(&f, "w.yaml", WORKLOAD);

@@ -71,7 +71,7 @@ static void on_echo(struct stage *s, enum stage_event ev, const struct iovec *io
 	if (ev == STAGE_DATA)
 		stage_write(s, iov, n);
 	else if (ev == STAGE_EOF)
-		stage_shut(s);
+		stage_done(s, FAIL_NONE);
 	else if (ev == STAGE_CLOSED)
 		stage_done(s, s->fail);
 }
@@ -135,7 +135,7 @@ static void serve(struct server *s, const char *id)
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
 	addr_from_sockaddr(&sa, &s->at);
-	s->listener = listener_new(l, fd, on_accept, s);
+	s->listener = listener_new(l, fd, NULL, on_accept, s);
 }
 
 static void on_probe(struct stage *s, enum stage_event ev, const struct iovec *iov, int n)

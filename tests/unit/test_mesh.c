@@ -71,7 +71,7 @@ END_TEST
 START_TEST(settings_are_copied)
 {
 	const char *aliases[] = { "old.test" };
-	struct mesh_settings s = { .trust_domain = "mesh.test", .aliases = aliases, .n_aliases = 1, .strict = true };
+	struct mesh_settings s = { .trust_domain = "mesh.test", .aliases = aliases, .n_aliases = 1, .stance = STANCE_STRICT };
 	struct mesh_edit *e = mesh_edit_begin();
 
 	mesh_edit_settings(e, &s);
@@ -84,7 +84,7 @@ START_TEST(settings_are_copied)
 	ck_assert_str_eq(mesh_settings(mesh_current())->trust_domain, "mesh.test");
 	ck_assert_str_eq(mesh_settings(mesh_current())->aliases[0], "old.test");
 	ck_assert_str_eq(mesh_settings(mesh_current())->network, "");
-	ck_assert(mesh_settings(mesh_current())->strict);
+	ck_assert(mesh_settings(mesh_current())->stance == STANCE_STRICT);
 }
 END_TEST
 
