@@ -109,10 +109,12 @@ libmeshd_a_SOURCES = \
 	common/telemetry/bypass.c \
 	common/telemetry/flow.c \
 	common/telemetry/meters.c \
+	common/telemetry/otlp.c \
 	common/telemetry/prom.c \
 	common/telemetry/promflow.c \
 	common/telemetry/promproc.c \
 	common/telemetry/series.c \
+	common/telemetry/span.c \
 	common/telemetry/tally.c \
 	common/telemetry/why.c \
 	common/tls/pem.c \
@@ -141,6 +143,7 @@ libmeshd_a_SOURCES = \
 	src/serve.c \
 	src/serve_admin.c \
 	src/serve_files.c \
+	src/serve_otlp.c \
 	src/serve_plane.c \
 	src/serve_pods.c \
 	src/settings.c \
@@ -250,10 +253,13 @@ HEADERS_ALL = \
 	common/source/zds.h \
 	common/telemetry/bypass.h \
 	common/telemetry/flow.h \
+	common/telemetry/flow_int.h \
 	common/telemetry/meters.h \
+	common/telemetry/otlp.h \
 	common/telemetry/prom.h \
 	common/telemetry/prom_int.h \
 	common/telemetry/series.h \
+	common/telemetry/span.h \
 	common/telemetry/tally.h \
 	common/telemetry/why.h \
 	common/tls/pem_int.h \
@@ -327,6 +333,7 @@ UNIT_TESTS = \
 	tests/unit/test_notify \
 	tests/unit/test_object \
 	tests/unit/test_origdst \
+	tests/unit/test_otlp \
 	tests/unit/test_pmap \
 	tests/unit/test_privs \
 	tests/unit/test_prom \
@@ -430,6 +437,8 @@ tests_unit_test_object_SOURCES = tests/unit/test_object.c
 
 tests_unit_test_origdst_SOURCES = tests/unit/test_origdst.c
 
+tests_unit_test_otlp_SOURCES = tests/unit/test_otlp.c
+
 tests_unit_test_pmap_SOURCES = tests/unit/test_pmap.c
 
 tests_unit_test_privs_SOURCES = tests/unit/test_privs.c
@@ -507,10 +516,6 @@ EXTRA_FILES = \
 	packaging/debian/rules \
 	packaging/debian/source/format \
 	packaging/demo \
-	packaging/image/Containerfile \
-	packaging/image/Containerfile.dockerignore \
-	packaging/image/README.md \
-	packaging/image/values-ztunnel.yaml \
 	packaging/packages.deb \
 	packaging/packages.rpm \
 	packaging/quickstart \
@@ -521,7 +526,6 @@ EXTRA_FILES = \
 	packaging/systemd/meshd.tmpfiles \
 	tests/bench/bench.py \
 	tests/bench/load.c \
-	tests/bench/wds.c \
 	tests/interop/README.md \
 	tests/interop/ambient.py \
 	tests/interop/build \

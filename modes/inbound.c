@@ -12,6 +12,7 @@
 #include "net/origdst.h"
 #include "net/proxyproto.h"
 #include "tls/tls.h"
+#include "telemetry/span.h"
 
 /* One HBONE connection; its tunnels are `struct inbound_conn`. */
 struct inbound {
@@ -216,6 +217,7 @@ static void on_connect(struct hserve *h, struct h2_stream *tunnel, const struct 
 	f->mtls = true;
 	flow_set(&f->source_id, tls_peer_id(hserve_tls(h)));
 	flow_set(&f->dest_id, str_c(in->local->identity));
+	span_join(f, req->traceparent);
 	if (!f->source_workload) {
 		struct buf raw = { 0 };
 

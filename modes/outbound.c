@@ -9,6 +9,7 @@
 #include "io/sock.h"
 #include "modes/conn.h"
 #include "net/origdst.h"
+#include "telemetry/span.h"
 #include "traffic/dest.h"
 
 /* What matters only until the destination answered. */
@@ -187,6 +188,7 @@ static struct stage *open_tunnel(struct outbound *o, const struct dest *d, struc
 	conn_baggage(local, &baggage);
 	forwarded_format(&o->conn.flow.source, str_c(d->service ? d->service->hostname : ""), &forwarded);
 	traceparent_make(trace);
+	span_begin(&o->conn.flow, trace);
 	if (d->host.n)
 		buf_printf(&authority, "%.*s:%u", STR_FMT(d->host), d->target.port);
 	else

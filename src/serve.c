@@ -272,6 +272,8 @@ static int start(struct serve *s, struct err *err)
 	int r = s->opt.config_dir ? serve_files_load(s, err) : serve_plane_settings(s, err);
 
 	if (r == 0)
+		r = serve_otlp_start(s, err);
+	if (r == 0)
 		r = start_proxy(s, err);
 	if (r == 0)
 		r = serve_pods_start(s, err);
@@ -291,6 +293,7 @@ static void stop(struct serve *s)
 	serve_plane_stop(s);
 	serve_pods_stop(s);
 	proxy_free(s->proxy);
+	otlp_free(s->otlp);
 	watch_free(s->watch);
 	identity_free(s->identity);
 	serve_plane_close(s);

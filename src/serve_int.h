@@ -13,6 +13,7 @@
 #include "net/sockopt.h"
 #include "source/confdir.h"
 #include "source/wds.h"
+#include "telemetry/otlp.h"
 #include "src/options.h"
 #include "src/settings.h"
 
@@ -37,6 +38,8 @@ struct serve {
 	struct citadel *citadel;
 	struct wds *wds;
 	struct ads *ads;
+	struct outsock otlp_out;           /* towards the collector */
+	struct otlp *otlp;                 /* NULL: no spans are exported */
 	struct inpod *inpod;               /* PROXY_MODE=shared; else NULL */
 	struct map pods;                   /* serve_pods.c's */
 	ev_signal signals[4];
@@ -72,11 +75,11 @@ void serve_plane_close(struct serve *s);                      /* after the ident
 /* Opens what must be there at the start; after the proxy. */
 int serve_pods_start(struct serve *s, struct err *err);
 void serve_pods_synced(struct serve *s);       /* the mesh is known: connections are accepted, and the CNI is asked */
-/* The mesh changed: certificates for what the pods are now. True when a served workload is not what it was. */
-bool serve_pods_refresh(struct serve *s);
+void serve_pods_refresh(struct serve *s);      /* the mesh changed: certificates for what the pods are now */
 void serve_pods_pending(struct serve *s, struct buf *out);   /* what readiness waits for; appends nothing when it is there */
 void serve_pods_stop(struct serve *s);         /* before the proxy goes */
 
+int serve_otlp_start(struct serve *s, struct err *err);       /* before the proxy */
 int serve_admin_start(struct serve *s, struct err *err);
 
 #endif

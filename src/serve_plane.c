@@ -103,7 +103,8 @@ static void on_change(void *arg, uint64_t generation, bool policies)
 {
 	struct serve *s = arg;
 
-	if (serve_pods_refresh(s) || policies)
+	serve_pods_refresh(s);
+	if (policies)
 		proxy_rejudge(s->proxy);
 	else
 		proxy_wake(s->proxy);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/dial.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,6 +20,44 @@ struct dial {
 	char error[768];
 	bool over;
 };
+
+int dial_url_parse(struct str text, struct dial_url *ret)
+{
+	struct dial_url u = { .tls = !str_starts(text, str_c("http://")) };
+	size_t skip = !u.tls ? 7 : str_starts(text, str_c("https://")) ? 8 : 0;
+	struct str s = { text.p + skip, text.n - skip }, port;
+	const char *at;
+	uint64_t v;
+
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= ' ' || s.p[i] >= 0x7f)
+			return -EINVAL;
+	at = s.n ? memchr(s.p, '/', s.n) : NULL;
+	if (at) {
+		u.path = (struct str){ at, s.n - (size_t)(at - s.p) };
+		s.n = (size_t)(at - s.p);
+	}
+	at = s.n ? memrchr(s.p, ':', s.n) : NULL;
+	if (!at || at == s.p)
+		return -EINVAL;
+	u.authority = s;
+	u.host = (struct str){ s.p, (size_t)(at - s.p) };
+	port = (struct str){ at + 1, s.n - u.host.n - 1 };
+	if (!str_to_u64(port, &v) || v < 1 || v > UINT16_MAX)
+		return -EINVAL;
+	u.port = (uint16_t)v;
+	if (u.host.p[0] == '[' && u.host.p[u.host.n - 1] == ']')
+		u.host = (struct str){ u.host.p + 1, u.host.n - 2 };
+	else if (memchr(u.host.p, ':', u.host.n))
+		return -EINVAL;
+	for (size_t i = 0; i < u.host.n; i++)
+		if (strchr("?#@,[]", u.host.p[i]))
+			return -EINVAL;
+	if (!u.host.n || u.host.n > 253)
+		return -EINVAL;
+	*ret = u;
+	return 0;
+}
 
 static void dial_gone(struct deferred *d)
 {

@@ -9,6 +9,16 @@
 
 #define DIAL_ADDRS 8      /* of one name, that are tried */
 
+/* "https://HOST:PORT/PATH"; https is understood, PORT is not. Borrows from the text. */
+struct dial_url {
+	struct str host;              /* without brackets */
+	struct str authority;         /* HOST:PORT as it stands there */
+	struct str path;              /* empty, or from its slash on, query included */
+	uint16_t port;
+	bool tls;
+};
+int dial_url_parse(struct str text, struct dial_url *ret);   /* 0 or -EINVAL */
+
 struct dial;
 
 /* Texts and tables are borrowed until on_done; of ctx a reference is kept. */

@@ -156,7 +156,7 @@ static void watch_files(struct grpc *g)
 	const struct str *files[] = { &g->conf.roots, &g->conf.cert_file, &g->conf.key_file };
 	struct err err;
 
-	if (!g->tls || (!webctx_roots_is_file(g->conf.roots) && !g->conf.cert_file.n))
+	if (!g->url.tls || (!webctx_roots_is_file(g->conf.roots) && !g->conf.cert_file.n))
 		return;
 	g->watch = watch_new(g->loop, WATCH_QUIET_MS, on_files, g, &err);
 	for (int i = 0; g->watch && i < 3; i++) {
@@ -171,42 +171,12 @@ static void watch_files(struct grpc *g)
 
 /* ---- settings ---- */
 
-static int bad_target(const struct grpc *g, struct err *err)
-{
-	return err_set(err, -EINVAL, "the address of %s is '%.*s'; https://HOST:PORT is wanted, or http://HOST:PORT without TLS",
-		       g->who, STR_FMT(g->conf.target));
-}
-
 static int parse_target(struct grpc *g, struct err *err)
 {
-	struct str s = g->conf.target, port;
-	const char *colon;
-	uint64_t v;
-
-	g->tls = !str_starts(s, str_c("http://"));
-	if (!g->tls)
-		s = (struct str){ s.p + 7, s.n - 7 };
-	else if (str_starts(s, str_c("https://")))
-		s = (struct str){ s.p + 8, s.n - 8 };
-	if (str_ends(s, str_c("/")))
-		s.n--;
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] <= ' ' || s.p[i] == 0x7f || strchr("/?#@,", s.p[i]))
-			return bad_target(g, err);
-	colon = s.n ? memrchr(s.p, ':', s.n) : NULL;
-	if (!colon || colon == s.p)
-		return bad_target(g, err);
-	port = (struct str){ colon + 1, s.n - (size_t)(colon + 1 - s.p) };
-	if (!str_to_u64(port, &v) || v < 1 || v > UINT16_MAX)
-		return bad_target(g, err);
-	g->authority = s;
-	g->port = (uint16_t)v;
-	g->host = (struct str){ s.p, (size_t)(colon - s.p) };
-	if (g->host.p[0] == '[' && g->host.p[g->host.n - 1] == ']')
-		g->host = (struct str){ g->host.p + 1, g->host.n - 2 };
-	else if (memchr(g->host.p, ':', g->host.n))
-		return bad_target(g, err);
-	return g->host.n && g->host.n < 254 ? 0 : bad_target(g, err);
+	if (dial_url_parse(g->conf.target, &g->url) == 0 && (!g->url.path.n || str_is(g->url.path, "/")))
+		return 0;
+	return err_set(err, -EINVAL, "the address of %s is '%.*s'; https://HOST:PORT is wanted, or http://HOST:PORT without TLS",
+		       g->who, STR_FMT(g->conf.target));
 }
 
 static struct str copy(struct str s)
@@ -231,7 +201,7 @@ static int check_files(const struct grpc *g, struct err *err)
 {
 	if (!g->conf.cert_file.n != !g->conf.key_file.n)
 		return err_set(err, -EINVAL, "a certificate towards %s needs both files, certificate and key", g->who);
-	if (g->tls && !g->conf.roots.n)
+	if (g->url.tls && !g->conf.roots.n)
 		return err_set(err, -EINVAL, "no roots to judge %s by: give a PEM file, or SYSTEM%s%s", g->who,
 			       g->conf.roots_hint ? ", with " : "", g->conf.roots_hint ? g->conf.roots_hint : "");
 	return 0;
@@ -257,7 +227,7 @@ int grpc_new(struct loop *l, const struct grpc_conf *conf, struct grpc **ret, st
 		grpc_gone(&g->grave);
 		return r;
 	}
-	g->names[g->n_names++] = g->host;
+	g->names[g->n_names++] = g->url.host;
 	if (g->conf.alt_name.n)
 		g->names[g->n_names++] = g->conf.alt_name;
 	g->backoff = (struct backoff){ LIMIT_GRPC_BACKOFF_MIN_MS, LIMIT_GRPC_BACKOFF_MAX_MS, 0 };

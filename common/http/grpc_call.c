@@ -268,7 +268,7 @@ static struct h2_stream *request(struct grpc_call *c, struct grpc_conn *conn, co
 		f[n++] = (struct h2_field){ str_c("grpc-timeout"), str_c(timeout) };
 	}
 	n = put_meta(meta, f, n);
-	return h2_request(conn->h2, str_c("POST"), c->g->authority, str_c(c->g->tls ? "https" : "http"), str_c(c->path), f, n);
+	return h2_request(conn->h2, str_c("POST"), c->g->url.authority, str_c(c->g->url.tls ? "https" : "http"), str_c(c->path), f, n);
 }
 
 static void send_early(struct grpc_call *c)

@@ -50,9 +50,9 @@ static void attempt_failed(struct grpc_conn *c, const struct addr *at, const cha
 	struct grpc *g = c->g;
 	struct ip ip;
 
-	if (at && ip_parse(g->host, &ip) != 0)
+	if (at && ip_parse(g->url.host, &ip) != 0)
 		snprintf(via, sizeof(via), " (%s)", addr_format(at, text));
-	snprintf(error, sizeof(error), "cannot reach %s at %.*s%s: %s", g->who, STR_FMT(g->authority), via, why);
+	snprintf(error, sizeof(error), "cannot reach %s at %.*s%s: %s", g->who, STR_FMT(g->url.authority), via, why);
 	grpc_dial_failed(g, c, error);
 	grpc_conn_end(c, FAIL_CONNECT);
 }
@@ -102,7 +102,7 @@ static void on_dialed(void *arg, struct stage *top, const struct addr *at, const
 		return;
 	}
 	c->addr = *at;
-	c->tls = c->g->tls ? top : NULL;
+	c->tls = c->g->url.tls ? top : NULL;
 	c->h2 = h2_new(top, false, &h2_ops, c);
 	if (!c->h2) {
 		attempt_failed(c, at, "out of memory");
@@ -127,7 +127,7 @@ static void on_timer(struct timer *t)
 
 struct grpc_conn *grpc_conn_dial(struct grpc *g)
 {
-	struct dial_conf conf = { g->host, g->port, NULL, g->names, g->n_names, g->conf.sock_ops };
+	struct dial_conf conf = { g->url.host, g->url.port, NULL, g->names, g->n_names, g->conf.sock_ops };
 	struct grpc_conn *c = xcalloc(1, sizeof(*c));
 	struct err err;
 
@@ -135,7 +135,7 @@ struct grpc_conn *grpc_conn_dial(struct grpc *g)
 	list_init(&c->calls);
 	list_add_tail(&g->conns, &c->link);
 	timer_init(&c->timer, g->loop, on_timer);
-	if (g->tls && !(conf.ctx = grpc_ctx(g, &err)))
+	if (g->url.tls && !(conf.ctx = grpc_ctx(g, &err)))
 		attempt_failed(c, NULL, err.msg);
 	else
 		c->dial = dial_start(g->loop, &conf, on_dialed, c);

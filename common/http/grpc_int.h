@@ -21,10 +21,7 @@ struct grpc {
 	struct loop *loop;
 	struct grpc_conf conf;    /* its texts are owned */
 	char *who;                /* owned */
-	struct str host;          /* in conf.target, without brackets */
-	struct str authority;     /* in conf.target */
-	uint16_t port;
-	bool tls;
+	struct dial_url url;      /* of conf.target */
 	struct str names[2];      /* that the certificate may have */
 	int n_names;
 	struct tlsctx *ctx;       /* reference; the last that could be read; NULL: none yet */

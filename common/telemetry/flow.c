@@ -8,8 +8,8 @@
 #include <time.h>
 
 #include "base/log.h"
-#include "telemetry/series.h"
-#include "telemetry/why.h"
+#include "telemetry/flow_int.h"
+#include "telemetry/span.h"
 
 #define TEXT_MAX 1023
 
@@ -66,7 +66,7 @@ static bool side_known(const struct workload *w, const char *baggage, struct bag
 	return true;
 }
 
-static void key_make(const struct flow *f, struct series_key *key)
+void flow_key(const struct flow *f, struct series_key *key)
 {
 	bool inbound = f->direction == FLOW_INBOUND;
 	struct baggage source, dest;
@@ -186,7 +186,7 @@ void flow_open(struct flow_metrics *m, struct flow *f)
 {
 	struct series_key key;
 
-	key_make(f, &key);
+	flow_key(f, &key);
 	f->series = series_find(m, &key, f->direction);
 	f->opened = true;
 	if (!f->opened_ns)
@@ -253,6 +253,7 @@ void flow_close(struct flow_metrics *m, struct flow *f, enum fail why, const cha
 			series_add(&f->series->failed[flag], 1);
 	}
 	log_close(f, close_level(f, why), &e);
+	span_record(f, &e);
 	workload_unref(f->source_workload);
 	workload_unref(f->dest_workload);
 	service_unref(f->service);
@@ -261,6 +262,7 @@ void flow_close(struct flow_metrics *m, struct flow *f, enum fail why, const cha
 	free(f->dest_id);
 	free(f->service_host);
 	free(f->peer_baggage);
+	free(f->traceparent);
 	id = f->id;
 	*f = (struct flow){ .id = id };
 }

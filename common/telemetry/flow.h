@@ -25,6 +25,7 @@ struct flow {
 	char *source_id, *dest_id;           /* SPIFFE IDs; dest_id may still be set after flow_open (the log shows it) */
 	char *service_host;                  /* destination_service when service is NULL */
 	char *peer_baggage;                  /* raw text, for labels when the peer's workload is unknown */
+	char *traceparent;                   /* of the tunnel, by span_begin or span_join */
 	bool mtls;
 	bool opened;                         /* flow_open was called */
 	uint64_t opened_ns;                  /* CLOCK_MONOTONIC; flow_open sets it, or the caller earlier */

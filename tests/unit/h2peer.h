@@ -153,6 +153,8 @@ static inline void peer_take(struct h2peer *p, int type, int flags, uint32_t id,
 		break;
 	case NGHTTP2_DATA:
 		buf_append(&p->data, d, n);
+		for (int i = 0; n && i < 2; i++)
+			peer_frame(p, NGHTTP2_WINDOW_UPDATE, 0, i ? id : 0, (uint8_t[]){ 0, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n }, 4);
 		p->ended += !!(flags & NGHTTP2_FLAG_END_STREAM);
 		break;
 	case NGHTTP2_RST_STREAM:
