@@ -516,6 +516,10 @@ EXTRA_FILES = \
 	packaging/debian/rules \
 	packaging/debian/source/format \
 	packaging/demo \
+	packaging/image/Containerfile \
+	packaging/image/Containerfile.dockerignore \
+	packaging/image/README.md \
+	packaging/image/values-ztunnel.yaml \
 	packaging/packages.deb \
 	packaging/packages.rpm \
 	packaging/quickstart \
@@ -526,6 +530,7 @@ EXTRA_FILES = \
 	packaging/systemd/meshd.tmpfiles \
 	tests/bench/bench.py \
 	tests/bench/load.c \
+	tests/bench/wds.c \
 	tests/interop/README.md \
 	tests/interop/ambient.py \
 	tests/interop/build \

@@ -9,7 +9,8 @@
 #include "base/log.h"
 #include "modes/conn.h"
 
-#define SHED_TELL_MS 1000
+#define SHED_TELL_MS  1000
+#define LOOK_AGAIN_MS 100
 
 static void accept_outbound(void *pod, int fd, const struct addr *peer);
 static void accept_plain(void *pod, int fd, const struct addr *peer);
@@ -170,12 +171,6 @@ void pod_unref(struct pod_shared *s)
 
 static void on_patience(struct timer *t);
 
-/* A pod that has the workers for itself shares with nobody. */
-static struct share *pod_share(struct pod *pod)
-{
-	return pod->shared->spread ? NULL : &pod->share;
-}
-
 void pod_start(struct pod *pod)
 {
 	static const struct keepalive keepalive = KEEPALIVE_DEFAULT, none;
@@ -186,8 +181,8 @@ void pod_start(struct pod *pod)
 	outsock_init(&pod->out, s->proxy->conf.mark ? NET_MARK : 0, &keepalive, s->netns);
 	outsock_init(&pod->app, pod->out.mark, &none, s->netns);
 	ownaddr_init(&pod->own, s->netns);
-	share_init(&pod->share, l);
-	pod->out.ops.share = pod->app.ops.share = pod_share(pod);
+	pod->share = s->spread ? NULL : share_new(l);
+	pod->out.ops.share = pod->app.ops.share = pod->share;
 	pod->pool = hpool_new(l, &pod->out.ops);
 	list_init(&pod->conns);
 	list_init(&pod->tunnels);
@@ -207,7 +202,7 @@ void pod_listen(struct pod *pod)
 	pod->listeners = xcalloc((size_t)s->n_sockets, sizeof(struct listener *));
 	for (int i = 0; i < s->n_sockets; i++)
 		if (s->sockets[i].worker == pod->worker->index)
-			pod->listeners[i] = listener_new(pod->worker->loop, s->sockets[i].fd, pod_share(pod), listens[s->sockets[i].kind].accept, pod);
+			pod->listeners[i] = listener_new(pod->worker->loop, s->sockets[i].fd, pod->share, listens[s->sockets[i].kind].accept, pod);
 }
 
 static void close_listeners(struct pod *pod)
@@ -259,6 +254,8 @@ void pod_end(struct pod *pod)
 	hpool_free(pod->pool);
 	timer_stop(&pod->patience);
 	ownaddr_done(&pod->own);
+	share_unref(pod->share);
+	pod->share = NULL;
 	list_del(&pod->link);
 	pod->grave.run = pod_bury;
 	loop_bury(pod->worker->loop, &pod->grave);
@@ -272,6 +269,7 @@ void pod_tick(struct pod *pod)
 
 /* ---- waiting ---- */
 
+/* Mail wakes who waits as soon as something changed; a change that slips between a look and the wait is seen here. */
 static void on_patience(struct timer *t)
 {
 	struct pod *pod = container_of(t, struct pod, patience);
@@ -280,13 +278,12 @@ static void on_patience(struct timer *t)
 	while (!list_empty(&pod->waiting)) {
 		struct waiter *w = container_of(pod->waiting.next, struct waiter, link);
 
-		if (w->until_ms > now) {
-			timer_start(t, w->until_ms - now);
-			return;
-		}
+		if (w->until_ms > now)
+			break;
 		list_del(&w->link);
 		w->wake(w, true);
 	}
+	pod_wake(pod);
 }
 
 bool pod_wait(struct pod *pod, struct waiter *w)
@@ -299,8 +296,9 @@ bool pod_wait(struct pod *pod, struct waiter *w)
 	if (!wait_ms || pod->gone || w->until_ms <= now)
 		return false;
 	list_add_tail(&pod->waiting, &w->link);
+	atomic_store(&pod->worker->waits, true);
 	if (!timer_armed(&pod->patience))
-		timer_start(&pod->patience, w->until_ms - now);
+		timer_start(&pod->patience, w->until_ms - now < LOOK_AGAIN_MS ? w->until_ms - now : LOOK_AGAIN_MS);
 	return true;
 }
 
@@ -326,7 +324,7 @@ struct stage *pod_sock(struct pod *pod, int fd)
 	struct stage *s = sock_accept(pod->worker->loop, fd);
 
 	if (s)
-		sock_share(s, pod_share(pod));
+		sock_share(s, pod->share);
 	return s;
 }
 

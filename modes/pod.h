@@ -62,7 +62,7 @@ struct pod {
 	struct list tunnels;             /* struct inbound: HBONE connections */
 	struct list waiting;             /* struct waiter, the oldest first */
 	struct timer patience;           /* of the oldest */
-	struct share share;              /* of its worker's turns */
+	struct share *share;             /* of its worker's turns, owned; NULL: it has them for itself */
 	struct deferred grave;
 	bool draining, gone;
 };

@@ -193,7 +193,9 @@ void proxy_rejudge(struct proxy *p)
 
 void proxy_wake(struct proxy *p)
 {
-	send_all(p, run_wake, NULL);
+	for (int i = 0; i < p->n_workers; i++)
+		if (atomic_exchange(&p->workers[i].waits, false))
+			send_order(&p->workers[i], run_wake, NULL, NULL);
 }
 
 void proxy_retire(struct proxy *p, struct tlsctx *old)

@@ -48,6 +48,7 @@ struct pworker {
 	int index;
 	atomic_int n_tunnels;            /* for placing accepted connections */
 	atomic_int n_conns;
+	atomic_bool waits;               /* somebody waits for the mesh or a certificate; proxy_wake clears it */
 };
 
 struct proxy {

@@ -75,7 +75,8 @@ void serve_plane_close(struct serve *s);                      /* after the ident
 /* Opens what must be there at the start; after the proxy. */
 int serve_pods_start(struct serve *s, struct err *err);
 void serve_pods_synced(struct serve *s);       /* the mesh is known: connections are accepted, and the CNI is asked */
-void serve_pods_refresh(struct serve *s);      /* the mesh changed: certificates for what the pods are now */
+/* The mesh changed: certificates for what the pods are now. True when a served workload is not what it was. */
+bool serve_pods_refresh(struct serve *s);
 void serve_pods_pending(struct serve *s, struct buf *out);   /* what readiness waits for; appends nothing when it is there */
 void serve_pods_stop(struct serve *s);         /* before the proxy goes */
 

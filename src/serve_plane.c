@@ -103,8 +103,7 @@ static void on_change(void *arg, uint64_t generation, bool policies)
 {
 	struct serve *s = arg;
 
-	serve_pods_refresh(s);
-	if (policies)
+	if (serve_pods_refresh(s) || policies)
 		proxy_rejudge(s->proxy);
 	else
 		proxy_wake(s->proxy);

@@ -10,24 +10,27 @@
 
 #define SELF "self"     /* the pod of our own namespace in shared mode */
 
-/* A pod that runs, and the certificate that is kept for it. */
+/* A pod that runs, and the workload whose certificate is kept for it. */
 struct kept {
-	char *id, *identity;         /* owned; identity NULL: its workload is not known yet */
+	char *id;                    /* owned */
+	struct workload *workload;   /* reference; NULL: not known yet */
 };
 
-static void keep_identity(struct serve *s, struct kept *k, const struct workload *w)
+/* Wants what the pod is now, and forgets what it was. True when it is another object than before. */
+static bool keep_workload(struct serve *s, struct kept *k, struct workload *w)
 {
-	char *old = k->identity;
+	struct workload *old = k->workload;
 	struct err err;
 
-	if (old && w && strcmp(old, w->identity) == 0)
-		return;
-	k->identity = w ? xstrdup(w->identity) : NULL;
+	if (old == w)
+		return false;
+	k->workload = w ? workload_ref(w) : NULL;
 	if (w && identity_want(s->identity, str_c(w->identity), IDENTITY_NOW, &err) < 0)
 		log_warn(LOG_IDENTITY, "no certificate yet for %s: %s", w->identity, err.msg);
 	if (old)
-		identity_forget(s->identity, str_c(old));
-	free(old);
+		identity_forget(s->identity, str_c(old->identity));
+	workload_unref(old);
+	return true;
 }
 
 static int add_pod(struct serve *s, const struct pod_conf *conf, struct err *err)
@@ -40,7 +43,7 @@ static int add_pod(struct serve *s, const struct pod_conf *conf, struct err *err
 	k = xcalloc(1, sizeof(*k));
 	k->id = xstrdup(conf->id);
 	map_put(&s->pods, str_c(k->id), k);
-	keep_identity(s, k, pod_workload(proxy_pod(s->proxy, str_c(k->id)), mesh_current()));
+	keep_workload(s, k, pod_workload(proxy_pod(s->proxy, str_c(k->id)), mesh_current()));
 	return 0;
 }
 
@@ -57,7 +60,7 @@ static void stop_pod(struct str id, void *arg)
 	proxy_pod_del(s->proxy, id);
 	if (!k)
 		return;
-	keep_identity(s, k, NULL);
+	keep_workload(s, k, NULL);
 	free(k->id);
 	free(k);
 }
@@ -105,13 +108,16 @@ void serve_pods_synced(struct serve *s)
 		inpod_start(s->inpod);
 }
 
-void serve_pods_refresh(struct serve *s)
+bool serve_pods_refresh(struct serve *s)
 {
+	bool changed = false;
+
 	map_each(slot, &s->pods) {
 		struct kept *k = slot->value;
 
-		keep_identity(s, k, pod_workload(proxy_pod(s->proxy, str_c(k->id)), mesh_current()));
+		changed |= keep_workload(s, k, pod_workload(proxy_pod(s->proxy, str_c(k->id)), mesh_current()));
 	}
+	return changed;
 }
 
 void serve_pods_pending(struct serve *s, struct buf *out)
@@ -130,7 +136,7 @@ void serve_pods_stop(struct serve *s)
 	map_each(slot, &s->pods) {
 		struct kept *k = slot->value;
 
-		free(k->identity);
+		workload_unref(k->workload);
 		free(k->id);
 		free(k);
 	}

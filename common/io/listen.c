@@ -16,7 +16,7 @@ struct listener {
 	ev_io io;
 	struct timer rest;
 	struct loop *loop;
-	struct share *share;    /* borrowed */
+	struct share *share;    /* reference */
 	void (*on_accept)(void *arg, int fd, const struct addr *peer);
 	void *arg;
 	int fd;
@@ -106,7 +106,7 @@ struct listener *listener_new(struct loop *loop, int fd, struct share *share,
 	struct listener *l = xcalloc(1, sizeof(*l));
 
 	l->loop = loop;
-	l->share = share;
+	l->share = share_ref(share);
 	l->on_accept = on_accept;
 	l->arg = arg;
 	l->fd = fd;
@@ -124,5 +124,6 @@ void listener_free(struct listener *l)
 	ev_io_stop(l->loop->ev, &l->io);
 	timer_stop(&l->rest);
 	close(l->fd);
+	share_unref(l->share);
 	free(l);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/share.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 static uint64_t now_ns(void)
@@ -11,9 +12,26 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-void share_init(struct share *s, struct loop *l)
+struct share *share_new(struct loop *l)
 {
-	*s = (struct share){ .loop = l };
+	struct share *s = xcalloc(1, sizeof(*s));
+
+	s->loop = l;
+	s->refs = 1;
+	return s;
+}
+
+struct share *share_ref(struct share *s)
+{
+	if (s)
+		s->refs++;
+	return s;
+}
+
+void share_unref(struct share *s)
+{
+	if (s && --s->refs == 0)
+		free(s);
 }
 
 /* As many parties as the turn before had; the first event of a turn closes that count. */

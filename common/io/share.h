@@ -8,11 +8,15 @@
 
 struct share {
 	struct loop *loop;
+	unsigned refs;           /* sockets that linger outlive their party */
 	unsigned long turn;      /* of the loop, in which spent_ns was spent */
 	uint64_t spent_ns, began_ns;
 };
 
-void share_init(struct share *s, struct loop *l);
+/* All on the loop's thread. */
+struct share *share_new(struct loop *l);
+struct share *share_ref(struct share *s);      /* NULL ok */
+void share_unref(struct share *s);
 /* False: this party had its part of LIMIT_TURN_US; leave the event alone. Else work, then share_end. NULL: nobody counts. */
 bool share_begin(struct share *s);
 void share_end(struct share *s);

@@ -19,7 +19,7 @@ struct deadline {
 struct sock {
 	struct stage stage;
 	ev_io io;
-	struct share *share;          /* borrowed; NULL: none */
+	struct share *share;          /* reference; NULL: none */
 	struct deadline *deadline;    /* owned; only while connecting or lingering */
 	struct deferred notify;       /* reports a failure at the end of the turn */
 	struct deferred grave;
@@ -78,6 +78,7 @@ static void sock_free(struct deferred *d)
 {
 	struct sock *k = container_of(d, struct sock, grave);
 
+	share_unref(k->share);
 	free(k);
 }
 
@@ -437,7 +438,7 @@ struct stage *sock_connect(struct loop *l, const struct addr *to, const struct a
 
 	if (!k)
 		return NULL;
-	k->share = ops ? ops->share : NULL;
+	k->share = ops ? share_ref(ops->share) : NULL;
 	k->error = sock_dial(k, to, source, ops);
 	k->connecting = true;
 	if (k->error) {
@@ -456,7 +457,8 @@ struct stage *sock_connect(struct loop *l, const struct addr *to, const struct a
 
 void sock_share(struct stage *s, struct share *share)
 {
-	sock_of(s)->share = share;
+	share_unref(sock_of(s)->share);
+	sock_of(s)->share = share_ref(share);
 }
 
 int sock_errno(const struct stage *s)

@@ -24,7 +24,7 @@ struct stage *sock_accept(struct loop *l, int fd);
  * source (port ignored) asks for that local address; NULL: the kernel's choice. timeout_ms 0: LIMIT_CONNECT_MS. */
 struct stage *sock_connect(struct loop *l, const struct addr *to, const struct addr *source,
 			   const struct sock_ops *ops, unsigned timeout_ms);
-void sock_share(struct stage *s, struct share *share);   /* borrowed: whose time its events take; NULL: nobody's */
+void sock_share(struct stage *s, struct share *share);   /* keeps a reference: whose time its events take; NULL: nobody's */
 int sock_errno(const struct stage *s);   /* of the failed connect or reset; 0 when there was none */
 int sock_fd(const struct stage *s);
 

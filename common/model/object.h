@@ -37,31 +37,30 @@ struct weighted_gateway {
 	uint32_t weight;
 };
 
+/* The order of the members leaves no holes: there are many. */
 struct workload {
 	atomic_uint refs;
+	int n_ips;
+	const struct ip *ips;
 	const char *uid;             /* "CLUSTER//Pod/NS/NAME" or "CLUSTER/networking.istio.io/WorkloadEntry/NS/NAME": unique */
 	const char *name, *ns, *service_account, *trust_domain;
 	const char *identity;        /* spiffe://td/ns/x/sa/y */
 	const char *network, *cluster, *node, *hostname;
 	const char *canonical_name, *canonical_revision, *workload_name, *workload_type;   /* type: pod, deployment, … */
 	struct locality locality;
-	const struct ip *ips;
-	int n_ips;
-	enum tunnel_protocol tunnel;
-	bool native_tunnel;          /* the application speaks HBONE itself */
-	bool host_network;           /* shares its node's address: not found by address */
 	const struct gateway *waypoint;          /* that traffic to it must pass when no service is addressed; NULL: none */
 	const struct gateway *network_gateway;   /* the way into its network; NULL: none */
-	bool proxy_protocol;         /* the application wants PROXY v2 */
-	uint16_t app_tunnel_port;    /* 0: none */
-	bool healthy;
-	uint32_t weight;             /* capacity; 0 counts as 1 */
 	const struct label *labels;  /* workload_new sorts them by key */
-	int n_labels;
 	const char *const *policies; /* selector policies by "ns/name" that the source has bound (WDS) */
-	int n_policies;
 	const char *const *services; /* keys of those that it is an endpoint of, known or not (WDS) */
-	int n_services;
+	int n_labels, n_policies, n_services;
+	uint32_t weight;             /* capacity; 0 counts as 1 */
+	uint16_t app_tunnel_port;    /* 0: none */
+	bool proxy_protocol;         /* the application wants PROXY v2 */
+	bool native_tunnel;          /* the application speaks HBONE itself */
+	enum tunnel_protocol tunnel;
+	bool host_network;           /* shares its node's address: not found by address */
+	bool healthy;
 	const char *version;         /* the control plane's word for this content; "": none */
 	uint64_t content;            /* hash of what it was made of; 0: not known */
 	struct texts *shared[2];     /* owned; hold the strings that others have too; NULL: the block holds all */

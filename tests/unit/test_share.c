@@ -7,18 +7,20 @@
 #include "tests/unit/suite.h"
 
 static struct loop *l;
-static struct share greedy, modest;
+static struct share *greedy, *modest;
 static int greedy_turns, modest_turns;
 
 static void start(void)
 {
 	l = loop_new(-1);
-	share_init(&greedy, l);
-	share_init(&modest, l);
+	greedy = share_new(l);
+	modest = share_new(l);
 }
 
 static void stop(void)
 {
+	share_unref(greedy);
+	share_unref(modest);
 	loop_free(l);
 }
 
@@ -52,13 +54,13 @@ START_TEST(a_party_has_its_part_of_each_turn)
 	ck_assert(share_begin(NULL));
 	share_end(NULL);
 	ev_run(l->ev, EVRUN_NOWAIT);
-	alone = use(&greedy, 1000, 1000);
+	alone = use(greedy, 1000, 1000);
 	ck_assert_int_ge(alone, 1);
 	ck_assert_int_le(alone, LIMIT_TURN_US / 1000 + 1);
-	ck_assert_int_eq(use(&modest, 10, 1), 1);          /* another is not held up by it */
-	ck_assert_int_eq(use(&greedy, 10, 1), 0);
+	ck_assert_int_eq(use(modest, 10, 1), 1);          /* another is not held up by it */
+	ck_assert_int_eq(use(greedy, 10, 1), 0);
 	ev_run(l->ev, EVRUN_NOWAIT);
-	shared = use(&greedy, 1000, 1000);                 /* last turn had two */
+	shared = use(greedy, 1000, 1000);                 /* last turn had two */
 	ck_assert_int_ge(shared, 1);
 	ck_assert_int_le(shared, LIMIT_TURN_US / 2000 + 1);
 }
@@ -95,7 +97,7 @@ START_TEST(sockets_wait_for_their_turn)
 		peers[k] = pair[1];
 		ck_assert_int_eq(write(pair[1], "x", 1), 1);
 		stages[k] = sock_accept(l, pair[0]);
-		sock_share(stages[k], k < MANY ? &greedy : &modest);
+		sock_share(stages[k], k < MANY ? greedy : modest);
 		stages[k]->on_event = k < MANY ? on_greedy : on_modest;
 		stage_want(stages[k], true);
 	}

@@ -39,16 +39,16 @@ END_TEST
 
 START_TEST(bad_requests_change_nothing)
 {
-	char longer[300] = "\x12\xaa\x02\x12\xa7\x02";
+	char longer[301 + 1] = "\x12\xaa\x02\x12\xa7\x02";
 
-	memset(longer + 6, 'x', 295 - 4);
+	memset(longer + 6, 'x', 295);
 	q = (struct zds_request){ .kind = ZDS_KEEP, .uid = "old" };
 	ck_assert_int_eq(zds_parse(PACKET("\x0a\x16\x0a\x02u1"), &q, &err), -EPROTO);
 	ck_assert_int_eq(zds_parse(PACKET("garbage"), &q, &err), -EPROTO);
 	ck_assert_int_eq(zds_parse(PACKET("\x12\x04\x0a\x02u2"), &q, &err), -EPROTO);   /* uid in the wrong field */
 	ck_assert_int_eq(zds_parse(PACKET("\x12\x04\x12\x02u\n"), &q, &err), -EPROTO);
 	ck_assert_int_eq(zds_parse(PACKET("\x0a\x0c\x0a\x02u1\x12\x06\x0a\x04" "cart"), &q, &err), -EPROTO);   /* no namespace */
-	ck_assert_int_eq(zds_parse(longer, 6 + 295 - 4 + 4, &q, &err), -EPROTO);
+	ck_assert_int_eq(zds_parse(longer, 6 + 295, &q, &err), -EPROTO);
 	ck_assert(q.kind == ZDS_KEEP && strcmp(q.uid, "old") == 0);
 }
 END_TEST
