@@ -143,6 +143,7 @@ libmeshd_a_SOURCES = \
 	src/serve.c \
 	src/serve_admin.c \
 	src/serve_files.c \
+	src/serve_metrics.c \
 	src/serve_otlp.c \
 	src/serve_plane.c \
 	src/serve_pods.c \
@@ -542,6 +543,7 @@ EXTRA_FILES = \
 	tests/interop/run \
 	tests/interop/test_cluster.py \
 	tests/interop/test_envoy.py \
+	tests/interop/test_istioctl.py \
 	tests/interop/test_ztunnel.py \
 	tests/interop/zdsserver/linkname.s \
 	tests/interop/zdsserver/main.go \

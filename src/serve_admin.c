@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "modes/pod.h"
 #include "src/serve_int.h"
 #include "src/version.h"
 
@@ -29,10 +30,47 @@ static void admin_pending(void *arg, struct buf *out)
 		buf_printf(out, "%sdraining", buf_len(out) ? ", " : "");
 }
 
+struct each_pod {
+	struct serve *serve;
+	admin_workload_fn *fn;
+	void *fn_arg;
+};
+
+static void on_pod(const struct inpod_pod *p, void *arg)
+{
+	struct each_pod *e = arg;
+	struct pod_shared *pod = proxy_pod(e->serve->proxy, str_c(p->uid));
+	char *name = xasprintf("%s/%s", p->ns, p->name);
+	struct admin_workload w = {
+		.name = name, .workload = pod ? pod_workload(pod, mesh_current()) : NULL, .up = p->up && !e->serve->draining,
+		.problem = p->problem, .uid = p->uid, .service_account = p->service_account,
+	};
+
+	e->fn(&w, e->fn_arg);
+	free(name);
+}
+
+static void dedicated(struct serve *s, admin_workload_fn *fn, void *fn_arg)
+{
+	struct pod_shared *pod = proxy_pod(s->proxy, str_c(""));
+	char *name = xasprintf("%s/%s", s->set.workload_ns, s->set.workload_name);
+	struct workload *workload = pod ? pod_workload(pod, mesh_current()) : NULL;
+	struct admin_workload w = {
+		.name = name, .workload = workload, .up = workload && !s->draining, .problem = "", .service_account = s->set.workload_sa,
+	};
+
+	fn(&w, fn_arg);
+	free(name);
+}
+
 static void each_workload(void *arg, void (*fn)(const struct admin_workload *w, void *fn_arg), void *fn_arg)
 {
 	struct serve *s = arg;
 
+	if (s->inpod)
+		inpod_each(s->inpod, on_pod, &(struct each_pod){ s, fn, fn_arg });
+	else if (s->pods_mode)
+		dedicated(s, fn, fn_arg);
 	for (int i = 0; i < s->opt.workloads.n; i++) {
 		struct admin_workload w = {
 			.name = s->opt.workloads.v[i], .workload = serve_files_workload(s, i),
@@ -100,5 +138,6 @@ int serve_admin_start(struct serve *s, struct err *err)
 		.istio_version = s->set.version,
 	};
 
+	serve_metrics_start(s);
 	return admin_new(&conf, &admin_ops, s, &s->admin, err);
 }

@@ -82,5 +82,6 @@ void serve_pods_stop(struct serve *s);         /* before the proxy goes */
 
 int serve_otlp_start(struct serve *s, struct err *err);       /* before the proxy */
 int serve_admin_start(struct serve *s, struct err *err);
+void serve_metrics_start(struct serve *s);
 
 #endif
