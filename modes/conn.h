@@ -15,10 +15,12 @@ struct conn {
 	struct pump pump;                /* down and up are here from the start */
 	struct workload *local;          /* reference */
 	struct authz_input input;        /* inbound: what was judged; principal borrowed from flow.source_id */
+	struct addr meant;               /* outbound: where the client wanted to go; port 0: unknown */
 	uint64_t told_up, told_down;     /* bytes that flow_bytes has seen */
 	struct deferred grave;
 	void (*free_fn)(struct conn *c); /* frees what embeds the connection; after conn_end */
 	bool judged, pumping, ended;
+	bool across;                     /* outbound: a tunnel in a tunnel, through another network's gateway */
 };
 
 /* Registers it; it was counted by pod_count. local may be NULL. */

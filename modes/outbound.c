@@ -218,7 +218,7 @@ static void note_dest(struct outbound *o, const struct dest *d)
 	struct flow *f = &o->conn.flow;
 
 	o->tunnel = d->kind == DEST_HBONE || d->kind == DEST_DOUBLE;
-	o->across = d->kind == DEST_DOUBLE;
+	o->across = o->conn.across = d->kind == DEST_DOUBLE;
 	workload_unref(f->dest_workload);
 	service_unref(f->service);
 	f->dest_workload = d->workload && !o->across ? workload_ref(d->workload) : NULL;
@@ -337,7 +337,7 @@ void outbound_accept(struct pod *pod, int fd, const struct addr *peer)
 	down->on_event = on_client;
 	down->arg = o;
 	o->conn.flow.source = *peer;
-	o->conn.flow.dest = o->original;
+	o->conn.flow.dest = o->conn.meant = o->original;
 	if (r < 0) {
 		conn_end(&o->conn, FAIL_CONNECT, "the original destination is unknown");
 	} else if (is_loop(pod, &o->original)) {

@@ -234,13 +234,14 @@ static void describe(struct conn *c, struct proxy_conn_info *i)
 	snprintf(i->host, sizeof(i->host), "%s", host ? host : "");
 	snprintf(i->peer, sizeof(i->peer), "%s", peer ? peer : "");
 	i->source = f->source;
-	i->original = f->direction == FLOW_INBOUND && f->hbone.port ? f->hbone : f->dest;
+	i->original = f->direction == FLOW_OUTBOUND ? c->meant : f->hbone.port ? f->hbone : f->dest;
 	i->actual = f->direction == FLOW_INBOUND ? c->input.dest : f->dest;
 	i->received = c->pump.bytes_up;
 	i->sent = c->pump.bytes_down;
 	i->age_ms = conn_age_ms(c);
 	i->inbound = f->direction == FLOW_INBOUND;
 	i->hbone = f->mtls;
+	i->across = c->across;
 }
 
 static void run_list(struct pworker *w, struct order *o)

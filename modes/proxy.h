@@ -86,7 +86,7 @@ struct proxy_conn_info {
 	char uid[256], host[256], peer[256];
 	struct addr source, original, actual;
 	uint64_t received, sent, age_ms;
-	bool inbound, hbone;
+	bool inbound, hbone, across;
 };
 /* Waits for the workers (they answer within a turn). *ret is the caller's to free. */
 int proxy_list(struct proxy *p, struct proxy_conn_info **ret);

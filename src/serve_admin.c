@@ -90,7 +90,7 @@ static void each_connection(void *arg, const char *uid, void (*fn)(const struct 
 	for (int i = 0; i < n; i++) {
 		struct admin_connection c = {
 			.direction = v[i].inbound ? ADMIN_INBOUND : ADMIN_OUTBOUND, .workload_uid = v[i].uid, .source = v[i].source,
-			.original = v[i].original, .actual = v[i].actual, .host = v[i].host, .protocol = v[i].hbone ? "HBONE" : "TCP",
+			.original = v[i].original, .actual = v[i].actual, .host = v[i].host, .protocol = v[i].across ? "DOUBLEHBONE" : v[i].hbone ? "HBONE" : "TCP",
 			.peer = v[i].peer, .bytes_received = v[i].received, .bytes_sent = v[i].sent, .age_ms = v[i].age_ms,
 		};
 
