@@ -240,6 +240,15 @@ static int start_proxy(struct serve *s, struct err *err)
 	return proxy_start(&conf, s->identity, &s->proxy, err);
 }
 
+/* ztunnel's keepalive towards its control plane. */
+static void open_control(struct serve *s)
+{
+	static const struct keepalive keepalive = { .idle_s = 300, .interval_s = 75, .count = 9 };
+
+	outsock_init(&s->control_out, net_can_mark() ? s->opt.config_dir ? NET_MARK : s->set.mark : 0, &keepalive, NETNS_OWN);
+	s->resolver = resolver_new(s->loop, &s->control_out.ops, NETNS_OWN);
+}
+
 static int start_identity(struct serve *s, struct err *err)
 {
 	static const struct identity_ops identity_ops = { .on_change = on_identity, .on_failed = on_identity_failed };
@@ -254,6 +263,7 @@ static int start_identity(struct serve *s, struct err *err)
 	s->loop = loop_new(-1);
 	if (!s->loop)
 		return err_set(err, -ENOMEM, "cannot make an event loop");
+	open_control(s);
 	r = s->opt.config_dir ? 0 : serve_plane_open(s, err);
 	if (r == 0 && s->citadel) {
 		ic.ca = &citadel_ops;
@@ -297,6 +307,7 @@ static void stop(struct serve *s)
 	watch_free(s->watch);
 	identity_free(s->identity);
 	serve_plane_close(s);
+	resolver_free(s->resolver);
 	confdir_free(s->confdir);
 	timer_stop(&s->collect);
 	loop_free(s->loop);

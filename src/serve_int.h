@@ -33,12 +33,12 @@ struct serve {
 	struct confdir *confdir;
 	struct watch *watch;
 	struct admin *admin;
-	struct outsock control_out;        /* towards the control plane */
+	struct outsock control_out;        /* towards the control plane and collectors */
+	struct resolver *resolver;         /* for their names */
 	struct grpc *xds_channel, *ca_channel;
 	struct citadel *citadel;
 	struct wds *wds;
 	struct ads *ads;
-	struct outsock otlp_out;           /* towards the collector */
 	struct otlp *otlp;                 /* NULL: no spans are exported */
 	struct inpod *inpod;               /* PROXY_MODE=shared; else NULL */
 	struct map pods;                   /* serve_pods.c's */

@@ -19,14 +19,13 @@ int serve_otlp_start(struct serve *s, struct err *err)
 	struct otlp_conf conf = {
 		.endpoint = s->set.otlp.endpoint, .http = s->set.otlp.protocol == OTLP_HTTP, .roots = s->set.otlp.roots,
 		.n_headers = s->set.otlp.headers.n, .n_resource = s->set.otlp.resource.n, .service = s->set.otlp.service,
-		.ratio = s->set.otlp.ratio, .timeout_ms = (unsigned)s->set.otlp.timeout_ms, .sock_ops = &s->otlp_out.ops,
+		.ratio = s->set.otlp.ratio, .timeout_ms = (unsigned)s->set.otlp.timeout_ms, .sock_ops = &s->control_out.ops, .resolver = s->resolver,
 	};
 	struct otlp_pair *headers, *resource;
 	int r;
 
 	if (!conf.endpoint || s->set.otlp.sampler == SAMPLER_NEVER || conf.ratio <= 0)
 		return 0;
-	outsock_init(&s->otlp_out, net_can_mark() ? NET_MARK : 0, NULL, NETNS_OWN);
 	conf.headers = headers = pairs(&s->set.otlp.headers);
 	conf.resource = resource = pairs(&s->set.otlp.resource);
 	r = otlp_new(s->loop, &conf, &s->otlp, err);

@@ -73,7 +73,7 @@ static int open_channel(struct serve *s, const struct setting_server *server, bo
 		.who = ca ? "the CA" : "istiod", .target = str_c(server->address),
 		.roots = str_c(server->roots_kind == ROOTS_SYSTEM ? "SYSTEM" : server->roots), .alt_name = str_c(server->alt_hostname),
 		.roots_hint = ca ? "CA_ROOT_CA" : "XDS_ROOT_CA", .name_hint = ca ? "ALT_CA_HOSTNAME" : "ALT_XDS_HOSTNAME",
-		.sock_ops = &s->control_out.ops, .headers = ca ? ca_metadata : xds_metadata, .arg = s,
+		.sock_ops = &s->control_out.ops, .resolver = s->resolver, .headers = ca ? ca_metadata : xds_metadata, .arg = s,
 		.message_bytes = ca ? 0 : LIMIT_XDS_MESSAGE_BYTES,
 	};
 
@@ -82,11 +82,9 @@ static int open_channel(struct serve *s, const struct setting_server *server, bo
 
 int serve_plane_open(struct serve *s, struct err *err)
 {
-	static const struct keepalive keepalive = { .idle_s = 300, .interval_s = 75, .count = 9 };
 	bool own_ca = s->opt.ca_dir || s->opt.cert;
 	int r = 0;
 
-	outsock_init(&s->control_out, net_can_mark() ? s->set.mark : 0, &keepalive, NETNS_OWN);
 	if (s->set.xds.address)
 		r = open_channel(s, &s->set.xds, false, &s->xds_channel, err);
 	if (r == 0 && s->set.ca.address && !own_ca)

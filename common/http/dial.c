@@ -14,6 +14,7 @@ struct dial {
 	void *arg;
 	struct addr addrs[DIAL_ADDRS];
 	int n_addrs, next;
+	struct resolve *question;     /* NULL: none is open */
 	struct stage *sock, *top;     /* top is owned */
 	struct timer timer;
 	struct deferred start, grave;
@@ -79,6 +80,7 @@ void dial_cancel(struct dial *d)
 {
 	if (!d || d->over)
 		return;
+	resolve_cancel(d->question);
 	stage_done(d->top, FAIL_DRAIN);
 	dial_end(d);
 }
@@ -137,18 +139,31 @@ static void dial_next(struct dial *d)
 	timer_start(&d->timer, LIMIT_DIAL_MS);
 }
 
+static void on_resolved(void *arg, const struct ip *v, int n, const char *error)
+{
+	struct dial *d = arg;
+
+	d->question = NULL;
+	for (int i = 0; i < n && i < DIAL_ADDRS; i++)
+		d->addrs[d->n_addrs++] = (struct addr){ v[i], d->conf.port };
+	if (n == 0)
+		snprintf(d->error, sizeof(d->error), "resolving %.*s: %s", STR_FMT(d->conf.host), error);
+	dial_next(d);
+}
+
 static void start(struct deferred *def)
 {
 	struct dial *d = container_of(def, struct dial, start);
-	struct addr addr = { .port = d->conf.port };
+	struct ip ip;
 
 	if (d->over)
 		return;
-	if (ip_parse(d->conf.host, &addr.ip) == 0)
-		d->addrs[d->n_addrs++] = addr;
+	if (ip_parse(d->conf.host, &ip) == 0)
+		on_resolved(d, &ip, 1, NULL);
+	else if (d->conf.resolver)
+		d->question = resolve_start(d->conf.resolver, d->conf.host, true, true, on_resolved, d);
 	else
-		snprintf(d->error, sizeof(d->error), "%.*s is no address", STR_FMT(d->conf.host));
-	dial_next(d);
+		on_resolved(d, NULL, 0, "only addresses are understood here");
 }
 
 struct dial *dial_start(struct loop *l, const struct dial_conf *conf,

@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "io/sock.h"
+#include "dns/resolve.h"
 #include "tls/tlsctx.h"
 
 #define DIAL_ADDRS 8      /* of one name, that are tried */
@@ -29,6 +30,7 @@ struct dial_conf {
 	const struct str *names;      /* for tls_client */
 	int n_names;
 	const struct sock_ops *sock_ops;   /* NULL ok */
+	struct resolver *resolver;    /* of the same loop; NULL: host must be an address */
 };
 
 /* on_done comes once, never inside the call: top is OPEN and the receiver's (tls_error() may be asked of it with TLS), or NULL and error

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "dns/resolve.h"
 #include "io/sock.h"
 
 struct grpc;
@@ -31,6 +32,7 @@ struct grpc_conf {
 	struct str cert_file, key_file;         /* https: own certificate (chain) and key in PEM; both empty: none is shown */
 	const char *roots_hint, *name_hint;     /* the settings to name when the server is not trusted: "XDS_ROOT_CA", "ALT_XDS_HOSTNAME" */
 	const struct sock_ops *sock_ops;        /* borrowed; NULL ok */
+	struct resolver *resolver;              /* dns/resolve.h, of this loop; borrowed; NULL: HOST must be an address */
 	/* Adds to each call's metadata, at the moment it leaves (a token is read here). NULL ok. Non-zero: the call ends with
 	 * UNAUTHENTICATED and the text of err, nothing is sent. */
 	int (*headers)(void *arg, struct grpc_meta *m, struct err *err);

@@ -348,7 +348,7 @@ static int open_grpc(struct otlp *o, const struct otlp_conf *conf, struct err *e
 {
 	struct grpc_conf g = {
 		.who = "the collector", .target = o->url.authority, .roots = str_c(conf->roots ? conf->roots : "SYSTEM"),
-		.roots_hint = "OTEL_EXPORTER_OTLP_CERTIFICATE", .sock_ops = conf->sock_ops, .headers = add_headers, .arg = o,
+		.roots_hint = "OTEL_EXPORTER_OTLP_CERTIFICATE", .sock_ops = conf->sock_ops, .resolver = conf->resolver, .headers = add_headers, .arg = o,
 	};
 
 	/* A path says nothing to gRPC. */
@@ -391,7 +391,7 @@ int otlp_new(struct loop *l, const struct otlp_conf *conf, struct otlp **ret, st
 	}
 	if (!o->url.path.n)
 		o->url.path = str_c("/");
-	o->dial = (struct dial_conf){ o->url.host, o->url.port, NULL, &o->url.host, 1, conf->sock_ops };
+	o->dial = (struct dial_conf){ o->url.host, o->url.port, NULL, &o->url.host, 1, conf->sock_ops, conf->resolver };
 	make_frame(o, conf);
 	add_metrics(o);
 	timer_init(&o->tick, l, on_tick);

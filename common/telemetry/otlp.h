@@ -14,7 +14,7 @@ struct otlp_pair {
 	const char *name, *value;
 };
 
-/* All of it is copied, except sock_ops. */
+/* All of it is copied, except sock_ops and resolver. */
 struct otlp_conf {
 	const char *endpoint;            /* "http://collector:4317", "https://…"; over HTTP with its path: ".../v1/traces" */
 	bool http;                       /* over HTTP, not gRPC */
@@ -25,6 +25,7 @@ struct otlp_conf {
 	double ratio;                    /* of the traces: above 0, to 1 */
 	unsigned timeout_ms;             /* of one export */
 	const struct sock_ops *sock_ops; /* NULL ok */
+	struct resolver *resolver;       /* of the same loop; NULL: the endpoint must be an address */
 };
 
 /* Switches spans on. One per process. */

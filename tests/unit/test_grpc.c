@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/grpc.h"
 #include "http/grpc_frame.h"
+#include "net/netns.h"
 #include "tests/unit/h2peer.h"
 
 #define PATH "/pkg.Service/Method"
@@ -636,6 +637,38 @@ START_TEST(idle_until_needed)
 }
 END_TEST
 
+/* localhost may be ::1 first, where nobody listens. */
+START_TEST(by_name)
+{
+	struct resolver *r = resolver_new(l, NULL, NETNS_OWN);
+	char target[64];
+	struct err err;
+	struct seen s;
+
+	snprintf(target, sizeof(target), "http://localhost:%u", peer.port);
+	grpc_free(g);
+	ck_assert_int_eq(grpc_new(l, &(struct grpc_conf){ .who = "the test", .target = str_c(target), .resolver = r }, &g, &err), 0);
+	call_arrived(&s);
+	ck_assert_ptr_nonnull(strstr(grpc_state(g), "connected to 127.0.0.1:"));
+	ck_assert_ptr_nonnull(strstr((char *)buf_data(&peer.head), ":authority: localhost:"));
+	grpc_free(g);
+	ck_assert_int_eq(grpc_new(l, &(struct grpc_conf){ .who = "the test", .target = str_c(target) }, &g, &err), 0);
+	call(&s, 0);
+	UNTIL(l, &peer, s.ends == 1);
+	ck_assert_ptr_nonnull(strstr(s.text, "resolving localhost"));
+	/* Given up while it is asked for. */
+	grpc_free(g);
+	ck_assert_int_eq(grpc_new(l, &(struct grpc_conf){ .who = "the test", .target = str_c(target), .resolver = r }, &g, &err), 0);
+	call(&s, 0);
+	ev_run(l->ev, EVRUN_NOWAIT);
+	grpc_free(g);
+	g = NULL;
+	turn(l);
+	ck_assert_int_eq(s.ends, 0);
+	resolver_free(r);
+}
+END_TEST
+
 START_TEST(targets)
 {
 	static const struct {
@@ -688,6 +721,7 @@ int main(void)
 	tcase_add_test(t, attempts_back_off);
 	tcase_add_test(t, goaways_back_off);
 	tcase_add_test(t, idle_until_needed);
+	tcase_add_test(t, by_name);
 	tcase_add_test(t, targets);
 	suite_add_tcase(s, t);
 	return suite_run(s);
