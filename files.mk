@@ -79,6 +79,7 @@ libmeshd_a_SOURCES = \
 	common/source/analyze.c \
 	common/source/conf.c \
 	common/source/conf_authz.c \
+	common/source/conf_gateway.c \
 	common/source/conf_mesh.c \
 	common/source/conf_peer.c \
 	common/source/conf_service.c \
@@ -93,6 +94,7 @@ libmeshd_a_SOURCES = \
 	common/source/explain.c \
 	common/source/field.c \
 	common/source/link.c \
+	common/source/link_gateway.c \
 	common/source/link_select.c \
 	common/source/link_service.c \
 	common/source/link_vip.c \
@@ -243,6 +245,7 @@ HEADERS_ALL = \
 	common/source/crd.h \
 	common/source/field.h \
 	common/source/link.h \
+	common/source/link_gateway.h \
 	common/source/link_service.h \
 	common/source/members.h \
 	common/source/report.h \
@@ -311,6 +314,7 @@ UNIT_TESTS = \
 	tests/unit/test_citadel \
 	tests/unit/test_conf \
 	tests/unit/test_conf_authz \
+	tests/unit/test_conf_gateway \
 	tests/unit/test_confdir \
 	tests/unit/test_dest \
 	tests/unit/test_endpoints \
@@ -391,6 +395,8 @@ tests_unit_test_citadel_SOURCES = tests/unit/test_citadel.c
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
 
 tests_unit_test_conf_authz_SOURCES = tests/unit/test_conf_authz.c
+
+tests_unit_test_conf_gateway_SOURCES = tests/unit/test_conf_gateway.c
 
 tests_unit_test_confdir_SOURCES = tests/unit/test_confdir.c
 

@@ -38,6 +38,8 @@ struct conf_obj *conf_obj_ref(struct conf_obj *o)
 static void content_free(struct conf_obj *o)
 {
 	free(o->ports);
+	workload_unref(o->placed);
+	o->placed = NULL;
 	if (o->kind == CONF_AUTHZ && !o->skipped)
 		policy_unref(o->u.policy);
 	else if (o->kind == CONF_PEER_AUTHN && !o->skipped)
@@ -48,6 +50,8 @@ static void content_free(struct conf_obj *o)
 		workload_unref(o->u.workload);
 	else if (o->kind == CONF_NAMESPACE)
 		free(o->u.ns);
+	else if (o->kind == CONF_GATEWAY)
+		free(o->u.gateway);
 	else
 		conf_service_free(o->u.service);
 }
@@ -74,6 +78,9 @@ void conf_obj_key(const struct conf_obj *o, const char **ns, const char **name)
 	} else if (o->kind == CONF_PEER_AUTHN) {
 		*ns = o->u.peer_authn->ns;
 		*name = o->u.peer_authn->name;
+	} else if (o->kind == CONF_GATEWAY) {
+		*ns = o->u.gateway->ns;
+		*name = o->u.gateway->name;
 	} else if (o->kind == CONF_NAMESPACE) {
 		*ns = "";
 		*name = o->u.ns->name;
@@ -213,6 +220,27 @@ static void *read_part(struct doc *d, const char *name, const struct field_table
 	return out;
 }
 
+static const char *put_text(char **at, const char *text)
+{
+	size_t n = strlen(text) + 1;
+	const char *r = memcpy(*at, text, n);
+
+	*at += n;
+	return r;
+}
+
+static struct conf_namespace *namespace_new(const struct crd_meta *m)
+{
+	struct conf_waypoint w = conf_waypoint_read(&m->labels);
+	struct conf_namespace *ns = xcalloc(1, sizeof(*ns) + strlen(m->name) + strlen(w.name ? w.name : "") + strlen(w.ns) + 3);
+	char *at = (char *)(ns + 1);
+
+	ns->name = put_text(&at, m->name);
+	ns->waypoint.name = w.name ? put_text(&at, w.name) : NULL;
+	ns->waypoint.ns = put_text(&at, w.ns);
+	return ns;
+}
+
 static bool convert(struct doc *d, const void *spec, struct conf_obj *o)
 {
 	size_t len = d->w.path_len;
@@ -239,17 +267,16 @@ static bool convert(struct doc *d, const void *spec, struct conf_obj *o)
 		field_leave(&d->w, len);
 		ok = conf_pod(d->l, &d->w, &d->meta, spec, read_part(d, "status", &crd_pod_status_table), o);
 		break;
+	case CONF_GATEWAY:
+		ok = conf_gateway(d->l, &d->w, &d->meta, spec, read_part(d, "status", &crd_gateway_status_table), o);
+		break;
 	case CONF_NAMESPACE:
 		field_leave(&d->w, len);
-		o->u.ns = xmalloc(sizeof(*o->u.ns) + strlen(d->meta.name) + 1);
-		o->u.ns->name = memcpy(o->u.ns + 1, d->meta.name, strlen(d->meta.name) + 1);
+		o->u.ns = namespace_new(&d->meta);
 		o->u.ns->distribution = conf_distribution_read(&d->w, &d->meta, NULL);
 		if (field_label(&d->meta.labels, "meshd.io/enforcement"))
 			field_warn(&d->w, 0, "metadata.labels.meshd.io/enforcement",
-				   "not honoured yet: set MESHD_ENFORCEMENT for the process");
-		if (field_label(&d->meta.labels, "istio.io/use-waypoint"))
-			field_warn(&d->w, 0, "metadata.labels.istio.io/use-waypoint",
-				   "not honoured yet: traffic passes no waypoint, and no policy bound to it");
+				   "not honoured: set MESHD_ENFORCEMENT for the process");
 		ok = true;
 		break;
 	}

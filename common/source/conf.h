@@ -23,9 +23,13 @@ struct conf_service_port {
 
 struct conf_endpoint {
 	struct workload *workload;  /* reference held */
+	struct workload *placed;    /* see conf_obj */
 	const struct conf_port *ports;
 	int n_ports;
 };
+
+/* The labels istio.io/use-waypoint and use-waypoint-namespace; name NULL: not there; "none": no waypoint. */
+struct conf_waypoint { const char *name, *ns; };
 
 /* A ServiceEntry or a core Service. All in `mem`. */
 struct conf_service {
@@ -46,6 +50,8 @@ struct conf_service {
 	int n_endpoints;
 	const char **sans;
 	int n_sans;
+	struct conf_waypoint waypoint;
+	bool is_waypoint;           /* made for one: passes none */
 	bool passthrough, local_only, allow_unhealthy;
 	enum conf_distribution distribution;
 };
@@ -53,12 +59,22 @@ struct conf_service {
 struct conf_namespace {
 	const char *name;
 	enum conf_distribution distribution;
+	struct conf_waypoint waypoint;
+};
+
+/* A Gateway that is a waypoint or the way into a network; one block. */
+struct conf_gateway {
+	const char *ns, *name;
+	const char *network;        /* "": a waypoint */
+	struct gateway at;
+	bool for_services, for_workloads;
 };
 
 struct conf_bad { const char *ns, *name; };
 
 enum conf_kind {                    /* CRD_* without MeshConfig */
-	CONF_WORKLOAD_ENTRY, CONF_SERVICE_ENTRY, CONF_AUTHZ, CONF_PEER_AUTHN, CONF_SERVICE, CONF_POD, CONF_NAMESPACE,
+	CONF_WORKLOAD_ENTRY, CONF_SERVICE_ENTRY, CONF_AUTHZ, CONF_PEER_AUTHN, CONF_SERVICE, CONF_POD, CONF_GATEWAY,
+	CONF_NAMESPACE,
 };
 
 struct conf_obj {
@@ -66,6 +82,7 @@ struct conf_obj {
 	unsigned line;
 	uint64_t hash;              /* of the YAML; for security kinds of the place too */
 	struct conf_ports *ports;
+	struct workload *placed;    /* the workload with what other objects say of it: waypoint, gateway; NULL: nothing. Reference held */
 	unsigned file;              /* index into the directory's list of paths */
 	uint8_t kind;
 	bool bad;                   /* could not be converted: u.bad, and if it bears on security `refuses` */
@@ -76,6 +93,7 @@ struct conf_obj {
 		struct policy *policy;          /* bad: the broken one */
 		struct peer_authn *peer_authn;  /* bad: the broken one */
 		struct conf_namespace *ns;
+		struct conf_gateway *gateway;
 		struct conf_bad *named;         /* bad (not of security), or skipped */
 	} u;
 };
@@ -116,6 +134,9 @@ bool conf_service_entry(struct conf_load *l, struct field_walk *w, const struct 
 			const struct crd_service_entry *spec, struct conf_obj *o);
 bool conf_core_service(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_service *spec,
 		       struct conf_obj *o);
+struct conf_waypoint conf_waypoint_read(const struct field_labels *l);
+bool conf_gateway(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_gateway *spec,
+		  const struct crd_gateway_status *status, struct conf_obj *o);
 void conf_service_free(struct conf_service *s);
 enum conf_distribution conf_distribution_read(struct field_walk *w, const struct crd_meta *m, const char *field);
 

@@ -13,8 +13,10 @@ void conf_service_free(struct conf_service *s)
 {
 	if (!s)
 		return;
-	for (int i = 0; i < s->n_endpoints; i++)
+	for (int i = 0; i < s->n_endpoints; i++) {
 		workload_unref(s->endpoints[i].workload);
+		workload_unref(s->endpoints[i].placed);
+	}
 	arena_done(&s->mem);
 	free(s);
 }
@@ -63,11 +65,13 @@ enum conf_distribution conf_distribution_read(struct field_walk *w, const struct
 	return CONF_DIST_UNSET;
 }
 
-static void waypoint_warn(struct field_walk *w, const struct crd_meta *m)
+static void read_waypoint(const struct crd_meta *m, struct conf_service *s)
 {
-	if (field_label(&m->labels, "istio.io/use-waypoint"))
-		field_warn(w, 0, NULL,
-			   "the label istio.io/use-waypoint is not honoured yet: traffic passes no waypoint, and no policy bound to it");
+	struct conf_waypoint w = conf_waypoint_read(&m->labels);
+
+	s->waypoint.name = w.name ? keep(s, w.name) : NULL;
+	s->waypoint.ns = keep(s, w.ns);
+	s->is_waypoint = field_label(&m->labels, "gateway.istio.io/managed") != NULL;
 }
 
 /* --- ServiceEntry --- */
@@ -217,7 +221,7 @@ bool conf_service_entry(struct conf_load *l, struct field_walk *w, const struct 
 	s->passthrough = spec->resolution == CRD_NONE;
 	s->auto_vip = !s->passthrough && !(off && !strcmp(off, "false"));
 	s->distribution = conf_distribution_read(w, m, NULL);
-	waypoint_warn(w, m);
+	read_waypoint(m, s);
 	if (w->errors)
 		return false;
 	if (spec->resolution >= CRD_DNS) {
@@ -291,6 +295,6 @@ bool conf_core_service(struct conf_load *l, struct field_walk *w, const struct c
 	s->distribution = conf_distribution_read(w, m, spec->distribution);
 	if (!strcmp(spec->affinity, "ClientIP"))
 		field_warn(w, 0, "sessionAffinity", "ClientIP is not honoured yet");
-	waypoint_warn(w, m);
+	read_waypoint(m, s);
 	return !w->errors;
 }

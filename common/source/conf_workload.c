@@ -89,6 +89,8 @@ static void fill(struct conf_load *l, struct field_walk *fw, const struct crd_me
 	const struct mesh_settings *s = l->settings;
 
 	w->trust_domain = s->trust_domain;
+	if (!*w->network)
+		w->network = first_label(labels, "topology.istio.io/network", "topology.istio.io/network", NULL, s->network);
 	w->cluster = s->cluster;
 	w->healthy = true;
 	w->tunnel = tunnel(labels, &m->annotations);
@@ -98,9 +100,6 @@ static void fill(struct conf_load *l, struct field_walk *fw, const struct crd_me
 	app_tunnel(fw, labels, w);
 	if (!value_is_name(w->service_account))
 		field_error(fw, 0, "serviceAccount", "want a name of a-z, 0-9, - and ., got '%.40s'", w->service_account);
-	if (field_label(labels, "istio.io/use-waypoint"))
-		field_warn(fw, 0, "labels.istio.io/use-waypoint",
-			   "not honoured yet: traffic passes no waypoint, and no policy bound to it");
 	const char *id[] = { "spiffe://", s->trust_domain, "/ns/", m->ns, "/sa/", w->service_account };
 	size_t n = 1;
 	char *text;
@@ -150,23 +149,24 @@ static struct conf_ports *ports_copy(const struct field_named_port *v, int n)
 	return p;
 }
 
-/* True when the entry has an address that can be used now; otherwise it was reported. */
-static bool address(struct field_walk *fw, const struct crd_workload_entry *spec, struct ip *ret)
+/* The number of addresses that can be used now; -1: none can, and it was reported. In another network none is needed. */
+static int address(struct field_walk *fw, const struct crd_workload_entry *spec, const char *own_network, struct ip *ret)
 {
+	if (!*spec->address && *spec->network && strcmp(spec->network, own_network))
+		return 0;
 	if (!*spec->address) {
-		field_error(fw, 0, "address", "want an IP address, got nothing%s",
-			    *spec->network ? " (gateways of other networks are not honoured yet)" : "");
-		return false;
+		field_error(fw, 0, "address", "want an IP address, or the name of another network, got nothing");
+		return -1;
 	}
 	if (!ip_parse(str_c(spec->address), ret))
-		return true;
+		return 1;
 	if (str_starts(str_c(spec->address), str_c("unix://")))
 		field_warn(fw, 0, "address", "unix:// is not honoured yet: the workload is left out");
 	else if (value_is_host(spec->address))
 		field_warn(fw, 0, "address", "host names are not honoured yet: the workload is left out; write its IP address");
 	else
 		field_error(fw, 0, "address", "want an IP address, got '%.80s'", spec->address);
-	return false;
+	return -1;
 }
 
 /* An entry that stands alone, or one of a ServiceEntry. NULL: reported. */
@@ -175,14 +175,15 @@ static struct workload *entry(struct conf_load *l, struct field_walk *fw, const 
 			      const char *workload_name)
 {
 	struct workload w = { .uid = uid, .name = m->name, .ns = m->ns, .service_account = spec->service_account, .node = "",
-			      .hostname = "", .workload_name = workload_name, .workload_type = "pod", .n_ips = 1 };
+			      .hostname = "", .workload_name = workload_name, .workload_type = "pod" };
 	unsigned errors = fw->errors;
 	struct ip ip;
 
-	if (!address(fw, spec, &ip))
+	w.n_ips = address(fw, spec, l->settings->network, &ip);
+	if (w.n_ips < 0)
 		return NULL;
 	w.ips = &ip;
-	w.network = *spec->network ? spec->network : l->settings->network;
+	w.network = spec->network;
 	w.locality = locality(l, spec->locality);
 	w.weight = spec->weight ? spec->weight : 1;
 	fill(l, fw, m, &w, labels);
@@ -289,7 +290,7 @@ bool conf_pod(struct conf_load *l, struct field_walk *fw, const struct crd_meta 
 	      const struct crd_pod_status *status, struct conf_obj *o)
 {
 	struct workload w = { .name = m->name, .ns = m->ns, .service_account = spec->service_account, .node = spec->node,
-			      .hostname = "", .network = l->settings->network, .workload_type = "pod", .weight = 1,
+			      .hostname = "", .network = "", .workload_type = "pod", .weight = 1,
 			      .locality = { "", "", "" } };
 	struct ip ips[8];
 	char uid[700];

@@ -107,6 +107,16 @@ struct crd_pod_status {
 	struct field_list conditions;      /* crd_condition */
 };
 
+/* gateway.networking.k8s.io */
+struct crd_gateway_listener { const char *name, *protocol; uint16_t port; };
+struct crd_gateway_address { const char *type, *value; };
+struct crd_gateway {
+	const char *class;
+	struct field_list listeners;       /* crd_gateway_listener */
+	struct field_list addresses;       /* crd_gateway_address */
+};
+struct crd_gateway_status { struct field_list addresses; };
+
 /* MeshConfig */
 struct crd_proxy_config { struct field_labels metadata; };
 
@@ -120,7 +130,7 @@ struct crd_mesh_config {
 
 /* order of the enum: the order in which the manual lists them */
 enum crd_id {
-	CRD_WORKLOAD_ENTRY, CRD_SERVICE_ENTRY, CRD_AUTHZ, CRD_PEER_AUTHN, CRD_SERVICE, CRD_POD, CRD_NAMESPACE,
+	CRD_WORKLOAD_ENTRY, CRD_SERVICE_ENTRY, CRD_AUTHZ, CRD_PEER_AUTHN, CRD_SERVICE, CRD_POD, CRD_GATEWAY, CRD_NAMESPACE,
 	CRD_MESH_CONFIG, CRD_COUNT,
 };
 
@@ -136,7 +146,7 @@ struct crd {
 extern const struct crd crds[CRD_COUNT];
 extern const struct field_table crd_meta_table;
 extern const struct field_table crd_workload_entry_table, crd_service_entry_table, crd_authz_table,
-	crd_peer_authn_table, crd_service_table, crd_pod_table, crd_pod_status_table, crd_namespace_table,
+	crd_peer_authn_table, crd_service_table, crd_pod_table, crd_pod_status_table, crd_gateway_table, crd_gateway_status_table, crd_namespace_table,
 	crd_mesh_table;
 
 /* A kind that is known and not loaded: VirtualService, Deployment and so on */

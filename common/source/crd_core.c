@@ -102,6 +102,45 @@ const struct field_table crd_pod_status_table = {
 	.name = "Pod.status", .size = sizeof(struct crd_pod_status), .open = true, .fields = pod_status_rows,
 };
 
+/* --- Gateway --- */
+
+static const struct field listener_rows[] = {
+	ROW("name", STRING, crd_gateway_listener, name, "Its name."),
+	ROW("port", PORT, crd_gateway_listener, port, "Where it speaks HBONE; 15008 without such a listener."),
+	ROW("protocol", STRING, crd_gateway_listener, protocol, "HBONE; others say nothing in ztunnel mode."),
+	{ 0 },
+};
+static const struct field_table listener_table = {
+	.name = "listeners", .size = sizeof(struct crd_gateway_listener), .open = true, .fields = listener_rows,
+};
+static const struct field gateway_address_rows[] = {
+	ROW("type", STRING, crd_gateway_address, type, "IPAddress or Hostname.", .deflt = "IPAddress"),
+	ROW("value", STRING, crd_gateway_address, value, "An address, or the host name of a service of the namespace."),
+	{ 0 },
+};
+static const struct field_table gateway_address_table = {
+	.name = "addresses", .size = sizeof(struct crd_gateway_address), .open = true, .fields = gateway_address_rows,
+};
+static const struct field gateway_rows[] = {
+	ROW("gatewayClassName", STRING, crd_gateway, class, "istio-waypoint, istio-east-west or istio-remote; others have no effect in ztunnel mode."),
+	ROW("listeners", MESSAGES, crd_gateway, listeners, "Listeners.", .sub = &listener_table),
+	ROW("addresses", MESSAGES, crd_gateway, addresses,
+	    "Where it is: the first one counts; without any the service NAME.NAMESPACE.svc.CLUSTER-DOMAIN.", .sub = &gateway_address_table),
+	{ 0 },
+};
+const struct field_table crd_gateway_table = {
+	.name = "Gateway.spec", .size = sizeof(struct crd_gateway), .open = true, .fields = gateway_rows,
+	.doc = "A waypoint, which the label istio.io/use-waypoint on services, workloads and namespaces names (its own label "
+	       "istio.io/waypoint-for says for which); or, with the label topology.istio.io/network, the gateway of a network.",
+};
+static const struct field gateway_status_rows[] = {
+	ROW("addresses", MESSAGES, crd_gateway_status, addresses, "What counts when spec has none.", .sub = &gateway_address_table),
+	{ 0 },
+};
+const struct field_table crd_gateway_status_table = {
+	.name = "Gateway.status", .size = sizeof(struct crd_gateway_status), .open = true, .fields = gateway_status_rows,
+};
+
 /* --- Namespace --- */
 
 struct namespace_spec { char unused; };
@@ -109,7 +148,7 @@ struct namespace_spec { char unused; };
 static const struct field namespace_rows[] = { { 0 } };
 const struct field_table crd_namespace_table = {
 	.name = "Namespace.spec", .size = sizeof(struct namespace_spec), .open = true, .fields = namespace_rows,
-	.doc = "A namespace. Its annotation networking.istio.io/traffic-distribution holds for the services in it.",
+	.doc = "A namespace. Its annotation networking.istio.io/traffic-distribution holds for the services in it, its label istio.io/use-waypoint for services and workloads.",
 };
 
 /* --- all kinds --- */
@@ -117,6 +156,7 @@ const struct field_table crd_namespace_table = {
 static const char *const networking[] = { "v1", "v1beta1", "v1alpha3", NULL };
 static const char *const security[] = { "v1", "v1beta1", NULL };
 static const char *const core[] = { "v1", NULL };
+static const char *const gateway[] = { "v1", "v1beta1", NULL };
 
 const struct crd crds[CRD_COUNT] = {
 	[CRD_WORKLOAD_ENTRY] = { "networking.istio.io", "WorkloadEntry", networking, &crd_workload_entry_table, NULL, false, false },
@@ -125,6 +165,7 @@ const struct crd crds[CRD_COUNT] = {
 	[CRD_PEER_AUTHN] = { "security.istio.io", "PeerAuthentication", security, &crd_peer_authn_table, NULL, true, false },
 	[CRD_SERVICE] = { "", "Service", core, &crd_service_table, NULL, false, false },
 	[CRD_POD] = { "", "Pod", core, &crd_pod_table, &crd_pod_status_table, false, false },
+	[CRD_GATEWAY] = { "gateway.networking.k8s.io", "Gateway", gateway, &crd_gateway_table, &crd_gateway_status_table, false, false },
 	[CRD_NAMESPACE] = { "", "Namespace", core, &crd_namespace_table, NULL, false, true },
 	[CRD_MESH_CONFIG] = { NULL, "MeshConfig", core, &crd_mesh_table, NULL, false, true },
 };
@@ -143,7 +184,6 @@ static const struct crd_other others[] = {
 	  OTHER_MODE ": tokens are not looked at; a waypoint or sidecar is needed to enforce it" },
 	{ "telemetry.istio.io", "Telemetry", FINDING_WARNING, OTHER_MODE },
 	{ "extensions.istio.io", "*", FINDING_WARNING, OTHER_MODE },
-	{ "gateway.networking.k8s.io", "Gateway", FINDING_WARNING, "not honoured yet: no traffic goes through it, so policies bound to it are not enforced" },
 	{ "gateway.networking.k8s.io", "*", FINDING_WARNING, OTHER_MODE },
 	{ "gateway.networking.x-k8s.io", "*", FINDING_WARNING, OTHER_MODE },
 	{ "discovery.k8s.io", "EndpointSlice", FINDING_WARNING, "not honoured yet: endpoints come from Pods, WorkloadEntries and ServiceEntries" },

@@ -4,13 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "source/link_gateway.h"
 #include "source/link_service.h"
 
 static bool is_content(const struct conf_obj *o)
 {
 	return !o->bad && !o->skipped;
 }
-
 
 static int by_address(const void *a, const void *b)
 {
@@ -25,7 +25,12 @@ static void sort(void *v, size_t n)
 		qsort(v, n, sizeof(void *), by_address);
 }
 
-static void collect(const struct link_input *in, struct link_set *s)
+static struct workload *endpoint_ref(struct gates *g, const struct conf_obj *o, struct conf_endpoint *e)
+{
+	return workload_ref(gates_place(g, o, e->workload, &e->placed));
+}
+
+static void collect(const struct link_input *in, struct gates *g, struct link_set *s)
 {
 	size_t w = 0, p = 0, a = 0;
 
@@ -42,24 +47,28 @@ static void collect(const struct link_input *in, struct link_set *s)
 	s->policies = xcalloc(p + 1, sizeof(*s->policies));
 	s->peer_authns = xcalloc(a + 1, sizeof(*s->peer_authns));
 	for (size_t i = 0; i < in->n; i++) {
-		const struct conf_obj *o = in->objs[i];
+		struct conf_obj *o = in->objs[i];
 
 		if (o->kind == CONF_AUTHZ && !o->skipped)
 			s->policies[s->n_policies++] = policy_ref(o->u.policy);
 		else if (o->kind == CONF_PEER_AUTHN && !o->skipped)
 			s->peer_authns[s->n_peer_authns++] = peer_authn_ref(o->u.peer_authn);
 		else if ((o->kind == CONF_WORKLOAD_ENTRY || o->kind == CONF_POD) && is_content(o))
-			s->workloads[s->n_workloads++] = workload_ref(o->u.workload);
+			s->workloads[s->n_workloads++] = workload_ref(gates_place(g, o, o->u.workload, &o->placed));
 		for (int k = 0; o->kind == CONF_SERVICE_ENTRY && is_content(o) && k < o->u.service->n_endpoints; k++)
-			s->workloads[s->n_workloads++] = workload_ref(o->u.service->endpoints[k].workload);
+			s->workloads[s->n_workloads++] = endpoint_ref(g, o, &o->u.service->endpoints[k]);
 	}
 }
 
 void link_set_build(const struct link_input *in, const struct link_set *old, struct link_set *ret)
 {
+	struct gates g;
+
 	*ret = (struct link_set){ 0 };
-	collect(in, ret);
-	link_services(in, old, ret);
+	gates_init(&g, in);
+	collect(in, &g, ret);
+	link_services(in, &g, old, ret);
+	gates_done(&g);
 	sort(ret->workloads, ret->n_workloads);
 	sort(ret->services, ret->n_services);
 	sort(ret->policies, ret->n_policies);

@@ -7,6 +7,8 @@
 
 #include "base/map.h"
 
+#define SANS_MAX 32
+
 /* One host of one ServiceEntry or Service. */
 struct cand {
 	const struct conf_service *from;
@@ -19,6 +21,7 @@ struct cand {
 
 struct build {
 	const struct link_input *in;
+	struct gates *gates;
 	struct map old;            /* services of the last state by key */
 	struct link_set *ret;
 	struct select sel;
@@ -160,7 +163,7 @@ static void add_endpoint(struct build *b, struct workload *w, const struct conf_
 
 static void on_selected(const struct conf_obj *o, void *arg)
 {
-	add_endpoint(arg, o->u.workload, o->ports ? o->ports->v : NULL, o->ports ? o->ports->n : 0, o->kind == CONF_POD);
+	add_endpoint(arg, o->placed ? o->placed : o->u.workload, o->ports ? o->ports->v : NULL, o->ports ? o->ports->n : 0, o->kind == CONF_POD);
 }
 
 static void find_endpoints(struct build *b)
@@ -170,7 +173,7 @@ static void find_endpoints(struct build *b)
 	b->eps = endpoints_new();
 	b->told = false;
 	for (int i = 0; i < s->n_endpoints; i++)
-		add_endpoint(b, s->endpoints[i].workload, s->endpoints[i].ports, s->endpoints[i].n_ports, false);
+		add_endpoint(b, s->endpoints[i].placed ? s->endpoints[i].placed : s->endpoints[i].workload, s->endpoints[i].ports, s->endpoints[i].n_ports, false);
 	select_each(&b->sel, s->ns, s->selector, s->n_selector, on_selected, b);
 }
 
@@ -220,6 +223,39 @@ static void set_addresses(struct build *b, const struct cand *c, struct service 
 	t->n_vips = k;
 }
 
+static void set_waypoint(struct build *b, const struct cand *c, struct service *t)
+{
+	if (c->from->is_waypoint)
+		return;
+	t->waypoint = gates_waypoint(b->gates, c->obj, c->from->ns, &c->from->waypoint, false);
+	if (t->waypoint && !strcmp(t->waypoint->service, t->key))
+		t->waypoint = NULL;   /* of all services its own namespace has, the waypoint's does not pass itself */
+}
+
+/* Who may answer behind the gateway of another network: what the service says, else the identities of the endpoints there. */
+static void set_sans(struct build *b, struct service *t)
+{
+	const char **v;
+	int n = 0;
+
+	if (t->n_sans)
+		return;
+	v = arena_alloc(&b->a, (size_t)t->endpoints->n * sizeof(*v));
+	for (int i = 0; i < t->endpoints->n; i++) {
+		const struct workload *w = endpoints_at(t->endpoints, i)->workload;
+		int k = 0;
+
+		if (!strcmp(w->network, b->in->settings->network))
+			continue;
+		while (k < n && strcmp(v[k], w->identity))
+			k++;
+		if (k == n && n < SANS_MAX)
+			v[n++] = w->identity;
+	}
+	t->sans = v;
+	t->n_sans = n;
+}
+
 static bool same_text(const char *a, const char *b) { return !strcmp(a, b); }
 
 static bool same_ports(const struct service_port *a, int n, const struct service_port *b, int m)
@@ -246,7 +282,7 @@ static bool same_service(const struct service *a, const struct service *b)
 	bool same = same_text(a->name, b->name) && a->n_vips == b->n_vips && a->n_sans == b->n_sans &&
 		    a->endpoints->n == b->endpoints->n && a->lb_mode == b->lb_mode && a->n_scopes == b->n_scopes &&
 		    a->allow_unhealthy == b->allow_unhealthy && a->canonical == b->canonical &&
-		    same_ports(a->ports, a->n_ports, b->ports, b->n_ports);
+		    gates_same(a->waypoint, b->waypoint) && same_ports(a->ports, a->n_ports, b->ports, b->n_ports);
 
 	for (int i = 0; same && i < a->n_scopes; i++)
 		same = a->scopes[i] == b->scopes[i];
@@ -281,15 +317,17 @@ static struct service *make(struct build *b, const struct cand *c)
 	t.endpoints = b->eps;
 	set_addresses(b, c, &t);
 	set_balancing(b, s, &t);
+	set_waypoint(b, c, &t);
+	set_sans(b, &t);
 	old = map_get(&b->old, str_c(key));
 	new = old && same_service(old, &t) ? service_ref(old) : service_new(&t);
 	endpoints_unref(b->eps);
 	return new;
 }
 
-void link_services(const struct link_input *in, const struct link_set *old, struct link_set *ret)
+void link_services(const struct link_input *in, struct gates *gates, const struct link_set *old, struct link_set *ret)
 {
-	struct build b = { .in = in, .ret = ret };
+	struct build b = { .in = in, .gates = gates, .ret = ret };
 
 	for (size_t i = 0; i < in->n; i++) {
 		const struct conf_obj *o = in->objs[i];

@@ -2,10 +2,10 @@
 #ifndef SOURCE_LINK_SERVICE_H
 #define SOURCE_LINK_SERVICE_H
 
-#include "source/link.h"
+#include "source/link_gateway.h"
 
 /* Fills ret->services, unsorted. ret->workloads is complete. */
-void link_services(const struct link_input *in, const struct link_set *old, struct link_set *ret);
+void link_services(const struct link_input *in, struct gates *gates, const struct link_set *old, struct link_set *ret);
 
 /* --- selectors (link_select.c) --- */
 struct select_entry {

@@ -82,10 +82,10 @@ static void go_direct(const struct hop *h, struct dest *d)
 		d->connect.port = DEST_HBONE_PORT;
 }
 
-/* Its waypoint does not go through itself once more. */
-static bool is_from_waypoint(const struct dest_ask *a, const struct workload *w)
+/* Its waypoint does not go through itself once more; nor is one its own waypoint. */
+static bool needs_waypoint(const struct dest_ask *a, const struct workload *w)
 {
-	return a->client && dest_is_gateway(a->m, w->waypoint, a->client);
+	return w->waypoint && !(a->client && dest_is_gateway(a->m, w->waypoint, a->client)) && !dest_is_gateway(a->m, w->waypoint, w);
 }
 
 static void go_to_workload(struct dest_ask *a, struct workload *w, struct dest *d)
@@ -93,7 +93,7 @@ static void go_to_workload(struct dest_ask *a, struct workload *w, struct dest *
 	struct hop h = { .w = w, .at = a->original };
 
 	d->service = NULL;
-	if (w->waypoint && !is_from_waypoint(a, w))
+	if (needs_waypoint(a, w))
 		go_to_waypoint(a, w->waypoint, false, d);
 	else if (dest_was_tried(a->tried, w))
 		none(d, FAIL_NO_ENDPOINT, NULL);
@@ -132,7 +132,7 @@ static void go_to_service(struct dest_ask *a, struct service *s, bool addressed,
 		none(d, has_port(s, a->original.port) ? why_none(a, s) : FAIL_NO_ENDPOINT, NULL);
 	else if (!is_near(a, h.w))
 		go_across(a, &h, d);
-	else if (!addressed && h.w->waypoint && !is_from_waypoint(a, h.w))
+	else if (!addressed && needs_waypoint(a, h.w))
 		go_to_waypoint(a, h.w->waypoint, false, d);
 	else if (h.homeless && !*h.w->hostname)
 		none(d, FAIL_NO_ENDPOINT, NULL);

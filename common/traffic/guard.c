@@ -14,7 +14,7 @@ struct guard {
 
 static void ask(struct guard *g, const struct gateway *waypoint)
 {
-	if (!waypoint || g->met)
+	if (!waypoint || g->met || dest_is_gateway(g->m, waypoint, g->w))   /* itself */
 		return;
 	if (g->peer.n && dest_has_identity(g->m, waypoint, g->peer))
 		g->met = true;

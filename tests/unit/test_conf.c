@@ -207,7 +207,7 @@ static const struct { const char *yaml, *finding; } findings[] = {
 	{ WE("name: a, labels: {a: 1}", "address: 1.2.3.4"), "metadata.labels.a: want a string (quote the number), got '1'" },
 	/* WorkloadEntry */
 	{ WE("name: a", "addres: 1.2.3.4"), "spec.addres: unknown field: it is ignored" },
-	{ WE("name: a", ""), "error: WorkloadEntry default/a: spec.address: want an IP address, got nothing" },
+	{ WE("name: a", ""), "error: WorkloadEntry default/a: spec.address: want an IP address, or the name of another network, got nothing" },
 	{ WE("name: a", "address: 10.0.0.300"), "spec.address: want an IP address, got '10.0.0.300'" },
 	{ WE("name: a", "address: db.test"), "warning: WorkloadEntry default/a: spec.address: host names are not honoured yet" },
 	{ WE("name: a", "address: 'unix:///x'"), "spec.address: unix:// is not honoured yet" },
@@ -219,7 +219,7 @@ static const struct { const char *yaml, *finding; } findings[] = {
 	{ WE("name: a", "address: [10.0.0.1]"), "spec.address: want a string, got a list" },
 	{ WE("name: a", "address: 10.0.0.1, serviceAccount: a, service_account: b"), "spec.serviceAccount: is here twice, once in camelCase and once in snake_case" },
 	{ WE("name: a, labels: {meshd.io/application-tunnel: tls}", "address: 10.0.0.1"), "want proxy or proxy-PORT, got 'tls'" },
-	{ WE("name: a, labels: {istio.io/use-waypoint: w}", "address: 10.0.0.1"), "labels.istio.io/use-waypoint: not honoured yet" },
+	{ WE("name: a, labels: {istio.io/use-waypoint: w}", "address: 10.0.0.1"), "labels.istio.io/use-waypoint: there is no Gateway 'default/w' of the class istio-waypoint: traffic passes no waypoint" },
 	/* the line is that of the field, as far as it is there */
 	{ "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata:\n  name: s\nspec:\n  hosts:\n  - a.b\n  resolution: STATIC\n  endpoints:\n  - address: 10.0.0.1\n  - address: 1.2\n", "x.yaml:11: error: ServiceEntry default/s: spec.endpoints[1].address: want" },
 	/* ServiceEntry */
@@ -248,11 +248,11 @@ static const struct { const char *yaml, *finding; } findings[] = {
 	{ SVC("name: s", "sessionAffinity: ClientIP"), "spec.sessionAffinity: ClientIP is not honoured yet" },
 	{ SVC("name: s", "trafficDistribution: Far"), "traffic distribution: want PreferClose" },
 	{ SVC("name: s", "ports: [{port: 80, targetPort: true}]"), "spec.ports[0].targetPort: want a string (quote the word), got 'true'" },
-	{ SVC("name: s, labels: {istio.io/use-waypoint: w}", ""), "the label istio.io/use-waypoint is not honoured yet" },
+	{ SVC("name: s, labels: {istio.io/use-waypoint: w}", ""), "labels.istio.io/use-waypoint: there is no Gateway 'default/w'" },
 	{ SVC("name: s", "selector: {a: b}, ports: [{port: 80, targetPort: http}]") POD("name: p, labels: {a: b}", "", "podIP: 10.0.0.1"), "endpoints are left out that have no port named 'http'" },
 	{ POD("name: p", "hostNetwork: true", "podIP: 10.0.0.1"), "spec.hostNetwork: not honoured yet: the Pod is left out" },
 	{ POD("name: p", "", "podIP: x"), "status.podIP: want an IP address, got 'x'" },
-	{ "apiVersion: v1\nkind: Namespace\nmetadata: {name: n, labels: {meshd.io/enforcement: strict}}\n", "meshd.io/enforcement: not honoured yet" },
+	{ "apiVersion: v1\nkind: Namespace\nmetadata: {name: n, labels: {meshd.io/enforcement: strict}}\n", "meshd.io/enforcement: not honoured: set MESHD_ENFORCEMENT" },
 	/* PeerAuthentication */
 	{ PA("name: a", "mtls: {mode: strict}"), "spec.mtls.mode: want one of UNSET, DISABLE, PERMISSIVE, STRICT, got 'strict'" },
 	{ PA("name: a", "portLevelMtls: {80: {mode: STRICT}}"), "spec.portLevelMtls: want a selector beside it, got none" },

@@ -307,7 +307,7 @@ START_TEST(test_strict_by_mesh_yaml)
 {
 	fixture_write(&f, "mesh.yaml", "defaultConfig: {proxyMetadata: {MESHD_ENFORCEMENT: strict}}\n");
 	load_ok();
-	ck_assert(mesh_settings(mesh_current())->strict);
+	ck_assert(mesh_settings(mesh_current())->stance == STANCE_STRICT);
 }
 END_TEST
 

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Gateways that ztunnel mode knows: waypoints, and the ways into networks. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "source/conf.h"
+#include "source/value.h"
+
+#define HBONE_PORT 15008
+
+struct conf_waypoint conf_waypoint_read(const struct field_labels *l)
+{
+	const char *name = field_label(l, "istio.io/use-waypoint"), *ns = field_label(l, "istio.io/use-waypoint-namespace");
+
+	return (struct conf_waypoint){ name && *name ? name : NULL, ns ? ns : "" };
+}
+
+static uint16_t hbone_port(const struct crd_gateway *spec)
+{
+	const struct crd_gateway_listener *l = spec->listeners.v;
+
+	for (int i = 0; i < spec->listeners.n; i++)
+		if (!strcmp(l[i].protocol, "HBONE") && l[i].port)
+			return l[i].port;
+	return HBONE_PORT;
+}
+
+static void read_purpose(struct field_walk *w, const struct crd_meta *m, struct conf_gateway *g)
+{
+	const char *v = field_label(&m->labels, "istio.io/waypoint-for");
+
+	v = v ? v : "service";
+	g->for_services = !strcmp(v, "service") || !strcmp(v, "all");
+	g->for_workloads = !strcmp(v, "workload") || !strcmp(v, "all");
+	if (!g->for_services && !g->for_workloads && strcmp(v, "none"))
+		field_warn(w, 0, "metadata.labels.istio.io/waypoint-for", "want service, workload, all or none, got '%.40s': it counts as none", v);
+}
+
+/* One block with its texts. */
+static struct conf_gateway *gateway_new(const struct conf_gateway *from)
+{
+	const char *text[] = { from->ns, from->name, from->network, from->at.service, from->at.network };
+	struct conf_gateway *g;
+	size_t n = sizeof(*g);
+	char *at;
+
+	for (size_t i = 0; i < ARRAY_LEN(text); i++)
+		n += strlen(text[i]) + 1;
+	g = xmalloc(n);
+	*g = *from;
+	at = (char *)(g + 1);
+	for (size_t i = 0; i < ARRAY_LEN(text); i++) {
+		n = strlen(text[i]) + 1;
+		text[i] = memcpy(at, text[i], n);
+		at += n;
+	}
+	g->ns = text[0];
+	g->name = text[1];
+	g->network = text[2];
+	g->at.service = text[3];
+	g->at.network = text[4];
+	return g;
+}
+
+bool conf_gateway(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_gateway *spec,
+		  const struct crd_gateway_status *status, struct conf_obj *o)
+{
+	const struct field_list *list = spec->addresses.n ? &spec->addresses : &status->addresses;
+	const struct crd_gateway_address *a = list->n ? list->v : NULL;
+	const char *network = field_label(&m->labels, "topology.istio.io/network");
+	bool across = !strcmp(spec->class, "istio-east-west") || !strcmp(spec->class, "istio-remote");
+	struct conf_gateway g = { .ns = m->ns, .name = m->name, .network = "", .at = { .service = "", .network = "" } };
+	char service[900];
+
+	if (!across && strcmp(spec->class, "istio-waypoint")) {
+		field_warn(w, 0, "gatewayClassName", "a Gateway of the class '%.80s' has no effect in ztunnel mode", spec->class);
+		return true;
+	}
+	if (across && !network) {
+		field_warn(w, 0, "metadata.labels", "want topology.istio.io/network, the network into which it leads; it has no effect");
+		return true;
+	}
+	g.at.hbone_port = hbone_port(spec);
+	g.network = across ? network : "";
+	if (a && ip_parse(str_c(a->value), &g.at.ip) == 0) {
+		g.at.network = across ? network : l->settings->network;
+	} else if (a) {
+		if (!value_is_host(a->value) || *a->value == '*')
+			field_error(w, 0, "addresses", "want an IP address or a host name, got '%.80s'", a->value);
+		snprintf(service, sizeof(service), "%s/%s", m->ns, a->value);
+		g.at.service = service;
+	} else {
+		snprintf(service, sizeof(service), "%s/%s.%s.svc.%s", m->ns, m->name, m->ns, l->settings->cluster_domain);
+		g.at.service = service;
+	}
+	if (!across)
+		read_purpose(w, m, &g);
+	o->u.gateway = gateway_new(&g);
+	return !w->errors;
+}
