@@ -546,10 +546,12 @@ EXTRA_FILES = \
 	tests/interop/go.mod \
 	tests/interop/go.sum \
 	tests/interop/inpodrules/main.go \
+	tests/interop/otlpserver/main.go \
 	tests/interop/run \
 	tests/interop/test_cluster.py \
 	tests/interop/test_envoy.py \
 	tests/interop/test_istioctl.py \
+	tests/interop/test_otlp.py \
 	tests/interop/test_ztunnel.py \
 	tests/interop/zdsserver/linkname.s \
 	tests/interop/zdsserver/main.go \
