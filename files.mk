@@ -98,6 +98,9 @@ libmeshd_a_SOURCES = \
 	common/source/link_select.c \
 	common/source/link_service.c \
 	common/source/link_vip.c \
+	common/source/local_policy.c \
+	common/source/local_read.c \
+	common/source/local_xds.c \
 	common/source/members.c \
 	common/source/report.c \
 	common/source/value.c \
@@ -247,6 +250,8 @@ HEADERS_ALL = \
 	common/source/link.h \
 	common/source/link_gateway.h \
 	common/source/link_service.h \
+	common/source/local_int.h \
+	common/source/local_xds.h \
 	common/source/members.h \
 	common/source/report.h \
 	common/source/value.h \
@@ -290,8 +295,8 @@ HEADERS_ALL = \
 	src/settings_int.h \
 	src/version.h \
 	tests/unit/confdir_fixture.h \
-	tests/unit/fakeca.h \
 	tests/unit/dnsnet.h \
+	tests/unit/fakeca.h \
 	tests/unit/h2peer.h \
 	tests/unit/pki.h \
 	tests/unit/shake.h \
@@ -331,6 +336,7 @@ UNIT_TESTS = \
 	tests/unit/test_identity \
 	tests/unit/test_inpod \
 	tests/unit/test_link \
+	tests/unit/test_local_xds \
 	tests/unit/test_localca \
 	tests/unit/test_map \
 	tests/unit/test_mesh \
@@ -361,10 +367,13 @@ UNIT_TESTS = \
 	tests/unit/test_zds
 
 FUZZERS = \
+	tests/fuzz/fuzz_ads \
+	tests/fuzz/fuzz_authorization \
 	tests/fuzz/fuzz_baggage \
 	tests/fuzz/fuzz_grpc \
 	tests/fuzz/fuzz_h1server \
 	tests/fuzz/fuzz_hserve \
+	tests/fuzz/fuzz_wds \
 	tests/fuzz/fuzz_yaml \
 	tests/fuzz/fuzz_zds
 
@@ -430,6 +439,8 @@ tests_unit_test_inpod_SOURCES = tests/unit/test_inpod.c
 
 tests_unit_test_link_SOURCES = tests/unit/test_link.c
 
+tests_unit_test_local_xds_SOURCES = tests/unit/test_local_xds.c
+
 tests_unit_test_localca_SOURCES = tests/unit/test_localca.c
 
 tests_unit_test_map_SOURCES = tests/unit/test_map.c
@@ -486,6 +497,12 @@ tests_unit_test_yaml_SOURCES = tests/unit/test_yaml.c
 
 tests_unit_test_zds_SOURCES = tests/unit/test_zds.c
 
+tests_fuzz_fuzz_ads_SOURCES = tests/fuzz/fuzz_ads.c
+tests_fuzz_fuzz_ads_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+
+tests_fuzz_fuzz_authorization_SOURCES = tests/fuzz/fuzz_authorization.c
+tests_fuzz_fuzz_authorization_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+
 tests_fuzz_fuzz_baggage_SOURCES = tests/fuzz/fuzz_baggage.c
 tests_fuzz_fuzz_baggage_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
@@ -497,6 +514,9 @@ tests_fuzz_fuzz_h1server_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_hserve_SOURCES = tests/fuzz/fuzz_hserve.c
 tests_fuzz_fuzz_hserve_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+
+tests_fuzz_fuzz_wds_SOURCES = tests/fuzz/fuzz_wds.c
+tests_fuzz_fuzz_wds_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_yaml_SOURCES = tests/fuzz/fuzz_yaml.c
 tests_fuzz_fuzz_yaml_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)

@@ -76,11 +76,13 @@ static int parse_failed(struct reader *r)
 	return fail(r, -EINVAL, p->problem_mark.line + 1, problem);
 }
 
-static struct yaml_node *node_new(struct reader *r, enum yaml_kind kind, const yaml_event_t *e)
+static struct yaml_node *node_new(struct reader *r, enum yaml_kind kind, const yaml_event_t *e, const yaml_char_t *tag)
 {
 	struct yaml_node *n = arena_alloc(r->a, sizeof(*n));
+	const char *own = (const char *)tag;
 
 	n->kind = kind;
+	n->tag = own && own[0] == '!' && own[1] && own[1] != '!' ? arena_dup(r->a, str_c(own + 1)) : "";
 	n->line = (unsigned)e->start_mark.line + 1;
 	n->weight = 1;
 	return n;
@@ -163,7 +165,7 @@ static int weigh(struct reader *r, unsigned weight, size_t line)
 
 static int on_scalar(struct reader *r, const yaml_event_t *e)
 {
-	struct yaml_node *n = node_new(r, YAML_SCALAR, e);
+	struct yaml_node *n = node_new(r, YAML_SCALAR, e, e->data.scalar.tag);
 	const char *tag = (const char *)e->data.scalar.tag;
 	struct anchor *x;
 	int rc;
@@ -178,7 +180,8 @@ static int on_scalar(struct reader *r, const yaml_event_t *e)
 	return rc ? rc : attach(r, n);
 }
 
-static int on_open(struct reader *r, const yaml_event_t *e, enum yaml_kind kind, const yaml_char_t *anchor)
+static int on_open(struct reader *r, const yaml_event_t *e, enum yaml_kind kind, const yaml_char_t *anchor,
+		   const yaml_char_t *tag)
 {
 	struct level *up = r->depth ? &r->level[r->depth - 1] : NULL;
 	struct yaml_node *n;
@@ -188,7 +191,7 @@ static int on_open(struct reader *r, const yaml_event_t *e, enum yaml_kind kind,
 
 	if (r->depth == LIMIT_YAML_DEPTH)
 		return fail(r, -E2BIG, e->start_mark.line + 1, "nested too deeply");
-	n = node_new(r, kind, e);
+	n = node_new(r, kind, e, tag);
 	rc = weigh(r, 1, n->line);
 	if (!rc)
 		rc = attach(r, n);
@@ -217,7 +220,7 @@ static int on_close(struct reader *r)
 
 static int on_alias(struct reader *r, const yaml_event_t *e)
 {
-	struct yaml_node *n = node_new(r, YAML_SCALAR, e);
+	struct yaml_node *n = node_new(r, YAML_SCALAR, e, NULL);
 	const struct anchor *x = r->anchors;
 	unsigned line = n->line;
 	int rc;
@@ -290,9 +293,9 @@ static int on_node(struct reader *r, const yaml_event_t *e)
 	case YAML_ALIAS_EVENT:
 		return on_alias(r, e);
 	case YAML_SEQUENCE_START_EVENT:
-		return on_open(r, e, YAML_LIST, e->data.sequence_start.anchor);
+		return on_open(r, e, YAML_LIST, e->data.sequence_start.anchor, e->data.sequence_start.tag);
 	case YAML_MAPPING_START_EVENT:
-		return on_open(r, e, YAML_MAP, e->data.mapping_start.anchor);
+		return on_open(r, e, YAML_MAP, e->data.mapping_start.anchor, e->data.mapping_start.tag);
 	default:
 		return on_close(r);
 	}
@@ -432,6 +435,9 @@ static uint64_t stir(uint64_t h, struct str s)
 uint64_t yaml_hash(const struct yaml_node *n)
 {
 	uint64_t h = stir((uint64_t)n->kind * 2 + n->quoted + 1, n->text);
+
+	if (*n->tag)
+		h = stir(h, str_c(n->tag));
 
 	for (const struct yaml_node *c = n->child; c; c = c->next) {
 		h = stir(h, c->key);

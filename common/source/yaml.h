@@ -19,6 +19,7 @@ struct yaml_node {
 	unsigned n;                /* children */
 	struct str key;            /* when the parent is a map; NUL-terminated */
 	struct str text;           /* scalar; NUL-terminated, may hold further NULs */
+	const char *tag;           /* "Exact" of !Exact; "" for none, and for YAML's own (!!str) */
 	struct yaml_node *child;   /* first of a map or list */
 	struct yaml_node *next;    /* sibling */
 };
