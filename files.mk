@@ -135,6 +135,7 @@ libmeshd_a_SOURCES = \
 	common/traffic/guard.c \
 	modes/authority.c \
 	modes/conn.c \
+	modes/handover.c \
 	modes/inbound.c \
 	modes/inpod.c \
 	modes/outbound.c \
@@ -148,6 +149,7 @@ libmeshd_a_SOURCES = \
 	src/serve.c \
 	src/serve_admin.c \
 	src/serve_files.c \
+	src/serve_handover.c \
 	src/serve_metrics.c \
 	src/serve_otlp.c \
 	src/serve_plane.c \
@@ -160,6 +162,7 @@ PROTOS = \
 	common/proto/ads.proto \
 	common/proto/authorization.proto \
 	common/proto/citadel.proto \
+	common/proto/handover.proto \
 	common/proto/otlp.proto \
 	common/proto/wellknown.proto \
 	common/proto/workload.proto \
@@ -282,6 +285,7 @@ HEADERS_ALL = \
 	common/traffic/guard.h \
 	modes/authority.h \
 	modes/conn.h \
+	modes/handover.h \
 	modes/inpod.h \
 	modes/pod.h \
 	modes/proxy.h \
@@ -618,4 +622,5 @@ EXTRA_FILES = \
 	SECURITY.md \
 	LICENSE \
 	tests/scenario/test_inpod.py \
+	tests/scenario/test_upgrade.py \
 	tests/scenario/zds.py

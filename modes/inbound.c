@@ -290,7 +290,11 @@ static void on_closed(struct hserve *h, enum fail why, void *arg)
 
 static void on_open(struct hserve *h, void *arg)
 {
-	handshake_over(arg);
+	struct inbound *in = arg;
+
+	handshake_over(in);
+	if (in->pod->draining)
+		hserve_drain(h);
 }
 
 static const struct hserve_ops serve_ops = { .on_connect = on_connect, .on_open = on_open, .on_closed = on_closed, .on_bad_request = on_bad_request };
@@ -328,8 +332,13 @@ void inbound_accept_hbone(struct pod *pod, int fd, const struct addr *peer)
 
 void inbound_drain(struct pod *pod)
 {
-	list_each_safe(at, next, &pod->tunnels)
-		hserve_drain(container_of(at, struct inbound, link)->serve);
+	list_each_safe(at, next, &pod->tunnels) {
+		struct hserve *h = container_of(at, struct inbound, link)->serve;
+
+		/* A handshake under way may end first: see on_open. */
+		if (hserve_open(h))
+			hserve_drain(h);
+	}
 }
 
 void inbound_recheck(struct pod *pod)

@@ -36,6 +36,7 @@ struct inpod {
 	struct timer reconnect, retry;
 	struct backoff backoff;
 	char told[256];             /* the last reason for a lost connection that was logged */
+	bool retired;
 	bool complete;              /* this connection's snapshot is */
 	uint64_t started, stopped;
 };
@@ -207,6 +208,8 @@ static int handle(struct inpod *i, const struct zds_request *q, int *fds, int n_
 {
 	if (q->kind == ZDS_UNKNOWN)
 		return err_set(err, -EOPNOTSUPP, "this message is not known here (ZDS version 1)");
+	if (q->kind == ZDS_ADD && i->retired)
+		return err_set(err, -EOPNOTSUPP, "this process is being replaced");
 	if (q->kind != ZDS_ADD && n_fds)
 		return err_set(err, -EPROTO, "a descriptor came with a message that wants none");
 	switch (q->kind) {
@@ -234,6 +237,8 @@ static void lost(struct inpod *i, unsigned at_least_ms, const char *why)
 		i->fd = -1;
 	}
 	i->complete = false;
+	if (i->retired)
+		return;
 	timer_start(&i->reconnect, wait_ms > at_least_ms ? wait_ms : at_least_ms);
 	if (strcmp(why, i->told) != 0)
 		log_warn(LOG_INPOD, "no connection to the CNI at %s: %s; pods stay as they are, and it is tried again (INPOD_UDS names the socket of "
@@ -370,6 +375,13 @@ void inpod_start(struct inpod *i)
 {
 	if (i->fd < 0 && !timer_armed(&i->reconnect))
 		timer_start(&i->reconnect, 0);
+}
+
+void inpod_retire(struct inpod *i)
+{
+	i->retired = true;
+	timer_stop(&i->reconnect);
+	timer_stop(&i->retry);
 }
 
 void inpod_free(struct inpod *i)

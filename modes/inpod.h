@@ -25,6 +25,8 @@ struct inpod;
 int inpod_new(struct loop *control, const struct inpod_conf *conf, const struct inpod_ops *ops, void *arg, struct inpod **ret, struct err *err);
 /* Once the mesh is known: connects, and keeps connecting. */
 void inpod_start(struct inpod *i);
+/* Another process takes the place: no pod is added any more, and a lost connection stays lost; deletions are still heard. */
+void inpod_retire(struct inpod *i);
 /* Disconnects; the pods stay, and nothing is asked of the ops any more. */
 void inpod_free(struct inpod *i);
 

@@ -17,18 +17,91 @@ static void accept_plain(void *pod, int fd, const struct addr *peer);
 static void accept_hbone(void *pod, int fd, const struct addr *peer);
 
 static const struct {
+	const char *name;
 	uint16_t port;
 	void (*accept)(void *pod, int fd, const struct addr *peer);
 	void (*handle)(struct pod *pod, int fd, const struct addr *peer);
 } listens[LISTENERS] = {
-	[LISTEN_OUTBOUND] = { PORT_OUTBOUND, accept_outbound, outbound_accept },
-	[LISTEN_INBOUND]  = { PORT_INBOUND, accept_plain, inbound_accept_plain },
-	[LISTEN_HBONE]    = { PORT_HBONE, accept_hbone, inbound_accept_hbone },
+	[LISTEN_OUTBOUND] = { "outbound", PORT_OUTBOUND, accept_outbound, outbound_accept },
+	[LISTEN_INBOUND]  = { "inbound", PORT_INBOUND, accept_plain, inbound_accept_plain },
+	[LISTEN_HBONE]    = { "hbone", PORT_HBONE, accept_hbone, inbound_accept_hbone },
 };
 
 bool proxy_own_port(uint16_t port)
 {
 	return port == PORT_OUTBOUND || port == PORT_INBOUND || port == PORT_HBONE;
+}
+
+/* ---- sockets of the process before us ---- */
+
+struct inherited {
+	struct list link;
+	char *pod;                   /* owned */
+	struct netns_id netns;
+	enum pod_listener kind;
+	int fd;                      /* owned */
+};
+
+const char *pod_listener_name(enum pod_listener kind)
+{
+	return listens[kind].name;
+}
+
+static void inherited_free(struct inherited *i)
+{
+	list_del(&i->link);
+	free(i->pod);
+	free(i);
+}
+
+bool proxy_inherit(struct proxy *p, struct str id, const struct netns_id *netns, struct str kind, int fd)
+{
+	for (int k = 0; k < LISTENERS; k++) {
+		struct inherited *i;
+
+		if (!str_is(kind, listens[k].name))
+			continue;
+		i = xcalloc(1, sizeof(*i));
+		i->pod = str_dup(id);
+		i->netns = *netns;
+		i->kind = (enum pod_listener)k;
+		i->fd = fd;
+		list_add_tail(&p->inherited, &i->link);
+		return true;
+	}
+	return false;
+}
+
+void proxy_disinherit(struct proxy *p)
+{
+	while (!list_empty(&p->inherited)) {
+		struct inherited *i = container_of(p->inherited.next, struct inherited, link);
+
+		close(i->fd);
+		inherited_free(i);
+	}
+}
+
+static bool is_for(const struct inherited *i, const struct pod_shared *s)
+{
+	return strcmp(i->pod, s->id) == 0 && i->netns.dev == s->netns_id.dev && i->netns.ino == s->netns_id.ino;
+}
+
+static void take_inherited(struct proxy *p, struct pod_shared *s)
+{
+	int n[LISTENERS] = { 0 }, room = LISTENERS * p->n_workers;
+
+	list_each(at, &p->inherited)
+		room += is_for(container_of(at, struct inherited, link), s);
+	s->sockets = xcalloc((size_t)room, sizeof(*s->sockets));
+	list_each_safe(at, next, &p->inherited) {
+		struct inherited *i = container_of(at, struct inherited, link);
+
+		if (!is_for(i, s))
+			continue;
+		s->sockets[s->n_sockets++] = (struct pod_socket){ i->kind, s->spread ? n[i->kind]++ % p->n_workers : s->home, i->fd };
+		inherited_free(i);
+	}
 }
 
 /* ---- what the parts share ---- */
@@ -47,7 +120,7 @@ static int listen_any(const struct opening *o, uint16_t port)
 	struct addr at = { .port = port };
 	int fd = -EAFNOSUPPORT;
 
-	insock_init(&in, o->conf->mark ? NET_MARK : 0, o->conf->spoof, o->pod->share_ports || o->pod->spread);
+	insock_init(&in, o->pod->netns == NETNS_OWN ? 0 : o->conf->mark, o->conf->spoof && !o->pod->hbone_only, o->pod->share_ports || o->pod->spread);
 	if (o->conf->ipv6)
 		fd = sock_listen(&at, &in.ops);
 	if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
@@ -76,9 +149,13 @@ static int port_is_free(uint16_t port)
 static int open_kind(struct opening *o, enum pod_listener kind)
 {
 	struct pod_shared *s = o->shared;
-	int r = o->pod->share_ports || !o->pod->spread ? 0 : port_is_free(listens[kind].port);
+	int have = 0, r = 0;
 
-	for (int k = 0; r >= 0 && k < (s->spread ? o->n_workers : 1); k++) {
+	for (int i = 0; i < s->n_sockets; i++)
+		have += s->sockets[i].kind == kind;
+	if (!have && s->spread && !o->pod->share_ports)
+		r = port_is_free(listens[kind].port);
+	for (int k = have; r >= 0 && k < (s->spread ? o->n_workers : 1); k++) {
 		r = listen_any(o, listens[kind].port);
 		if (r >= 0)
 			s->sockets[s->n_sockets++] = (struct pod_socket){ kind, s->spread ? k : s->home, r };
@@ -115,7 +192,6 @@ static struct pod_shared *shared_new(struct proxy *p, const struct pod_conf *con
 	s->hbone_only = conf->hbone_only;
 	s->held = conf->held;
 	s->home = proxy_emptiest(p);
-	s->sockets = xcalloc((size_t)(LISTENERS * p->n_workers), sizeof(*s->sockets));
 	s->parts = xcalloc((size_t)p->n_workers, sizeof(*s->parts));
 	for (int i = 0; i < p->n_workers; i++) {
 		s->parts[i].shared = s;
@@ -132,7 +208,10 @@ int pod_shared_new(struct proxy *p, const struct pod_conf *conf, struct pod_shar
 
 	if (err)
 		err->msg[0] = '\0';
-	r = netns_run(conf->netns, open_sockets, &o);
+	r = netns_identify(conf->netns, &s->netns_id);
+	take_inherited(p, s);
+	if (r == 0)
+		r = netns_run(conf->netns, open_sockets, &o);
 	if (r < 0) {
 		if (err && !err->msg[0])
 			err_set(err, r, "cannot enter the network namespace: %s", strerror(-r));
@@ -178,7 +257,7 @@ void pod_start(struct pod *pod)
 	struct loop *l = pod->worker->loop;
 
 	pod_ref(s);
-	outsock_init(&pod->out, s->proxy->conf.mark ? NET_MARK : 0, &keepalive, s->netns);
+	outsock_init(&pod->out, s->proxy->conf.mark, &keepalive, s->netns);
 	outsock_init(&pod->app, pod->out.mark, &none, s->netns);
 	ownaddr_init(&pod->own, s->netns);
 	pod->share = s->spread ? NULL : share_new(l);
@@ -448,7 +527,7 @@ static void run_arrival(struct mail *m, struct worker *worker)
 {
 	struct arrival *a = container_of(m, struct arrival, mail);
 
-	if (a->to->gone || a->to->draining) {
+	if (a->to->gone) {
 		turn_away(a);
 		pod_unref(a->to->shared);
 		free(a);

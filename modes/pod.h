@@ -25,6 +25,8 @@ struct pod_conf {
 	bool share_ports;                /* another proxy may listen on the same ports, and gets a part of the connections */
 };
 
+const char *pod_listener_name(enum pod_listener kind);           /* "outbound": what a handover calls it */
+
 struct pod_socket {
 	enum pod_listener kind;
 	int worker;                      /* who accepts on it */
@@ -37,6 +39,7 @@ struct pod_shared {
 	struct proxy *proxy;
 	char *id, *ns, *name, *service_account;    /* owned; name NULL as in the conf */
 	int netns;                       /* owned */
+	struct netns_id netns_id;
 	struct pod_socket *sockets;      /* owned; the array */
 	int n_sockets;
 	int home;                        /* the worker that accepts, unless it is spread */

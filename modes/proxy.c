@@ -213,6 +213,15 @@ void proxy_drain(struct proxy *p)
 	send_all(p, run_drain, NULL);
 }
 
+int proxy_busy(const struct proxy *p)
+{
+	int n = 0;
+
+	map_each(slot, &p->pods)
+		n += atomic_load_explicit(&((struct pod_shared *)slot->value)->n_conns, memory_order_relaxed);
+	return n;
+}
+
 int proxy_connections(const struct proxy *p)
 {
 	int n = 0;
@@ -336,6 +345,7 @@ int proxy_start(const struct proxy_conf *conf, struct identity *identity, struct
 	p->conf = *conf;
 	p->identity = identity;
 	p->n_workers = conf->concurrency;
+	list_init(&p->inherited);
 	p->workers = xcalloc((size_t)p->n_workers, sizeof(*p->workers));
 	for (int i = 0; r == 0 && i < p->n_workers; i++) {
 		struct pworker *w = &p->workers[i];
@@ -375,6 +385,7 @@ void proxy_free(struct proxy *p)
 	map_each(slot, &p->pods)
 		pod_unref(slot->value);
 	map_done(&p->pods);
+	proxy_disinherit(p);
 	free(p->workers);
 	free(p);
 }

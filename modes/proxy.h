@@ -29,9 +29,10 @@ struct proxy_conf {
 	int pod_conns, pod_handshakes;   /* caps of one pod, as LIMIT_POD_CONNS and LIMIT_POD_HANDSHAKES */
 	bool ipv6;
 	bool spoof;                      /* keep the client's address towards the application */
-	bool mark;                       /* sockets may carry NET_MARK */
+	unsigned mark;                   /* of sockets in pods, and of those towards others; 0: none */
 };
 
+struct netns_id;
 struct pod_conf;
 struct pod_shared;
 struct proxy;
@@ -57,6 +58,7 @@ struct proxy {
 	struct pworker *workers;
 	int n_workers;
 	struct map pods;                 /* id -> struct pod_shared; the control thread's */
+	struct list inherited;           /* listening sockets of the process before us, for pods to come */
 };
 
 /* Starts the workers; without pods. */
@@ -72,12 +74,18 @@ void proxy_pod_open(struct proxy *p, struct str id);            /* a held one */
 void proxy_pod_del(struct proxy *p, struct str id);
 struct pod_shared *proxy_pod(const struct proxy *p, struct str id);   /* NULL: not served */
 
+/* A listening socket that the pod with this id and namespace shall have, once it is added. False: not of a kind that is known.
+ * Else fd is taken over. */
+bool proxy_inherit(struct proxy *p, struct str id, const struct netns_id *netns, struct str kind, int fd);
+void proxy_disinherit(struct proxy *p);                         /* closes what no pod has asked for */
+
 void proxy_rejudge(struct proxy *p);                            /* after a publish: live connections under the new policies */
 void proxy_wake(struct proxy *p);                               /* certificates came, or a workload: who waits for them looks again */
 void proxy_retire(struct proxy *p, struct tlsctx *old);         /* a certificate was replaced */
 void proxy_recheck_certs(struct proxy *p);                      /* a CRL changed */
 void proxy_drain(struct proxy *p);                              /* listeners close, GOAWAY; live connections go on */
 int proxy_connections(const struct proxy *p);
+int proxy_busy(const struct proxy *p);                          /* with HBONE connections, and those that wait */
 /* Cuts what is left and joins the workers. */
 void proxy_free(struct proxy *p);
 

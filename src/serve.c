@@ -19,6 +19,7 @@
 
 #define COLLECT_MS       1000      /* how often retired snapshots are looked at when nothing is published */
 #define DRAIN_POLL_MS    50
+#define HANDOVER_MS      3600000
 #define PEAK_CONNS       100       /* fewer are not worth a walk over the heap */
 
 #define O(kind, name, arg, member, doc) { name, OPTION_##kind, arg, doc, offsetof(struct options, member), 0, 0 }
@@ -38,6 +39,8 @@ const struct option_row serve_options[] = {
 	O(TEXT, "log-level", "LEVEL", log_level, "error, warn, info, debug; or for one room: access=debug,info"),
 	O(TEXT, "log-format", "FORMAT", log_format, "text or json"),
 	O(DURATION, "drain-time", "D", drain_ms, "how long live connections may go on after SIGTERM (default 5s)"),
+	O(TEXT, "handover-dir", "DIR", handover_dir, "take over from the meshd that runs here, and hand over to the next one, through DIR (0700); for upgrades without loss"),
+	O(DURATION, "handover-time", "D", handover_ms, "how long live connections may go on in this process after that (default 1h)"),
 	O(TEXT, "user", "NAME", user, "become this user after the start (default meshd where it exists, when started as root on a host)"),
 	O(FLAG, "tls12", NULL, tls12, "also accept TLS 1.2; also $TLS12_ENABLED"),
 	O(FLAG, "help", NULL, help, "this text"),
@@ -86,7 +89,9 @@ static void on_drain_poll(struct timer *t)
 {
 	struct serve *s = container_of(t, struct serve, drain_poll);
 
-	if (proxy_connections(s->proxy) == 0 || loop_now_ms(s->loop) >= s->drain_until_ms)
+	int n = s->handed_over ? proxy_busy(s->proxy) : proxy_connections(s->proxy);
+
+	if (n == 0 || loop_now_ms(s->loop) >= s->drain_until_ms)
 		loop_stop(s->loop);
 	else
 		timer_start(t, DRAIN_POLL_MS);
@@ -94,11 +99,12 @@ static void on_drain_poll(struct timer *t)
 
 void serve_drain(struct serve *s)
 {
-	if (s->draining) {
+	if (s->draining && !s->handed_over) {
 		loop_stop(s->loop);
 		return;
 	}
 	s->draining = true;
+	s->handed_over = false;
 	log_info(LOG_MAIN, "draining: no new connections; %d live ones have up to %u ms", proxy_connections(s->proxy), s->opt.drain_ms);
 	notify_stopping();
 	proxy_drain(s->proxy);
@@ -219,6 +225,7 @@ static void defaults(struct options *o, const struct settings *set, bool pods_mo
 	o->log_level = o->log_level ? o->log_level : set->log_levels[0] ? set->log_levels : NULL;
 	o->log_format = o->log_format ? o->log_format : set->log_json ? "json" : "text";
 	o->tls12 |= set->tls12;
+	o->handover_ms = o->handover_ms ? o->handover_ms : HANDOVER_MS;
 	o->drain_ms = o->drain_ms ? o->drain_ms : (unsigned)set->drain_ms;
 	/* Sharing ports in pods needs one uid: that of the proxy before us. */
 	if (!o->user && !pods_mode && geteuid() == 0 && !in_container() && privs_has_user("meshd"))
@@ -230,12 +237,14 @@ static int start_proxy(struct serve *s, struct err *err)
 	struct proxy_conf conf = {
 		.wait_ms = s->pods_mode ? LIMIT_POD_WAIT_MS : 0, .workloads = s->opt.workloads.v, .n_workloads = s->opt.workloads.n,
 		.concurrency = (int)s->opt.concurrency, .pod_conns = (int)s->set.pod_conns, .pod_handshakes = (int)s->set.pod_handshakes,
-		.ipv6 = s->set.ipv6, .mark = net_can_mark(), .spoof = s->set.original_source != MAYBE_FALSE && net_can_spoof(),
+		.ipv6 = s->set.ipv6, .spoof = s->set.original_source != MAYBE_FALSE && net_can_spoof(),
 	};
 
 	if (s->set.original_source == MAYBE_TRUE && !conf.spoof)
 		return err_set(err, -EPERM, "ENABLE_ORIG_SRC=true, but preserving source addresses is not permitted: it needs CAP_NET_ADMIN");
-	if (!conf.mark)
+	if (net_can_mark())
+		conf.mark = s->pods_mode ? s->set.mark : NET_MARK;
+	else if (!s->pods_mode || s->set.mark)
 		log_warn(LOG_NET, "sockets cannot be marked (no CAP_NET_ADMIN): capture rules must exempt this process by its uid");
 	return proxy_start(&conf, s->identity, &s->proxy, err);
 }
@@ -286,9 +295,11 @@ static int start(struct serve *s, struct err *err)
 	if (r == 0)
 		r = start_proxy(s, err);
 	if (r == 0)
+		r = serve_handover_take(s, err);
+	if (r == 0)
 		r = serve_pods_start(s, err);
 	if (r == 0)
-		r = serve_admin_start(s, err);
+		r = serve_handover_admin(s, err);
 	if (r < 0)
 		return r;
 	if (!s->opt.config_dir)
@@ -300,6 +311,7 @@ static int start(struct serve *s, struct err *err)
 static void stop(struct serve *s)
 {
 	admin_free(s->admin);
+	handover_free(s->handover);
 	serve_plane_stop(s);
 	serve_pods_stop(s);
 	proxy_free(s->proxy);

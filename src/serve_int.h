@@ -9,6 +9,7 @@
 #include "identity/citadel.h"
 #include "identity/identity.h"
 #include "io/watch.h"
+#include "modes/handover.h"
 #include "modes/inpod.h"
 #include "net/sockopt.h"
 #include "source/confdir.h"
@@ -18,9 +19,9 @@
 #include "src/settings.h"
 
 struct options {
-	const char *mode, *config_dir, *ca_dir, *cert, *key, *root, *crl, *user, *log_level, *log_format, *admin_socket;
+	const char *mode, *config_dir, *ca_dir, *cert, *key, *root, *crl, *user, *log_level, *log_format, *admin_socket, *handover_dir;
 	struct option_list workloads;
-	unsigned concurrency, admin_port, drain_ms;
+	unsigned concurrency, admin_port, drain_ms, handover_ms;
 	bool post_unix_only, tls12, help;
 };
 
@@ -41,6 +42,7 @@ struct serve {
 	struct ads *ads;
 	struct otlp *otlp;                 /* NULL: no spans are exported */
 	struct inpod *inpod;               /* PROXY_MODE=shared; else NULL */
+	struct handover *handover;         /* NULL: upgrades do not hand over */
 	struct map pods;                   /* serve_pods.c's */
 	ev_signal signals[4];
 	struct timer collect, drain_poll;
@@ -48,7 +50,8 @@ struct serve {
 	char **wanted;                     /* the identity that is kept for each workload; NULL: none */
 	char *problems;                    /* why a workload is not served, "" when it is: 256 bytes each */
 	int peak;                          /* live connections since memory was given back last */
-	bool draining;
+	bool draining, handed_over;
+	bool synced, serving;              /* the mesh is known; the process before us was told that we serve */
 	bool pods_mode;                    /* PROXY_MODE says what is served; else --workload does */
 };
 
@@ -81,6 +84,11 @@ void serve_pods_pending(struct serve *s, struct buf *out);   /* what readiness w
 void serve_pods_stop(struct serve *s);         /* before the proxy goes */
 
 int serve_otlp_start(struct serve *s, struct err *err);       /* before the proxy */
+/* Asks the meshd that runs here for its listening sockets; before the pods. */
+int serve_handover_take(struct serve *s, struct err *err);
+int serve_handover_admin(struct serve *s, struct err *err);   /* serve_admin_start, now or when the ports are free */
+void serve_handover_check(struct serve *s);                   /* lets it go once we serve */
+
 int serve_admin_start(struct serve *s, struct err *err);
 void serve_metrics_start(struct serve *s);
 

@@ -65,9 +65,14 @@ static void stop_pod(struct str id, void *arg)
 	free(k);
 }
 
+static void on_pods_changed(void *arg)
+{
+	serve_handover_check(arg);
+}
+
 static int start_shared(struct serve *s, struct err *err)
 {
-	static const struct inpod_ops ops = { .start = start_pod, .stop = stop_pod };
+	static const struct inpod_ops ops = { .start = start_pod, .stop = stop_pod, .on_change = on_pods_changed };
 	struct inpod_conf conf = { .path = s->set.inpod_uds, .share_ports = s->set.inpod_port_reuse };
 	struct pod_conf self = {
 		.id = SELF, .ns = s->set.pod_ns, .name = s->set.pod_name, .service_account = s->set.service_account, .netns = NETNS_OWN,
@@ -101,11 +106,12 @@ int serve_pods_start(struct serve *s, struct err *err)
 
 void serve_pods_synced(struct serve *s)
 {
-	if (!s->pods_mode)
-		return;
-	proxy_pod_open(s->proxy, str_c(s->set.mode == MODE_SHARED ? SELF : ""));
+	s->synced = true;
+	if (s->pods_mode)
+		proxy_pod_open(s->proxy, str_c(s->set.mode == MODE_SHARED ? SELF : ""));
 	if (s->inpod)
 		inpod_start(s->inpod);
+	serve_handover_check(s);
 }
 
 bool serve_pods_refresh(struct serve *s)

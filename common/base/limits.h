@@ -29,6 +29,7 @@
 #define LIMIT_CONNECT_MS         10000
 #define LIMIT_HANDSHAKE_MS       15000
 #define LIMIT_CONNECT_REPLY_MS   15000
+#define LIMIT_GOAWAY_MS          500            /* between saying that an HTTP/2 connection will end and refusing new streams */
 #define LIMIT_PING_MS            10000          /* idle time before a keepalive PING */
 #define LIMIT_PING_TIMEOUT_MS    20000
 #define LIMIT_LINGER_MS          10000          /* how long a closed stage may still send what it accepted */
@@ -43,6 +44,7 @@
 #define LIMIT_POD_HANDSHAKES     1000           /* TLS handshakes of one pod that peers have begun and not ended */
 #define LIMIT_POD_WAIT_MS        5000           /* how long a connection waits for its pod's workload and certificate */
 #define LIMIT_POD_RETRY_MS       5000           /* a pod that could not be started is tried again */
+#define LIMIT_HANDOVER_MS        5000           /* what one meshd waits for another at an upgrade */
 #define LIMIT_ZDS_BACKOFF_MIN_MS 20
 #define LIMIT_ZDS_BACKOFF_MAX_MS 15000
 

@@ -31,6 +31,7 @@ static void h2_die(struct h2 *h, enum fail why, bool tell)
 		return;
 	h->dead = true;
 	timer_stop(&h->ping);
+	timer_stop(&h->notice);
 	list_each_safe(at, next, &h->streams)
 		stream_close(container_of(at, struct stream, link), why == FAIL_NONE ? FAIL_DRAIN : why);
 	stream_deliver_touched(h);
@@ -497,6 +498,15 @@ static int send_settings(struct h2 *h)
 	return nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0, LIMIT_CONN_WINDOW) ? -ENOMEM : 0;
 }
 
+static void on_noticed(struct timer *t)
+{
+	struct h2 *h = container_of(t, struct h2, notice);
+
+	h->draining = true;
+	nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h->ng), NGHTTP2_NO_ERROR, NULL, 0);
+	h2_flush_later(h);
+}
+
 struct h2 *h2_new(struct stage *below, bool server, const struct h2_ops *ops, void *arg)
 {
 	struct h2 *h = calloc(1, sizeof(*h));
@@ -516,6 +526,7 @@ struct h2 *h2_new(struct stage *below, bool server, const struct h2_ops *ops, vo
 	list_init(&h->streams);
 	list_init(&h->touched);
 	timer_init(&h->ping, h->loop, on_ping);
+	timer_init(&h->notice, h->loop, on_noticed);
 	h2_keepalive(h, LIMIT_PING_MS, LIMIT_PING_TIMEOUT_MS, false);
 	below->on_event = on_below;
 	below->arg = h;
@@ -535,15 +546,18 @@ void h2_close(struct h2 *h, enum fail why)
 	h2_die(h, why, false);
 }
 
+/* RFC 9113 6.8: what a client sent before it heard of the end is still taken. */
 void h2_drain(struct h2 *h)
 {
-	if (h->draining || h->dead)
+	if (h->draining || h->dead || timer_armed(&h->notice))
 		return;
-	h->draining = true;
-	if (h->server)
+	if (h->server) {
 		nghttp2_submit_shutdown_notice(h->ng);
-	else
+		timer_start(&h->notice, LIMIT_GOAWAY_MS);
+	} else {
+		h->draining = true;
 		nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0);
+	}
 	h2_flush_later(h);
 }
 

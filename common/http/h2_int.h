@@ -47,6 +47,7 @@ struct h2 {
 	void *arg;
 	struct deferred flush, grave;
 	struct timer ping;
+	struct timer notice;      /* a draining server: from the notice to the last stream number */
 	struct list streams, touched;
 	struct buf head;          /* the header block that is arriving: name NUL value NUL … */
 	int n_fields;

@@ -81,6 +81,13 @@ int netns_identify(int netns, struct netns_id *ret)
 {
 	struct stat st;
 
+	if (netns == NETNS_OWN) {
+		int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), r = fd < 0 ? -errno : netns_identify(fd, ret);
+
+		if (fd >= 0)
+			close(fd);
+		return r;
+	}
 	if (fstat(netns, &st) < 0)
 		return -errno;
 	if (ioctl(netns, NS_GET_NSTYPE) != CLONE_NEWNET)

@@ -24,7 +24,7 @@ int netns_init(struct err *err);
 int netns_run(int netns, int (*fn)(void *arg), void *arg);
 /* socket(2) inside; close-on-exec is added. The descriptor, or -errno. */
 int netns_socket(int netns, int family, int type, int protocol);
-/* -EINVAL: it is no network namespace. */
+/* -EINVAL: it is no network namespace. NETNS_OWN is allowed. */
 int netns_identify(int netns, struct netns_id *ret);
 
 #endif

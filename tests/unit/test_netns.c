@@ -58,6 +58,8 @@ START_TEST(goes_in_and_comes_back)
 	ck_assert(same(id, there) && same(here(), before));
 	ck_assert_int_eq(netns_run(NETNS_OWN, note, &id), 7);
 	ck_assert(same(id, before));
+	ck_assert_int_eq(netns_identify(NETNS_OWN, &id), 0);
+	ck_assert(same(id, before));
 	s = netns_socket(fd, AF_INET, SOCK_DGRAM, 0);
 	ck_assert_int_ge(s, 0);
 	ck_assert(fcntl(s, F_GETFD) & FD_CLOEXEC);
@@ -75,7 +77,7 @@ START_TEST(refuses_what_is_none)
 
 	ck_assert_int_lt(netns_identify(file, &id), 0);
 	ck_assert_int_lt(netns_identify(uts, &id), 0);
-	ck_assert_int_lt(netns_identify(-1, &id), 0);
+	ck_assert_int_lt(netns_identify(9999, &id), 0);
 	ck_assert_uint_eq(id.ino, 1);
 	if (fd < 0)
 		return;

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A new meshd takes over from the running one: no connection is lost, none is refused.
+UPGRADE_BUSY and UPGRADE_IDLE set how many connections there are."""
+import os, resource, select, signal, socket, threading, time
+import zds
+from harness import Lab, eventually, greeter, read_exact
+from test_inpod import Node
+
+if "UPGRADE_IDLE" in os.environ:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100000, 100000))
+BUSY, IDLE = int(os.environ.get("UPGRADE_BUSY", 60)), int(os.environ.get("UPGRADE_IDLE", 300))
+
+
+def echo_many(host, port):
+    """One thread for all connections of a server."""
+    with host:
+        s = socket.socket(socket.AF_INET6)
+    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("::", port))
+    s.listen(4096)
+    s.setblocking(False)
+    host.lab.closing.append(s)
+
+    def run():
+        ep, held = select.epoll(), {}
+        ep.register(s, select.EPOLLIN)
+        while True:
+            for fd, _ in ep.poll():
+                if fd == s.fileno():
+                    c = s.accept()[0]
+                    held[c.fileno()] = c
+                    ep.register(c, select.EPOLLIN)
+                    continue
+                try:
+                    d = held[fd].recv(4096)
+                except OSError:
+                    d = b""
+                if d:
+                    held[fd].sendall(d)
+                else:
+                    held.pop(fd).close()
+    threading.Thread(target=run, daemon=True).start()
+
+
+class Load:
+    """Idle connections, connections that talk without pause, and threads that open new ones all the time."""
+    def __init__(self, web, ip, port, openers=2):
+        self.web, self.ip, self.port = web, ip, port
+        self.stop, self.problems, self.opened = False, [], 0
+        self.busy = [self.open() for _ in range(BUSY)]
+        self.idle = [self.open() for _ in range(IDLE)]
+        self.rounds = 0
+        self.threads = [threading.Thread(target=self.talk)] + [threading.Thread(target=self.new) for _ in range(openers)]
+        for t in self.threads:
+            t.start()
+
+    def open(self):
+        s = self.web.connect(self.ip, self.port, timeout=20)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        s.sendall(b"x")
+        assert read_exact(s, 1) == b"x"
+        return s
+
+    def talk(self):
+        try:
+            while not self.stop:
+                for s in self.busy:
+                    s.sendall(b"y")
+                for s in self.busy:
+                    assert read_exact(s, 1) == b"y"
+                self.rounds += 1
+        except BaseException as e:
+            self.problems.append(("busy", e))
+
+    def new(self):
+        while not self.stop:
+            try:
+                self.open().close()
+                self.opened += 1
+            except BaseException as e:
+                self.problems.append(("new", e))
+            time.sleep(0.002)
+
+    def check(self):
+        """All are still there."""
+        for s in self.idle:
+            s.sendall(b"z")
+        for s in self.idle:
+            assert read_exact(s, 1) == b"z"
+        before = self.rounds
+        eventually(lambda: self.rounds > before + 1 or self.problems, 20)
+        assert not self.problems, self.problems[:5]
+
+    def end(self):
+        self.stop = True
+        for t in self.threads:
+            t.join()
+        for s in self.busy + self.idle:
+            s.close()
+        assert not self.problems, self.problems[:5]
+
+
+def replace(host, *args, **kw):
+    """Starts another meshd beside the running one. Returns the old process."""
+    old, host.proc = host.proc, None
+    host.start(*args, ready=False, capture=False, **kw)
+    return old
+
+
+def test_standalone():
+    with Lab() as lab:
+        web, shop = lab.plain("web", "shop")
+        args = {h.name: [f"--handover-dir={lab.dir}/{h.name}.handover", f"--workload=default/{h.name}-v6"] for h in (web, shop)}
+        for h in (web, shop):
+            lab.workload(h)
+        for h in (web, shop):
+            h.start(*args[h.name])
+        echo_many(shop, 8080)
+        load = Load(web, shop.v4, 8080)
+        old = []
+        for h in (shop, web, shop):
+            old.append(replace(h, *args[h.name]))
+            eventually(lambda: "has taken over" in h.log(), 10)
+            eventually(lambda: h.http("/healthz/ready", port=15021)[0] == 200, 10)
+            assert h.cli("status").returncode == 0
+            load.check()
+        assert all(p.poll() is None for p in old[:2])     # their connections are still there
+        load.end()
+        for p in old:
+            assert p.wait(20) == 0
+        assert web.talk(shop.v4, 8080, b"x") == b"x" and web.talk(shop.v6, 8080, b"x") == b"x"
+        print(f"{BUSY} busy and {IDLE} idle connections, {load.opened} new ones: none lost")
+
+
+def test_in_pods():
+    with Node() as lab:
+        lab.start()
+        web, shop = lab.pods("web", "shop")
+        lab.snapshot()
+        echo_many(shop, 8080)
+        load = Load(web, shop.v4, 8080)
+        first = lab.cni.conn
+        lab.cni.conn = None
+        node2 = lab.plain("node2")                        # the new proxy's pod
+        env = {"PROXY_MODE": "shared", "INPOD_UDS": lab.path}
+        node2.start(workload=False, capture=False, ready=False, env=env)
+        lab.cni.accept()
+        assert "has taken over" not in lab.node.log()
+        assert lab.cni.pod(web) == ""
+        load.check()                                      # both accept
+        assert lab.cni.pod(shop) == ""
+        assert lab.cni.ask(zds.SNAPSHOT) == ""
+        eventually(lambda: "has taken over" in lab.node.log())
+        assert node2.http("/healthz/ready", port=15021)[0] == 200
+        load.check()
+        node2.access(dst_workload="shop", direction="inbound")
+        lab.node.proc.send_signal(0)
+        time.sleep(0.5)
+        load.check()
+        # A pod is deleted on both; the old one does not come back to the CNI.
+        first.send(zds.delete("uid-none"))
+        assert first.recv(100) == b"\x0a\x00"
+        first.close()
+        load.end()
+        lab.node.stop()                                   # SIGTERM: nothing is left, so it ends at once
+        assert web.talk(shop.v4, 8080, b"x") == b"x"
+        print(f"{BUSY} busy and {IDLE} idle connections, {load.opened} new ones: none lost")
+
+
+def test_a_new_one_that_fails_changes_nothing():
+    with Lab() as lab:
+        web, shop = lab.plain("web", "shop")
+        dirs = {h.name: f"--handover-dir={lab.dir}/{h.name}.handover" for h in (web, shop)}
+        for h in (web, shop):
+            lab.workload(h)
+        for h in (web, shop):
+            h.start(dirs[h.name])
+        shop.serve(8080)
+        path = f"{lab.dir}/shop.handover/handover.sock"
+        assert oct(os.stat(os.path.dirname(path)).st_mode & 0o777) == "0o700"
+        # Asks, and goes away; says nonsense; says that it serves, with nothing taken.
+        for words in ([b"\x0a\x02\x08\x01"], [b"nonsense"], [b""], [b"\x0a\x02\x08\x01", b"\x1a\x00"]):
+            s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            s.settimeout(5)
+            s.connect(path)
+            for w in words:
+                if w:
+                    s.send(w)
+            s.close()
+            assert web.talk(shop.v4, 8080, b"x") == b"x"
+        # Another user is refused; a directory that others may enter, too.
+        os.chmod(f"{lab.dir}/web.handover", 0o755)
+        r = web.run(lab.meshd, "--mode=ztunnel", f"--config-dir={lab.config}", "--workload=default/web", f"--ca-dir={lab.ca()}", "--user=root",
+                    dirs["web"], check=False, env=lab.env)
+        assert r.returncode == 1 and "only user" in r.stderr, r.stderr
+        assert web.talk(shop.v4, 8080, b"x") == b"x"
+
+
+def test_after_a_crash_the_next_one_starts_anew():
+    with Lab() as lab:
+        web, shop = lab.plain("web", "shop")
+        args = {h.name: f"--handover-dir={lab.dir}/{h.name}.handover" for h in (web, shop)}
+        for h in (web, shop):
+            lab.workload(h)
+        for h in (web, shop):
+            h.start(args[h.name])
+        shop.serve(8080)
+        os.kill(shop.proc.pid, signal.SIGKILL)
+        shop.proc.wait()
+        shop.proc = None
+        shop.start(args["shop"])
+        eventually(lambda: web.talk(shop.v4, 8080, b"x") == b"x")
+        old = replace(shop, args["shop"])
+        assert old.wait(20) == 0
+        eventually(lambda: web.talk(shop.v4, 8080, b"x") == b"x")
