@@ -2,6 +2,7 @@
 #include "modes/pod.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -166,11 +167,29 @@ static int open_kind(struct opening *o, enum pod_listener kind)
 		       r == -EADDRINUSE ? "; is another meshd, ztunnel or sidecar running here?" : "");
 }
 
+/* A listener of a group that closes loses what waits in its queue, unless the kernel may move that to another one. */
+static void share_queues(const struct opening *o)
+{
+	static atomic_flag told = ATOMIC_FLAG_INIT;
+	int fd = open("/proc/sys/net/ipv4/tcp_migrate_req", O_WRONLY | O_CLOEXEC);
+	bool done = fd >= 0 && write(fd, "1", 1) == 1;
+
+	if (fd >= 0)
+		close(fd);
+	if (done || port_is_free(PORT_HBONE) != -EADDRINUSE || atomic_flag_test_and_set(&told))
+		return;
+	log_warn(LOG_INPOD, "pod %s shares its ports with another proxy, and net.ipv4.tcp_migrate_req cannot be set there: when one of the two ends, "
+		 "connections that it has not accepted yet are reset (said once; set the sysctl to 1 in pods to avoid that)", o->shared->id);
+}
+
 /* Inside the namespace. */
 static int open_sockets(void *arg)
 {
 	struct opening *o = arg;
 	int r = 0;
+
+	if (o->pod->share_ports && o->pod->netns != NETNS_OWN && !o->shared->n_sockets)
+		share_queues(o);
 
 	for (int kind = o->pod->hbone_only ? LISTEN_HBONE : 0; r == 0 && kind < LISTENERS; kind++)
 		r = open_kind(o, kind);

@@ -1,46 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
 """A new meshd takes over from the running one: no connection is lost, none is refused.
 UPGRADE_BUSY and UPGRADE_IDLE set how many connections there are."""
-import os, resource, select, signal, socket, threading, time
+import os, signal, socket, subprocess, threading, time
 import zds
 from harness import Lab, eventually, greeter, read_exact
 from test_inpod import Node
 
-if "UPGRADE_IDLE" in os.environ:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (100000, 100000))
 BUSY, IDLE = int(os.environ.get("UPGRADE_BUSY", 60)), int(os.environ.get("UPGRADE_IDLE", 300))
 
 
-def echo_many(host, port):
-    """One thread for all connections of a server."""
-    with host:
-        s = socket.socket(socket.AF_INET6)
-    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind(("::", port))
-    s.listen(4096)
-    s.setblocking(False)
-    host.lab.closing.append(s)
+# A server for many connections, in a process of its own: descriptors are counted per process.
+ECHO = """
+import select, socket, sys
+s = socket.socket(socket.AF_INET6); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("::", int(sys.argv[1]))); s.listen(4096)
+ep, held = select.epoll(), {}
+ep.register(s, select.EPOLLIN)
+print("up", flush=True)
+while True:
+    for fd, _ in ep.poll():
+        if fd == s.fileno():
+            c = s.accept()[0]
+            held[c.fileno()] = c
+            ep.register(c, select.EPOLLIN)
+            continue
+        try:
+            d = held[fd].recv(4096)
+        except OSError:
+            d = b""
+        if d:
+            held[fd].sendall(d)
+        else:
+            held.pop(fd).close()
+"""
 
-    def run():
-        ep, held = select.epoll(), {}
-        ep.register(s, select.EPOLLIN)
-        while True:
-            for fd, _ in ep.poll():
-                if fd == s.fileno():
-                    c = s.accept()[0]
-                    held[c.fileno()] = c
-                    ep.register(c, select.EPOLLIN)
-                    continue
-                try:
-                    d = held[fd].recv(4096)
-                except OSError:
-                    d = b""
-                if d:
-                    held[fd].sendall(d)
-                else:
-                    held.pop(fd).close()
-    threading.Thread(target=run, daemon=True).start()
+
+class Closing:
+    """A process that ends with the lab."""
+    def __init__(self, process):
+        self.process = process
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def echo_many(host, port):
+    p = host.popen("python3", "-c", ECHO, str(port), stdout=subprocess.PIPE, text=True)
+    host.lab.closing.append(Closing(p))
+    assert p.stdout.readline() == "up\n"
 
 
 class Load:
@@ -214,3 +221,48 @@ def test_after_a_crash_the_next_one_starts_anew():
         old = replace(shop, args["shop"])
         assert old.wait(20) == 0
         eventually(lambda: web.talk(shop.v4, 8080, b"x") == b"x")
+
+
+def test_ports_shared_with_another_proxy():
+    """A swap without a handover: both listen; the kernel moves what the one that ends has not accepted."""
+    with Node() as lab:
+        lab.start("--handover-dir=")
+        web, shop = lab.pods("web", "shop")
+        lab.snapshot()
+        echo_many(shop, 8080)
+        assert shop.run("cat", "/proc/sys/net/ipv4/tcp_migrate_req").stdout.strip() == "1"
+        load = Load(web, shop.v4, 8080)
+        first, lab.cni.conn = lab.cni.conn, None          # stays open: the old one does not come back
+        node2 = lab.plain("node2")
+        node2.start("--handover-dir=", workload=False, capture=False, ready=False, env={"PROXY_MODE": "shared", "INPOD_UDS": lab.path})
+        lab.cni.accept()
+        assert lab.cni.pod(web) == "" and lab.cni.pod(shop) == "" and lab.cni.ask(zds.SNAPSHOT) == ""
+        eventually(lambda: node2.http("/healthz/ready", port=15021)[0] == 200)
+        load.check()
+        load.stop = True
+        for t in load.threads:
+            t.join()
+        assert not load.problems, load.problems[:5]
+        # New connections all the time, while the old one drains and ends.
+        stop, problems, n = [], [], [0]
+        def opener():
+            while not stop:
+                try:
+                    assert web.talk(shop.v4, 8080, b"x") == b"x"
+                    n[0] += 1
+                except BaseException as e:
+                    problems.append(e)
+        threads = [threading.Thread(target=opener) for _ in range(4)]
+        for t in threads:
+            t.start()
+        time.sleep(0.3)
+        for s in load.busy + load.idle:
+            s.close()
+        lab.node.stop()
+        first.close()
+        time.sleep(0.3)
+        stop.append(1)
+        for t in threads:
+            t.join()
+        assert not problems, (len(problems), n, problems[:5])
+        print(f"{n[0]} new connections while the old one ended")
