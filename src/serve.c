@@ -243,8 +243,8 @@ static int start_proxy(struct serve *s, struct err *err)
 	if (s->set.original_source == MAYBE_TRUE && !conf.spoof)
 		return err_set(err, -EPERM, "ENABLE_ORIG_SRC=true, but preserving source addresses is not permitted: it needs CAP_NET_ADMIN");
 	if (net_can_mark())
-		conf.mark = s->pods_mode ? s->set.mark : NET_MARK;
-	else if (!s->pods_mode || s->set.mark)
+		conf.mark = s->set.mark ? s->set.mark : NET_MARK;
+	else
 		log_warn(LOG_NET, "sockets cannot be marked (no CAP_NET_ADMIN): capture rules must exempt this process by its uid");
 	return proxy_start(&conf, s->identity, &s->proxy, err);
 }
