@@ -332,6 +332,7 @@ UNIT_TESTS = \
 	tests/unit/test_explain \
 	tests/unit/test_flow \
 	tests/unit/test_grpc \
+	tests/unit/test_grpc_conn \
 	tests/unit/test_guard \
 	tests/unit/test_h1post \
 	tests/unit/test_h1server \
@@ -426,6 +427,8 @@ tests_unit_test_explain_SOURCES = tests/unit/test_explain.c
 tests_unit_test_flow_SOURCES = tests/unit/test_flow.c
 
 tests_unit_test_grpc_SOURCES = tests/unit/test_grpc.c
+
+tests_unit_test_grpc_conn_SOURCES = tests/unit/test_grpc_conn.c
 
 tests_unit_test_guard_SOURCES = tests/unit/test_guard.c
 

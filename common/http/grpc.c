@@ -127,7 +127,7 @@ struct tlsctx *grpc_ctx(struct grpc *g, struct err *err)
 	struct tlsctx *ctx = read_ctx(g, err);
 
 	if (!ctx && g->ctx && !g->files_bad)
-		log_warn(LOG_TLS, "%s for %s; the certificates read before stay in use until this is repaired", err->msg, g->who);
+		log_warn(LOG_TLS, "%s; towards %s the certificates read before stay in use until this is repaired", err->msg, g->who);
 	g->files_bad = !ctx && g->ctx;
 	if (ctx) {
 		tlsctx_unref(g->ctx);

@@ -198,6 +198,15 @@ bool webctx_roots_is_file(struct str roots)
 	return !str_is(roots, "SYSTEM") && !memmem(roots.p, roots.n, "-----BEGIN", 10);
 }
 
+/* What is wrong in a file is said with its name. */
+static int certs_of(const char *what, struct str file, const struct text *t, STACK_OF(X509) **ret, struct err *err)
+{
+	char name[320];
+
+	snprintf(name, sizeof(name), "%s %.*s", what, file.n < 256 ? (int)file.n : 256, file.p);
+	return pem_certs((struct str){ t->p, t->n }, name, ret, err);
+}
+
 static int read_roots(struct str roots, STACK_OF(X509) **ret, struct err *err)
 {
 	struct text t = { 0 };
@@ -209,7 +218,7 @@ static int read_roots(struct str roots, STACK_OF(X509) **ret, struct err *err)
 		return pem_certs(roots, "root certificates", ret, err);
 	r = text_read(roots, &t, err);
 	if (r == 0)
-		r = pem_certs((struct str){ t.p, t.n }, "root certificates", ret, err);
+		r = certs_of("root file", roots, &t, ret, err);
 	text_done(&t);
 	return r;
 }
@@ -220,7 +229,7 @@ static int read_own(const struct webctx_conf *conf, STACK_OF(X509) **chain, EVP_
 	int r;
 
 	if ((r = text_read(conf->cert_file, &c, err)) != 0 || (r = text_read(conf->key_file, &k, err)) != 0 ||
-	    (r = pem_certs((struct str){ c.p, c.n }, "certificate chain", chain, err)) != 0 ||
+	    (r = certs_of("certificate file", conf->cert_file, &c, chain, err)) != 0 ||
 	    (r = pem_key((struct str){ k.p, k.n }, key, err)) != 0)
 		goto out;
 	if (X509_check_private_key(sk_X509_value(*chain, 0), *key) != 1)
