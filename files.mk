@@ -19,6 +19,7 @@ libmeshd_a_SOURCES = \
 	common/base/map.c \
 	common/base/pmap.c \
 	common/base/str.c \
+	common/base/tuning.c \
 	common/dns/resolve.c \
 	common/hbone/baggage.c \
 	common/hbone/hpool.c \
@@ -187,6 +188,7 @@ HEADERS_ALL = \
 	common/base/map.h \
 	common/base/pmap.h \
 	common/base/str.h \
+	common/base/tuning.h \
 	common/dns/resolve.h \
 	common/hbone/baggage.h \
 	common/hbone/hpool.h \
@@ -601,6 +603,7 @@ EXTRA_FILES = \
 	tests/scenario/test_policy.py \
 	tests/scenario/test_reload.py \
 	tests/scenario/test_service.py \
+	tests/scenario/test_settings.py \
 	tests/scenario/test_soak.py \
 	tests/scenario/test_stream.py \
 	tests/scenario/wire.py \

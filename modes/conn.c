@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/tuning.h"
 #include "telemetry/bypass.h"
 #include "traffic/dest.h"
 #include "traffic/guard.h"
@@ -113,7 +114,7 @@ static void on_dry_run(struct policy *p, const struct authz_input *in, void *arg
 {
 	char text[ADDR_TEXT];
 
-	log_info(LOG_POLICY, "dry-run: %s policy %s would match a connection from %s (%.*s)", p->action == POLICY_DENY ? "deny" : "allow",
+	log_msg(LOG_POLICY, tuning.dry_run_info ? LOG_INFO : LOG_DEBUG, "dry-run: %s policy %s would match a connection from %s (%.*s)", p->action == POLICY_DENY ? "deny" : "allow",
 		 p->key, addr_format(&in->source, text), STR_FMT(in->principal));
 }
 

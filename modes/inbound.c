@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/tuning.h"
 #include "hbone/hserve.h"
 #include "io/sock.h"
 #include "modes/authority.h"
@@ -71,7 +72,8 @@ static void on_app(struct stage *s, enum stage_event ev, const struct iovec *iov
 		if (i->tunnel) {
 			struct buf baggage = { 0 };
 
-			conn_baggage(i->conn.local, &baggage);
+			if (tuning.baggage)
+				conn_baggage(i->conn.local, &baggage);
 			hserve_accept(i->tunnel, buf_str(&baggage));
 			buf_done(&baggage);
 		}
@@ -99,7 +101,7 @@ static void dial_app(struct inbound_conn *i)
 	struct addr to = i->conn.input.dest;
 	const struct addr *source = &i->conn.flow.source;
 
-	if (i->app_tunnel) {
+	if (i->app_tunnel && tuning.app_loopback) {
 		ip_parse(str_c(ip_is_v4(&to.ip) ? "127.0.0.1" : "::1"), &to.ip);
 		source = NULL;
 	} else if (i->forward || !pod->worker->proxy->conf.spoof || pod->shared->hbone_only || ip_eq(&source->ip, &to.ip) || ip_is_v4(&source->ip) != ip_is_v4(&to.ip)) {
@@ -218,7 +220,7 @@ static void on_connect(struct hserve *h, struct h2_stream *tunnel, const struct 
 	flow_set(&f->source_id, tls_peer_id(hserve_tls(h)));
 	flow_set(&f->dest_id, str_c(in->local->identity));
 	span_join(f, req->traceparent);
-	if (!f->source_workload) {
+	if (!f->source_workload && tuning.baggage) {
 		struct buf raw = { 0 };
 
 		baggage_format(&req->baggage, &raw);

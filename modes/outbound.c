@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/tuning.h"
 #include "io/sock.h"
 #include "modes/conn.h"
 #include "net/origdst.h"
@@ -154,7 +155,7 @@ static void on_up_open(struct outbound *o, struct stage *up)
 
 	if (o->tunnel) {
 		flow_set(&f->dest_id, hpool_peer_id(up));
-		if (!f->dest_workload && hpool_reply_baggage(up).n)
+		if (!f->dest_workload && tuning.baggage && hpool_reply_baggage(up).n)
 			flow_set(&f->peer_baggage, hpool_reply_baggage(up));
 	}
 	if (o->a->chosen)

@@ -271,12 +271,12 @@ static void on_patience(struct timer *t);
 
 void pod_start(struct pod *pod)
 {
-	static const struct keepalive keepalive = KEEPALIVE_DEFAULT, none;
+	static const struct keepalive none;
 	struct pod_shared *s = pod->shared;
 	struct loop *l = pod->worker->loop;
 
 	pod_ref(s);
-	outsock_init(&pod->out, s->proxy->conf.mark, &keepalive, s->netns);
+	outsock_init(&pod->out, s->proxy->conf.mark, NULL, s->netns);
 	outsock_init(&pod->app, pod->out.mark, &none, s->netns);
 	ownaddr_init(&pod->own, s->netns);
 	pod->share = s->spread ? NULL : share_new(l);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/tuning.h"
 #include "identity/secret.h"
 #include "net/notify.h"
 #include "net/privs.h"
@@ -219,7 +220,7 @@ static int check(struct options *o, const struct settings *set, struct err *err)
 /* What the command line left open is the environment's. */
 static void defaults(struct options *o, const struct settings *set, bool pods_mode)
 {
-	o->concurrency = o->concurrency ? o->concurrency : set->concurrency ? set->concurrency : default_concurrency();
+	o->concurrency = o->concurrency ? o->concurrency : set->concurrency ? set->concurrency : pods_mode ? set->workers : default_concurrency();
 	o->admin_port = o->admin_port ? o->admin_port : set->admin_port;
 	o->crl = o->crl ? o->crl : set->crl_path;
 	o->log_level = o->log_level ? o->log_level : set->log_levels[0] ? set->log_levels : NULL;
@@ -230,6 +231,26 @@ static void defaults(struct options *o, const struct settings *set, bool pods_mo
 	/* Sharing ports in pods needs one uid: that of the proxy before us. */
 	if (!o->user && !pods_mode && geteuid() == 0 && !in_container() && privs_has_user("meshd"))
 		o->user = "meshd";
+}
+
+/* Once, before the first thread. */
+static void tune(const struct serve *s)
+{
+	const struct settings *set = &s->set;
+	bool keepalive = set->keepalive;
+
+	tuning.pool_streams = set->pool_streams;
+	tuning.pool_idle_ms = (unsigned)set->pool_idle_ms;
+	tuning.stream_window = set->stream_window;
+	tuning.conn_window = set->conn_window;
+	tuning.frame_bytes = set->frame_bytes;
+	tuning.keepalive_s = keepalive ? (unsigned)(set->keepalive_time_ms / 1000) : 0;
+	tuning.keepalive_interval_s = (unsigned)(set->keepalive_interval_ms / 1000);
+	tuning.keepalive_count = set->keepalive_retries;
+	tuning.user_timeout_ms = (unsigned)set->user_timeout_ms;
+	tuning.baggage = set->response_baggage;
+	tuning.app_loopback = set->localhost_app_tunnel;
+	tuning.dry_run_info = set->authz_info_log || !s->pods_mode;
 }
 
 static int start_proxy(struct serve *s, struct err *err)
@@ -254,7 +275,7 @@ static void open_control(struct serve *s)
 {
 	static const struct keepalive keepalive = { .idle_s = 300, .interval_s = 75, .count = 9 };
 
-	outsock_init(&s->control_out, net_can_mark() ? s->opt.config_dir ? NET_MARK : s->set.mark : 0, &keepalive, NETNS_OWN);
+	outsock_init(&s->control_out, net_can_mark() ? s->set.mark ? s->set.mark : NET_MARK : 0, &keepalive, NETNS_OWN);
 	s->resolver = resolver_new(s->loop, &s->control_out.ops, NETNS_OWN);
 }
 
@@ -365,6 +386,7 @@ int serve_command(int argc, char **argv)
 	}
 	s.pods_mode = !s.opt.workloads.n && (!s.opt.config_dir || getenv("PROXY_MODE"));
 	defaults(&s.opt, &s.set, s.pods_mode);
+	tune(&s);
 	if (check(&s.opt, &s.set, &err) < 0 || (s.opt.log_level && log_set_levels(str_c(s.opt.log_level), &err) < 0)) {
 		fprintf(stderr, "meshd: %s\n", err.msg);
 		return 2;

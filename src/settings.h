@@ -74,7 +74,7 @@ struct settings {
 	const char *version;             /* ISTIO_META_ISTIO_VERSION: the tag of istio_build */
 
 	/* connections */
-	unsigned pool_streams;           /* per pooled HBONE connection */
+	unsigned pool_streams;           /* per pooled HBONE connection; 0: as many as the peer allows */
 	uint64_t pool_idle_ms;
 	unsigned stream_window, conn_window, frame_bytes;
 	uint64_t drain_ms;

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/map.h"
+#include "base/tuning.h"
 #include "tls/tls.h"
 
 #define EXPECT_MAX 64
@@ -361,7 +362,7 @@ static void hconn_maybe_idle(struct hconn *c)
 		h2_close(c->h2, FAIL_NONE);
 		hconn_end(c);
 	} else if (!timer_armed(&c->idle)) {
-		timer_start(&c->idle, LIMIT_POOL_IDLE_MS);
+		timer_start(&c->idle, tuning.pool_idle_ms);
 	}
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One worker's pool of HBONE connections, keyed by (own identity, expected identities, address). One handshake at a time
- * per key; more connections only when the peer's stream limit is reached; idle ones go after LIMIT_POOL_IDLE_MS. */
+ * per key; more connections only when the peer's stream limit is reached; idle ones go after tuning.pool_idle_ms. */
 #ifndef HBONE_HPOOL_H
 #define HBONE_HPOOL_H
 

@@ -487,15 +487,15 @@ out:
 static int send_settings(struct h2 *h)
 {
 	nghttp2_settings_entry e[] = {
-		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, LIMIT_STREAM_WINDOW },
-		{ NGHTTP2_SETTINGS_MAX_FRAME_SIZE, LIMIT_FRAME_BYTES },
+		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, h2_first_window() },
+		{ NGHTTP2_SETTINGS_MAX_FRAME_SIZE, tuning.frame_bytes },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, LIMIT_HEADER_BYTES },
 		{ h->server ? NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS : NGHTTP2_SETTINGS_ENABLE_PUSH, h->server ? LIMIT_STREAMS : 0 },
 	};
 
 	if (nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, e, ARRAY_LEN(e)) != 0)
 		return -ENOMEM;
-	return nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0, LIMIT_CONN_WINDOW) ? -ENOMEM : 0;
+	return nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0, (int32_t)tuning.conn_window) ? -ENOMEM : 0;
 }
 
 static void on_noticed(struct timer *t)
@@ -575,6 +575,7 @@ int h2_room(const struct h2 *h)
 	if (h->stuck_ms && loop_now_ms(h->loop) - h->stuck_ms > WINDOW_STUCK_MS)
 		return 0;
 	max = max < LIMIT_STREAMS ? max : LIMIT_STREAMS;
+	max = tuning.pool_streams && tuning.pool_streams < max ? tuning.pool_streams : max;
 	return h->n_streams < (int)max ? (int)max - h->n_streams : 0;
 }
 

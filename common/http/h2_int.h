@@ -6,9 +6,16 @@
 #include <nghttp2/nghttp2.h>
 
 #include "base/buf.h"
+#include "base/tuning.h"
 #include "http/h2.h"
 
 #define PIECES 512
+
+/* A new stream's window. */
+static inline uint32_t h2_first_window(void)
+{
+	return tuning.stream_window < LIMIT_STREAM_WINDOW ? tuning.stream_window : LIMIT_STREAM_WINDOW;
+}
 
 /* A stretch of DATA that still lies in the buffer that nghttp2 reads. */
 struct piece {

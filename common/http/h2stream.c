@@ -51,11 +51,11 @@ static void stream_credit(struct stream *s)
 	nghttp2_session_consume_stream(h->ng, s->pub.id, s->owed);
 	s->grown_bytes += s->owed;
 	s->owed = 0;
-	if (s->held || s->window >= LIMIT_STREAM_WINDOW_MAX || over_cap(h)) {
+	if (s->held || s->window >= (int32_t)tuning.stream_window || over_cap(h)) {
 		s->held = false;
 		s->grown_bytes = 0;
 	} else if (s->grown_bytes > 2 * (size_t)s->window) {
-		s->window *= 2;
+		s->window = s->window < (int32_t)tuning.stream_window / 2 ? s->window * 2 : (int32_t)tuning.stream_window;
 		s->grown_bytes = 0;
 		nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, s->window);
 	}
@@ -311,7 +311,7 @@ struct stream *stream_new(struct h2 *h)
 	s->pub.h2 = h;
 	s->wake.run = on_wake;
 	s->first_piece = -1;
-	s->window = LIMIT_STREAM_WINDOW;
+	s->window = (int32_t)h2_first_window();
 	list_init(&s->touched);
 	list_add_tail(&h->streams, &s->link);
 	h->n_streams++;

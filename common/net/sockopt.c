@@ -2,6 +2,7 @@
 #include "net/sockopt.h"
 
 #include "base/log.h"
+#include "base/tuning.h"
 #include "net/netns.h"
 
 #include <errno.h>
@@ -154,7 +155,10 @@ static int outsock_open(int family, const struct sock_ops *ops)
 
 void outsock_init(struct outsock *o, unsigned mark, const struct keepalive *k, int netns)
 {
-	static const struct keepalive preset = KEEPALIVE_DEFAULT;
+	const struct keepalive preset = {
+		.idle_s = tuning.keepalive_s, .interval_s = tuning.keepalive_interval_s, .count = tuning.keepalive_count,
+		.user_timeout_ms = tuning.user_timeout_ms,
+	};
 
 	*o = (struct outsock){ .ops = { .open = outsock_open, .prepare = outsock_prepare }, .mark = mark, .netns = netns, .keepalive = k ? *k : preset };
 }

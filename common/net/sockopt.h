@@ -19,8 +19,6 @@ struct keepalive {
 	unsigned user_timeout_ms;   /* TCP_USER_TIMEOUT; 0: the kernel's */
 };
 
-#define KEEPALIVE_DEFAULT { .idle_s = 180, .interval_s = 180, .count = 9 }
-
 /* May this process mark sockets, and bind addresses that are not its own? Tried on a socket of its own. */
 bool net_can_mark(void);
 bool net_can_spoof(void);

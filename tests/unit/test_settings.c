@@ -112,7 +112,7 @@ START_TEST(defaults)
 	ck_assert_uint_eq(s.stats_port, 15020);
 	ck_assert(s.dns_localhost);
 	ck_assert_uint_eq(s.dns_addr.port, 15053);
-	ck_assert_uint_eq(s.pool_streams, 100);
+	ck_assert_uint_eq(s.pool_streams, 0);
 	ck_assert_uint_eq(s.pool_idle_ms, 300000);
 	ck_assert_uint_eq(s.stream_window, 4 << 20);
 	ck_assert_uint_eq(s.conn_window, 16 << 20);
@@ -278,7 +278,7 @@ START_TEST(bad_values)
 	refuses("CA_ADDRESS", ":15012", "CA_ADDRESS");
 	refuses("SECRET_TTL", "soon", "SECRET_TTL: want a duration");
 	refuses("SECRET_TTL", "1s", "from 60s");
-	refuses("POOL_MAX_STREAMS_PER_CONNECTION", "0", "from 1 to 65535");
+	refuses("POOL_MAX_STREAMS_PER_CONNECTION", "70000", "from 0 to 65535");
 	refuses("HTTP2_FRAME_SIZE", "100", "from 16384");
 	refuses("PACKET_MARK", "-1", "PACKET_MARK");
 	refuses("ENABLE_ORIG_SRC", "auto", "ENABLE_ORIG_SRC");
