@@ -124,6 +124,7 @@ libmeshd_a_SOURCES = \
 	common/telemetry/tally.c \
 	common/telemetry/why.c \
 	common/tls/pem.c \
+	common/tls/resume.c \
 	common/tls/spiffe.c \
 	common/tls/tls.c \
 	common/tls/tlsctx.c \
@@ -277,6 +278,7 @@ HEADERS_ALL = \
 	common/telemetry/tally.h \
 	common/telemetry/why.h \
 	common/tls/pem_int.h \
+	common/tls/resume_int.h \
 	common/tls/spiffe.h \
 	common/tls/tls.h \
 	common/tls/tlsctx.h \
@@ -359,6 +361,7 @@ UNIT_TESTS = \
 	tests/unit/test_pump \
 	tests/unit/test_redirect \
 	tests/unit/test_resolve \
+	tests/unit/test_resume \
 	tests/unit/test_run \
 	tests/unit/test_settings \
 	tests/unit/test_share \
@@ -479,6 +482,8 @@ tests_unit_test_pump_SOURCES = tests/unit/test_pump.c
 tests_unit_test_redirect_SOURCES = tests/unit/test_redirect.c
 
 tests_unit_test_resolve_SOURCES = tests/unit/test_resolve.c
+
+tests_unit_test_resume_SOURCES = tests/unit/test_resume.c
 
 tests_unit_test_run_SOURCES = tests/unit/test_run.c
 

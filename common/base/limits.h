@@ -71,6 +71,8 @@
 /* Certificates */
 #define LIMIT_CA_FETCHES         8              /* requests to the CA at once */
 #define LIMIT_CA_REPLY_MS        15000
+#define LIMIT_SESSIONS           64             /* TLS sessions of one context that may be resumed */
+#define LIMIT_SESSIONS_PROCESS   2048
 #define LIMIT_CA_REPLY_BYTES     (1 << 20)      /* of the certificates of one answer */
 
 /* Configuration */

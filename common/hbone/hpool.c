@@ -448,6 +448,8 @@ static void dial(struct entry *e)
 	c->below = e->alone ? e->outer : sock_connect(e->pool->loop, &e->addr, NULL, e->pool->sock_ops, 0);
 	e->outer = NULL;
 	c->tls = c->below ? tls_client(c->below, c->ctx, e->expect, e->n_expect) : NULL;
+	if (c->tls)     /* the same peer, whether alone or not */
+		tls_resume(c->tls, (struct str){ (char *)buf_data(&e->key) + sizeof(uint64_t), buf_len(&e->key) - sizeof(uint64_t) });
 	if (!c->tls) {
 		hconn_end(c);
 		fail_waiting(e, FAIL_MEMORY, "");

@@ -8,6 +8,7 @@
 
 #include "base/addr.h"
 #include "base/buf.h"
+#include "tls/resume_int.h"
 #include "tls/tlsctx_int.h"
 
 #define RECORD_BYTES SSL3_RT_MAX_PLAIN_LENGTH
@@ -124,6 +125,7 @@ static void tls_free(struct deferred *d)
 	struct tls *t = container_of(d, struct tls, grave);
 
 	SSL_free(t->ssl);
+	free((char *)t->verify.session_key.p);
 	tlsctx_unref(t->ctx);
 	buf_done(&t->early);
 	free(t->record);
@@ -340,7 +342,9 @@ static void handshake(struct tls *t)
 	burst_end(t);
 	if (t->dead || t->done)
 		return;
-	if (r == 1)
+	if (r == 1 && !tlsctx_resumed(t->ctx, t->ssl, &t->verify))
+		tls_fail(t, t->verify.fail);
+	else if (r == 1)
 		handshake_done(t);
 	else if (SSL_get_error(t->ssl, r) != SSL_ERROR_WANT_READ)
 		handshake_failed(t);
@@ -495,6 +499,18 @@ struct stage *tls_client(struct stage *below, struct tlsctx *ctx, const struct s
 	return &t->stage;
 }
 
+void tls_resume(struct stage *s, struct str key)
+{
+	struct tls *t = tls_of(s);
+	char *copy = malloc(key.n + 1);
+
+	if (!copy)
+		return;
+	memcpy(copy, key.p, key.n);
+	t->verify.session_key = (struct str){ copy, key.n };
+	resume_offer(t->ctx, t->ssl, &t->verify);
+}
+
 struct stage *tls_server(struct stage *below, struct tlsctx *ctx)
 {
 	struct tls *t = tls_new(below, ctx, true);
@@ -508,6 +524,11 @@ struct stage *tls_server(struct stage *below, struct tlsctx *ctx)
 struct str tls_peer_id(const struct stage *s)
 {
 	return str_c(tls_of(s)->verify.peer_id);
+}
+
+bool tls_was_resumed(const struct stage *s)
+{
+	return SSL_session_reused(tls_of(s)->ssl) == 1;
 }
 
 const char *tls_error(const struct stage *s)

@@ -12,10 +12,14 @@
  * CLOSED: FAIL_TLS, FAIL_TLS_TIMEOUT, FAIL_WRONG_IDENTITY, FAIL_CERT_REVOKED. `expect`: SPIFFE IDs of which the peer must
  * have one (client side), borrowed until OPEN or CLOSED; n == 0: any that tlsctx trusts. NULL when memory is out (below is ended). */
 struct stage *tls_client(struct stage *below, struct tlsctx *ctx, const struct str *expect, int n_expect);
+/* Right after tls_client: the session may be resumed by, and may resume, one with the same key, context and expected peers. Without
+ * it there is a full handshake. key is copied; any bytes that mean this peer. */
+void tls_resume(struct stage *s, struct str key);
 struct stage *tls_server(struct stage *below, struct tlsctx *ctx);
 
 /* After OPEN: the peer's SPIFFE ID ("spiffe://td/ns/x/sa/y"); "" when it has none. Borrowed from the stage. */
 struct str tls_peer_id(const struct stage *s);
+bool tls_was_resumed(const struct stage *s);
 /* Why the handshake failed, for the log; "" when it did not. */
 const char *tls_error(const struct stage *s);
 /* True while the peer's chain is neither expired nor revoked under the CRL of `now`. */

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "tls/pem_int.h"
+#include "tls/resume_int.h"
 #include "tls/spiffe.h"
 #include "tls/tlsctx_int.h"
 
@@ -198,6 +199,7 @@ static void tlsctx_free(struct tlsctx *c)
 {
 	SSL_CTX_free(c->server);
 	SSL_CTX_free(c->client);
+	resume_free(c->resume);
 	sk_X509_CRL_pop_free(c->crls, X509_CRL_free);
 	for (int i = 0; i < c->n_trust_domains; i++)
 		free((char *)c->trust_domains[i].p);
@@ -211,6 +213,17 @@ struct tlsctx *tlsctx_alloc(void)
 
 	atomic_init(&c->refs, 1);
 	return c;
+}
+
+/* Where it does not work, there are full handshakes. TLS 1.2 would resume without a key exchange. */
+static void add_resume(struct tlsctx *c)
+{
+	c->resume = resume_new();
+	if (!c->resume)
+		return;
+	if (!resume_server(c))
+		SSL_CTX_set_num_tickets(c->server, 0);
+	resume_client(c);
 }
 
 int tlsctx_new(const struct tlsctx_conf *conf, struct tlsctx **ret, struct err *err)
@@ -229,6 +242,8 @@ int tlsctx_new(const struct tlsctx_conf *conf, struct tlsctx **ret, struct err *
 	copy_trust(c, conf);
 	c->server = ssl_ctx_new(c, true, conf->allow_tls12, chain, key, roots);
 	c->client = c->server ? ssl_ctx_new(c, false, conf->allow_tls12, chain, key, roots) : NULL;
+	if (c->client && !conf->allow_tls12)
+		add_resume(c);
 	if (!c->client)
 		r = err_set(err, -EINVAL, "OpenSSL does not accept the certificate of %s: %s", c->id, pem_why());
 out:

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "tls/resume_int.h"
 #include "tls/spiffe.h"
 #include "tls/tlsctx_int.h"
 
@@ -110,24 +111,36 @@ static void expect_format(const struct tls_verify *v, char *text, size_t n)
 			 v->n_expect == 2 ? "" : "s");
 }
 
+static bool is_expected(const struct tls_verify *v)
+{
+	for (int i = 0; i < v->n_expect; i++)
+		if (str_is(v->expect[i], v->peer_id))
+			return true;
+	return v->n_expect == 0;
+}
+
+static bool is_trusted(const struct tlsctx *c, const struct tls_verify *v)
+{
+	struct spiffe parts;
+
+	spiffe_parse(str_c(v->peer_id), &parts);
+	for (int i = 0; i < c->n_trust_domains; i++)
+		if (str_eq(c->trust_domains[i], parts.trust_domain))
+			return true;
+	return false;
+}
+
 static int check_identity(const struct tlsctx *c, X509_STORE_CTX *store, struct tls_verify *v)
 {
-	struct str id = str_c(v->peer_id);
 	char want[TLS_ID_BYTES + 32];
-	struct spiffe parts;
-	int i;
 
-	for (i = 0; i < v->n_expect && !str_eq(v->expect[i], id); i++)
-		;
-	if (v->n_expect > 0 && i == v->n_expect) {
+	if (!is_expected(v)) {
 		expect_format(v, want, sizeof(want));
 		return refuse(store, X509_V_ERR_APPLICATION_VERIFICATION, FAIL_WRONG_IDENTITY,
 			      "the peer is %s, wanted is %s", v->peer_id, want);
 	}
-	spiffe_parse(id, &parts);
-	for (i = 0; i < c->n_trust_domains; i++)
-		if (str_eq(c->trust_domains[i], parts.trust_domain))
-			return 1;
+	if (is_trusted(c, v))
+		return 1;
 	return refuse(store, X509_V_ERR_APPLICATION_VERIFICATION, FAIL_TLS,
 		      "the peer is %s, its trust domain is not %.*s or one of its %d aliases", v->peer_id,
 		      STR_FMT(c->trust_domains[0]), c->n_trust_domains - 1);
@@ -157,14 +170,38 @@ int verify_peer(X509_STORE_CTX *store, void *tlsctx)
 	return check_identity(c, store, v);
 }
 
-bool tlsctx_peer_still_valid(const struct tlsctx *now, SSL *ssl)
+static bool in_time(STACK_OF(X509) *chain)
 {
-	STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
-
 	for (int i = 0; i < sk_X509_num(chain); i++)
 		if (X509_cmp_current_time(X509_get0_notAfter(sk_X509_value(chain, i))) < 0)
 			return false;
-	return chain && chain_revoked(now, chain) < 0;
+	return sk_X509_num(chain) > 0;
+}
+
+bool verify_again(const struct tlsctx *c, STACK_OF(X509) *chain, struct tls_verify *v)
+{
+	return in_time(chain) && chain_revoked(c, chain) < 0 && verify_spiffe_id(sk_X509_value(chain, 0), v->peer_id, NULL) == 0 &&
+	       is_expected(v) && is_trusted(c, v);
+}
+
+bool tlsctx_resumed(const struct tlsctx *c, SSL *ssl, struct tls_verify *v)
+{
+	STACK_OF(X509) *chain = resume_chain(ssl);
+
+	if (!SSL_session_reused(ssl))
+		return true;
+	if (chain && verify_again(c, chain, v))
+		return true;
+	v->fail = FAIL_TLS;
+	snprintf(v->error, sizeof(v->error), "the session that was resumed is not good any more");
+	return false;
+}
+
+bool tlsctx_peer_still_valid(const struct tlsctx *now, SSL *ssl)
+{
+	STACK_OF(X509) *chain = resume_chain(ssl);
+
+	return chain && in_time(chain) && chain_revoked(now, chain) < 0;
 }
 
 static const char *alert_text(int alert)

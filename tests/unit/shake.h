@@ -11,11 +11,12 @@
 
 struct shake {
 	SSL *client, *server;
+	const struct tlsctx *client_ctx, *server_ctx;
 	struct tls_verify cv, sv;
 	bool client_ok, server_ok;
 };
 
-static inline void shake_step(SSL *ssl, struct tls_verify *v, bool *ok)
+static inline void shake_step(SSL *ssl, const struct tlsctx *ctx, struct tls_verify *v, bool *ok)
 {
 	char byte;
 	int r;
@@ -24,7 +25,7 @@ static inline void shake_step(SSL *ssl, struct tls_verify *v, bool *ok)
 		return;
 	if (!*ok) {
 		r = SSL_do_handshake(ssl);
-		*ok = r == 1;
+		*ok = r == 1 && tlsctx_resumed(ctx, ssl, v);
 	} else {
 		r = SSL_read(ssl, &byte, 1);   /* a refusal by the server comes after the client is done */
 	}
@@ -45,8 +46,8 @@ static inline void shake_run(struct shake *s)
 	SSL_set_connect_state(s->client);
 	SSL_set_accept_state(s->server);
 	for (int i = 0; i < 6; i++) {
-		shake_step(s->client, &s->cv, &s->client_ok);
-		shake_step(s->server, &s->sv, &s->server_ok);
+		shake_step(s->client, s->client_ctx, &s->cv, &s->client_ok);
+		shake_step(s->server, s->server_ctx, &s->sv, &s->server_ok);
 	}
 }
 
@@ -55,6 +56,8 @@ static inline void shake_init(struct shake *s, const struct tlsctx *client, cons
 	memset(s, 0, sizeof(*s));
 	s->client = SSL_new(tlsctx_ssl(client, false));
 	s->server = SSL_new(tlsctx_ssl(server, true));
+	s->client_ctx = client;
+	s->server_ctx = server;
 	SSL_set_app_data(s->client, &s->cv);
 	SSL_set_app_data(s->server, &s->sv);
 }
