@@ -20,7 +20,13 @@ libmeshd_a_SOURCES = \
 	common/base/pmap.c \
 	common/base/str.c \
 	common/base/tuning.c \
+	common/dns/dnsmsg.c \
+	common/dns/dnsproxy.c \
+	common/dns/dnsproxy_tcp.c \
+	common/dns/nametable.c \
+	common/dns/resolvconf.c \
 	common/dns/resolve.c \
+	common/dns/upstream.c \
 	common/hbone/baggage.c \
 	common/hbone/hpool.c \
 	common/hbone/hserve.c \
@@ -58,6 +64,7 @@ libmeshd_a_SOURCES = \
 	common/model/pack.c \
 	common/model/texts.c \
 	common/net/cgroup.c \
+	common/net/conntrack.c \
 	common/net/netns.c \
 	common/net/nft.c \
 	common/net/notify.c \
@@ -190,7 +197,13 @@ HEADERS_ALL = \
 	common/base/pmap.h \
 	common/base/str.h \
 	common/base/tuning.h \
+	common/dns/dnsmsg.h \
+	common/dns/dnsproxy.h \
+	common/dns/dnsproxy_int.h \
+	common/dns/nametable.h \
+	common/dns/resolvconf.h \
 	common/dns/resolve.h \
+	common/dns/upstream.h \
 	common/hbone/baggage.h \
 	common/hbone/hpool.h \
 	common/hbone/hserve.h \
@@ -229,6 +242,7 @@ HEADERS_ALL = \
 	common/model/pack.h \
 	common/model/texts.h \
 	common/net/cgroup.h \
+	common/net/conntrack.h \
 	common/net/netns.h \
 	common/net/nft.h \
 	common/net/notify.h \

@@ -64,6 +64,17 @@
 #define LIMIT_RESOLVES           256            /* names that one resolver asks for at a time */
 #define LIMIT_RESOLVE_CACHE      256            /* names that one resolver remembers */
 #define LIMIT_RESOLVE_TTL_MS     60000
+#define LIMIT_DNS_UPSTREAM_MS    5000           /* a question that was handed on, all servers together */
+#define LIMIT_DNS_DEMAND_MS      2000           /* a name that the control plane is asked for */
+#define LIMIT_DNS_PENDING        1024           /* questions of one pod that are handed on or wait */
+#define LIMIT_DNS_PENDING_ALL    16384          /* of all pods */
+#define LIMIT_DNS_TURN           64             /* datagrams that one socket reads in one turn */
+#define LIMIT_DNS_TCP_CLIENTS    128            /* TCP connections of one pod */
+#define LIMIT_DNS_TCP_ALL        2048           /* of all pods */
+#define LIMIT_DNS_TCP_PENDING    32             /* questions of one TCP connection that are not answered */
+#define LIMIT_DNS_TCP_IDLE_MS    5000           /* without a whole question, or without reading answers */
+#define LIMIT_DNS_TCP_QUEUE      (128 * 1024)   /* unsent answers of one TCP connection: beyond it questions stay unread */
+#define LIMIT_DNS_TTL_S          30             /* of answers for names of the mesh */
 
 /* Tries */
 #define LIMIT_CONNECT_TRIES      3              /* endpoints tried before any byte moved */

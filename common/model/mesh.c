@@ -208,6 +208,15 @@ struct service *mesh_service_by_host(const struct mesh *m, struct str hostname, 
 	return best;
 }
 
+void mesh_each_service_called(const struct mesh *m, struct str hostname, bool (*fn)(struct service *s, void *arg), void *arg)
+{
+	struct pmap_run run = pmap_find(&m->services_called, mesh_hash(hostname));
+
+	for (int i = 0; i < run.n; i++)
+		if (str_is(hostname, ((struct service *)run.values[i])->hostname) && !fn(run.values[i], arg))
+			return;
+}
+
 /* --- policies --- */
 struct policy *mesh_policy(const struct mesh *m, struct str key)
 {

@@ -66,6 +66,8 @@ struct service *mesh_service_by_vip(const struct mesh *m, struct str network, co
 /* By hostname: hidden skipped; the namespace `ns`, then canonical, then the first by key. */
 struct service *mesh_service_by_host(const struct mesh *m, struct str hostname, struct str ns);
 bool mesh_has_guarded(const struct mesh *m);         /* whether any service names a waypoint */
+/* All that have this hostname, hidden ones too, in no particular order; stops when fn returns false. */
+void mesh_each_service_called(const struct mesh *m, struct str hostname, bool (*fn)(struct service *s, void *arg), void *arg);
 struct policy *mesh_policy(const struct mesh *m, struct str key);
 struct peer_authn *mesh_peer_authn(const struct mesh *m, struct str key);
 
