@@ -30,7 +30,8 @@ class Node:
         os.rename(self.token + ".new", self.token)
 
     def command(self):
-        return [self.c.meshd if self.program == MESHD else ztunnel_path(), "proxy", "ztunnel"]
+        own = [f"--handover-dir={self.c.dir}/handover-{self.name}"]      # nodes share the file system here
+        return [self.c.meshd, "proxy", "ztunnel", *own] if self.program == MESHD else [ztunnel_path(), "proxy", "ztunnel"]
 
     def environment(self):
         return {"XDS_ADDRESS": f"https://{self.c.istiod}", "CA_ADDRESS": f"https://{self.c.istiod}", "XDS_ROOT_CA": self.c.root,
