@@ -600,6 +600,7 @@ EXTRA_FILES = \
 	tests/interop/test_envoy.py \
 	tests/interop/test_istioctl.py \
 	tests/interop/test_otlp.py \
+	tests/interop/test_xds.py \
 	tests/interop/test_ztunnel.py \
 	tests/interop/zdsserver/linkname.s \
 	tests/interop/zdsserver/main.go \

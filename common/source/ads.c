@@ -224,11 +224,11 @@ static void trouble(struct ads *a, const struct grpc_end *end)
 	snprintf(text, sizeof(text), "%s: %.*s", grpc_code_name(end->code), STR_FMT(end->message));
 	note(a, text);
 	if (strcmp(text, a->told) == 0) {
-		log_debug(LOG_SOURCE, "the control plane: %s", text);
+		log_debug(LOG_XDS, "the control plane: %s", text);
 		return;
 	}
 	snprintf(a->told, sizeof(a->told), "%s", text);
-	log_warn(LOG_SOURCE, "no stream from the control plane: %s; %s", text,
+	log_warn(LOG_XDS, "no stream from the control plane: %s; %s", text,
 		 a->synced ? "what it said last stays in force" : "trying again");
 }
 
@@ -252,7 +252,7 @@ static void on_end(struct grpc_call *c, const struct grpc_end *end, void *arg)
 		trouble(a, end);
 	} else {
 		note(a, "between two streams");
-		log_debug(LOG_SOURCE, "the control plane retired the stream: %s %.*s", grpc_code_name(end->code), STR_FMT(end->message));
+		log_debug(LOG_XDS, "the control plane retired the stream: %s %.*s", grpc_code_name(end->code), STR_FMT(end->message));
 	}
 	a->answered = false;
 	/* After a failed attempt to connect the channel itself waits. */
@@ -267,13 +267,13 @@ static void on_message(struct grpc_call *c, struct str msg, void *arg)
 		a->answered = true;
 		backoff_reset(&a->backoff);
 		if (*a->told)
-			log_info(LOG_SOURCE, "the control plane is back");
+			log_info(LOG_XDS, "the control plane is back");
 		a->told[0] = '\0';
 		note(a, "connected");
 	}
 	if (ads_push(a, msg))
 		return;
-	log_warn(LOG_SOURCE, "the control plane sent %zu bytes that are no discovery response: the stream begins anew", msg.n);
+	log_warn(LOG_XDS, "the control plane sent %zu bytes that are no discovery response: the stream begins anew", msg.n);
 	grpc_cancel(a->call);
 	a->call = NULL;
 	a->answered = false;

@@ -43,7 +43,7 @@ static void refuse(struct push *p, struct str name, const char *why)
 
 	if (!x || strcmp(x->why, why) != 0) {
 		if (p->n_refused < LOGGED_MAX)
-			log_warn(LOG_SOURCE, "the control plane's %.*s is refused: %s", STR_FMT(name), why);
+			log_warn(LOG_XDS, "the control plane's %.*s is refused: %s", STR_FMT(name), why);
 		else
 			p->n_unlogged++;
 	}
@@ -91,7 +91,7 @@ static void unknown_type(struct ads *a, struct str url, struct str nonce)
 		i++;
 	if (i == a->n_unknown && i < (int)ARRAY_LEN(a->unknown) && url.n < sizeof(a->unknown[0])) {
 		snprintf(a->unknown[a->n_unknown++], sizeof(a->unknown[0]), "%.*s", STR_FMT(url));
-		log_warn(LOG_SOURCE, "the control plane sends resources of a type that was not asked for, and that is refused: %.*s",
+		log_warn(LOG_XDS, "the control plane sends resources of a type that was not asked for, and that is refused: %.*s",
 			 STR_FMT(url));
 	}
 	snprintf(text, sizeof(text), "the type %.*s was not asked for", url.n < 160 ? (int)url.n : 160, url.p);
@@ -256,7 +256,7 @@ static void finish(struct push *p, struct str url, struct str nonce)
 	if (p->n_unsaid)
 		buf_printf(&p->why, "; and %zu more", p->n_unsaid);
 	if (p->n_unlogged)
-		log_warn(LOG_SOURCE, "and %zu more are refused", p->n_unlogged);
+		log_warn(LOG_XDS, "and %zu more are refused", p->n_unlogged);
 	if (p->n_refused)
 		p->row->nacks++;
 	buf_append(&p->why, "", 1);

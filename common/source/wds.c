@@ -94,7 +94,7 @@ static bool on_unknown(struct wds_walk *walk, const ProtobufCMessage *in, unsign
 		return false;
 	w->told[w->n_told].in = in->descriptor;
 	w->told[w->n_told++].id = id;
-	log_warn(LOG_SOURCE, "the control plane sends field %u of %s, which this version does not know and does not honour", id,
+	log_warn(LOG_XDS, "the control plane sends field %u of %s, which this version does not know and does not honour", id,
 		 in->descriptor->short_name);
 	return true;
 }
@@ -251,7 +251,7 @@ static void refuse(struct wds *w, struct policy *t, struct err *err)
 	t->n_rules = 0;
 	put_policy(w, t, &ignored);
 	if (!t->dry_run)
-		log_error(LOG_SOURCE, "AuthorizationPolicy %s cannot be judged, so %s accepts no connection until it is mended: %s", t->key,
+		log_error(LOG_XDS, "AuthorizationPolicy %s cannot be judged, so %s accepts no connection until it is mended: %s", t->key,
 			  scope_text(t), err->msg);
 }
 
