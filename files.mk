@@ -598,6 +598,7 @@ EXTRA_FILES = \
 	tests/interop/run \
 	tests/interop/test_cluster.py \
 	tests/interop/test_envoy.py \
+	tests/interop/test_image.py \
 	tests/interop/test_istioctl.py \
 	tests/interop/test_otlp.py \
 	tests/interop/test_xds.py \
