@@ -25,8 +25,11 @@ static int add_token(const struct settings *set, struct grpc_meta *m, struct err
 	struct secret token = { 0 };
 	struct buf value = { 0 };
 	struct str text = str_c(set->token);
-	int r = set->token_file ? secret_read(set->token_file, &token, err) : 0;
+	int r;
 
+	if (!grpc_meta_private(m))
+		return 0;   /* said when the channel was opened */
+	r = set->token_file ? secret_read(set->token_file, &token, err) : 0;
 	if (r == 0 && set->token_file)
 		text = first_line(secret_str(&token));
 	if (r == 0 && set->token_file && !text.n)
@@ -77,6 +80,9 @@ static int open_channel(struct serve *s, const struct setting_server *server, bo
 		.message_bytes = ca ? 0 : LIMIT_XDS_MESSAGE_BYTES,
 	};
 
+	if (str_starts(conf.target, str_c("http://")))
+		log_warn(LOG_MAIN, "%s is reached without TLS at %s: what it says is not verified, and no token is sent to it; use https:// except for tests",
+			 conf.who, server->address);
 	return grpc_new(s->loop, &conf, ret, err);
 }
 

@@ -45,6 +45,8 @@ int grpc_new(struct loop *l, const struct grpc_conf *conf, struct grpc **ret, st
 void grpc_free(struct grpc *g);   /* cancels its calls; NULL ok; allowed inside callbacks */
 /* Copied; names are made lower-case. False, and nothing is added: not a legal name or value, or too many. */
 bool grpc_meta_add(struct grpc_meta *m, struct str name, struct str value);
+/* The call leaves over TLS: secrets may be added. */
+bool grpc_meta_private(const struct grpc_meta *m);
 /* The last connection's state for people: "connected to 10.0.0.1:15012", "connecting", "idle", or why it failed. */
 const char *grpc_state(const struct grpc *g);
 /* True while a connection is up that new calls may use. */

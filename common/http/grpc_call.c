@@ -230,6 +230,11 @@ bool grpc_meta_add(struct grpc_meta *m, struct str name, struct str value)
 	return true;
 }
 
+bool grpc_meta_private(const struct grpc_meta *m)
+{
+	return m->tls;
+}
+
 static int put_meta(const struct grpc_meta *m, struct h2_field *f, int n)
 {
 	const char *p = (const char *)m->text.mem;
@@ -284,8 +289,8 @@ static void send_early(struct grpc_call *c)
 
 bool grpc_call_begin(struct grpc_call *c, struct grpc_conn *conn)
 {
-	struct grpc_meta meta = { 0 };
 	struct grpc *g = c->g;
+	struct grpc_meta meta = { .tls = g->url.tls };
 	struct err err;
 
 	if (g->conf.headers && g->conf.headers(g->conf.arg, &meta, &err) != 0) {

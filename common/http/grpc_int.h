@@ -15,6 +15,7 @@
 struct grpc_meta {
 	struct buf text;          /* name NUL value NUL … */
 	int n;
+	bool tls;
 };
 
 struct grpc {

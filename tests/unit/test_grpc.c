@@ -56,6 +56,7 @@ static int add_token(void *arg, struct grpc_meta *m, struct err *err)
 {
 	if (arg)
 		return err_set(err, -1, "%s", (const char *)arg);
+	ck_assert(!grpc_meta_private(m));
 	ck_assert(grpc_meta_add(m, str_c("Authorization"), str_c("Bearer abc")));
 	ck_assert(!grpc_meta_add(m, str_c("bad name"), str_c("x")));
 	ck_assert(!grpc_meta_add(m, str_c("x"), str_c("a\r\nb: c")));

@@ -107,6 +107,12 @@ static void server_open(void)
 	free(key);
 }
 
+static int private(void *arg, struct grpc_meta *m, struct err *err)
+{
+	ck_assert(grpc_meta_private(m));
+	return 0;
+}
+
 static void channel_open(void)
 {
 	char target[64];
@@ -114,7 +120,7 @@ static void channel_open(void)
 
 	snprintf(target, sizeof(target), "https://127.0.0.1:%u", port);
 	ck_assert_int_eq(grpc_new(l, &(struct grpc_conf){ .who = "istiod", .target = str_c(target), .roots = str_c(root_file), .cert_file = str_c(cert_file),
-							   .key_file = str_c(key_file), .roots_hint = "XDS_ROOT_CA", .name_hint = "ALT_XDS_HOSTNAME" }, &g, &err), 0);
+							   .key_file = str_c(key_file), .headers = private, .roots_hint = "XDS_ROOT_CA", .name_hint = "ALT_XDS_HOSTNAME" }, &g, &err), 0);
 }
 
 static void start(void)
