@@ -648,6 +648,7 @@ EXTRA_FILES = \
 	ARCHITECTURE.md \
 	SECURITY.md \
 	LICENSE \
+	tests/interop/test_upgrade.py \
 	tests/scenario/test_inpod.py \
 	tests/scenario/test_upgrade.py \
 	tests/scenario/zds.py

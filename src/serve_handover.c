@@ -44,13 +44,12 @@ static void on_released(void *arg)
 
 static const char *directory(const struct serve *s, char *room, size_t n)
 {
-	const char *slash = strrchr(s->set.inpod_uds, '/');
-
 	if (s->opt.handover_dir)
 		return s->opt.handover_dir;
-	if (!s->pods_mode || s->set.mode != MODE_SHARED || !slash)
+	if (!s->pods_mode || s->set.mode != MODE_SHARED)
 		return NULL;
-	snprintf(room, n, "%.*s/meshd", (int)(slash - s->set.inpod_uds), s->set.inpod_uds);
+	/* Beside the CNI's socket: both pods of an upgrade see that folder of their node. */
+	snprintf(room, n, "%s.meshd", s->set.inpod_uds);
 	return room;
 }
 
