@@ -10,6 +10,7 @@
 #include "io/sock.h"
 #include "modes/conn.h"
 #include "net/origdst.h"
+#include "telemetry/meters.h"
 #include "telemetry/span.h"
 #include "traffic/dest.h"
 
@@ -19,6 +20,7 @@ struct attempt {
 	struct workload *chosen;      /* reference; NULL for passthrough */
 	struct waiter waiter;         /* for a certificate */
 	struct outbound *of;
+	struct resolve *question;     /* for the address of tried.known; owned */
 	struct buf early;             /* what the client sent; kept for another try */
 	enum fail last_fail;          /* of the endpoint tried before */
 	char *last_detail;            /* owned */
@@ -44,6 +46,8 @@ static void attempt_free(struct attempt *a)
 	if (!a)
 		return;
 	list_del(&a->waiter.link);
+	resolve_cancel(a->question);
+	workload_unref((struct workload *)a->tried.known);
 	workload_unref(a->chosen);
 	for (int i = 0; i < a->tried.n; i++)
 		workload_unref((struct workload *)a->tried.workload[i]);
@@ -109,6 +113,16 @@ static void on_client(struct stage *s, enum stage_event ev, const struct iovec *
 
 /* ---- the destination's side ---- */
 
+/* The chosen next hop failed, and why. */
+static void note_tried(struct outbound *o, const struct workload *w, enum fail why, const char *detail)
+{
+	o->a->last_fail = why;
+	free(o->a->last_detail);
+	o->a->last_detail = xstrdup(detail);
+	if (w && o->a->tried.n < (int)ARRAY_LEN(o->a->tried.workload))
+		o->a->tried.workload[o->a->tried.n++] = workload_ref((struct workload *)w);
+}
+
 /* Behind a gateway it is unknown who failed, unless the gateway was not even reached. */
 static bool is_hop_bad(const struct outbound *o, enum fail why)
 {
@@ -132,9 +146,7 @@ static void on_up_failed(struct outbound *o, struct stage *up)
 	bool retry = may_retry(o, up);
 	const char *detail = o->tunnel ? hpool_error(up) : sock_errno(up) ? strerror(sock_errno(up)) : "";
 
-	o->a->last_fail = why;
-	free(o->a->last_detail);
-	o->a->last_detail = xstrdup(detail);
+	note_tried(o, NULL, why, detail);
 	o->conn.pump.up = NULL;
 	stage_done(up, why);
 	if (o->a->chosen && is_hop_bad(o, why))
@@ -252,6 +264,8 @@ static void on_woken(struct waiter *w, bool late)
 {
 	struct outbound *o = container_of(w, struct attempt, waiter)->of;
 
+	if (o->conn.ended)
+		return;
 	if (late)
 		fail_identity(o);
 	else
@@ -261,6 +275,62 @@ static void on_woken(struct waiter *w, bool late)
 static bool is_pending(const struct outbound *o)
 {
 	return identity_state(o->conn.pod->worker->proxy->identity, str_c(o->conn.local->identity), NULL) <= IDENTITY_PENDING;
+}
+
+/* One of the client's family if there is one, at random. */
+static const struct ip *pick_answer(struct outbound *o, const struct ip *v, int n)
+{
+	bool v4 = ip_is_v4(&o->original.ip);
+	int same = 0, at;
+
+	for (int i = 0; i < n; i++)
+		same += ip_is_v4(&v[i]) == v4;
+	o->conn.pod->worker->seed = o->conn.pod->worker->seed * 6364136223846793005u + 1442695040888963407u;
+	at = (int)(o->conn.pod->worker->seed >> 33) % (same ? same : n);
+	for (int i = 0; i < n; i++)
+		if ((!same || ip_is_v4(&v[i]) == v4) && at-- == 0)
+			return &v[i];
+	return v;
+}
+
+static void on_resolved(void *arg, const struct ip *v, int n, const char *error)
+{
+	struct outbound *o = arg;
+	struct dest_tried *t = &o->a->tried;
+
+	o->a->question = NULL;
+	if (o->conn.ended)
+		return;
+	if (n) {
+		t->known_ip = *pick_answer(o, v, n);
+		try_next(o);
+		return;
+	}
+	dest_failed(t->known, loop_now_ms(o->conn.pod->worker->loop));
+	note_tried(o, t->known, FAIL_RESOLVE, error);
+	workload_unref((struct workload *)t->known);
+	t->known = NULL;
+	if (t->n < LIMIT_CONNECT_TRIES)
+		try_next(o);
+	else
+		fail(o, FAIL_RESOLVE, o->a->last_detail);
+}
+
+static void resolve(struct outbound *o, const struct dest *d)
+{
+	struct pworker *w = o->conn.pod->worker;
+	struct workload *local = o->conn.local;
+
+	if (!w->resolver) {
+		static const struct keepalive none;
+
+		outsock_init(&w->out, w->proxy->conf.mark ? NET_MARK : 0, &none, NETNS_OWN);
+		w->resolver = resolver_new(w->loop, &w->out.ops, NETNS_OWN);
+	}
+	workload_unref((struct workload *)o->a->tried.known);
+	o->a->tried.known = workload_ref(d->workload);
+	meters_on_demand_dns(w->metrics, local, local->identity, d->resolve);
+	o->a->question = resolve_start(w->resolver, d->resolve, true, w->proxy->conf.ipv6, on_resolved, o);
 }
 
 static void try_next(struct outbound *o)
@@ -273,6 +343,10 @@ static void try_next(struct outbound *o)
 	dest_choose(mesh_current(), o->conn.local, &o->original, &o->a->tried, &pod->worker->seed, loop_now_ms(pod->worker->loop), &d);
 	if (d.kind == DEST_NONE) {
 		fail_to_choose(o, &d);
+		return;
+	}
+	if (d.resolve.n) {
+		resolve(o, &d);
 		return;
 	}
 	if (d.kind == DEST_HBONE || d.kind == DEST_DOUBLE) {

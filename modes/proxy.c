@@ -163,8 +163,16 @@ static void run_drain(struct pworker *w, struct order *o)
 		pod_drain(pod);
 }
 
+static void bury_resolver(struct deferred *d)
+{
+	resolver_free(container_of(d, struct pworker, grave)->resolver);
+}
+
 static void run_end(struct pworker *w, struct order *o)
 {
+	/* First in, so last out: after the connections, which may still ask it. */
+	w->grave.run = bury_resolver;
+	loop_bury(w->loop, &w->grave);
 	each_pod(pod, w)
 		pod_end(pod);
 	timer_stop(&w->tick);

@@ -7,9 +7,11 @@
 
 #include "base/err.h"
 #include "base/map.h"
+#include "dns/resolve.h"
 #include "identity/identity.h"
 #include "io/worker.h"
 #include "model/mesh.h"
+#include "net/sockopt.h"
 #include "telemetry/flow.h"
 
 #define PROXY_TICK_MS 1000      /* how often the bytes of live connections reach the metrics */
@@ -44,6 +46,9 @@ struct pworker {
 	struct loop *loop;
 	struct flow_metrics *metrics;
 	struct list pods;                /* struct pod */
+	struct outsock out;              /* for the resolver's sockets, in our own namespace */
+	struct resolver *resolver;       /* owned, made on first use; of destinations that are known by host name */
+	struct deferred grave;           /* of the resolver */
 	struct timer tick;
 	uint64_t seed;                   /* random state of destination choice */
 	int index;

@@ -167,6 +167,23 @@ static void read_endpoint(struct conf_load *l, struct field_walk *w, const struc
 	s->n_endpoints++;
 }
 
+/* With a DNS resolution and no endpoints the host itself is the endpoint. */
+static void read_host_endpoint(struct conf_load *l, struct field_walk *w, const struct crd_meta *m,
+			       const struct crd_service_entry *spec, struct conf_service *s)
+{
+	struct crd_workload_entry e = { .address = s->n_hosts ? s->hosts[0] : "", .network = "", .locality = "", .service_account = "default" };
+	struct map seen = { 0 };
+
+	if (s->n_hosts > 1) {
+		field_error(w, 0, "endpoints", "want endpoints, or one host only, with a DNS resolution, got %d hosts", s->n_hosts);
+		return;
+	}
+	s->endpoints = arena_alloc(&s->mem, sizeof(*s->endpoints));
+	if (s->n_hosts)
+		read_endpoint(l, w, m, &e, &seen, s);
+	map_done(&seen);
+}
+
 static void read_endpoints(struct conf_load *l, struct field_walk *w, const struct crd_meta *m,
 			   const struct crd_service_entry *spec, struct conf_service *s)
 {
@@ -193,6 +210,10 @@ static void check_entry(struct field_walk *w, const struct crd_service_entry *sp
 		field_error(w, 0, "workloadSelector.labels", "want at least one label, got none");
 	if (spec->resolution == CRD_NONE && spec->endpoints.n)
 		field_error(w, 0, "endpoints", "want none with the resolution NONE, got %d", spec->endpoints.n);
+	for (int i = 0; spec->resolution == CRD_STATIC && i < s->n_endpoints; i++) {
+		if (*s->endpoints[i].workload->hostname)
+			field_error(w, 0, "endpoints", "want IP addresses with the resolution STATIC, got '%.80s'", s->endpoints[i].workload->hostname);
+	}
 	if (spec->resolution == CRD_NONE && !s->n_vips)
 		field_warn(w, 0, "addresses", "without addresses the resolution NONE has no effect at L4");
 	for (int i = 0; i < s->n_vips && spec->resolution >= CRD_DNS; i++) {
@@ -211,7 +232,10 @@ bool conf_service_entry(struct conf_load *l, struct field_walk *w, const struct 
 	read_hosts(w, spec, s);
 	read_addresses(w, spec, s);
 	read_entry_ports(w, spec, s);
-	read_endpoints(l, w, m, spec, s);
+	if (spec->resolution >= CRD_DNS && spec->resolution != CRD_DYNAMIC_DNS && !spec->endpoints.n && !spec->selector)
+		read_host_endpoint(l, w, m, spec, s);
+	else
+		read_endpoints(l, w, m, spec, s);
 	check_entry(w, spec, s);
 	if (spec->selector)
 		keep_selector(s, &spec->selector->labels);
@@ -224,8 +248,8 @@ bool conf_service_entry(struct conf_load *l, struct field_walk *w, const struct 
 	read_waypoint(m, s);
 	if (w->errors)
 		return false;
-	if (spec->resolution >= CRD_DNS) {
-		field_warn(w, 0, "resolution", "DNS is not honoured yet: the service is left out; use STATIC with addresses");
+	if (spec->resolution == CRD_DYNAMIC_DNS) {
+		field_warn(w, 0, "resolution", "DYNAMIC_DNS is not honoured yet: the service is left out; use DNS");
 		conf_service_free(s);
 		o->u.service = NULL;
 	}

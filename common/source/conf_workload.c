@@ -149,7 +149,8 @@ static struct conf_ports *ports_copy(const struct field_named_port *v, int n)
 	return p;
 }
 
-/* The number of addresses that can be used now; -1: none can, and it was reported. In another network none is needed. */
+/* The number of addresses; -1: it was reported. A host name is looked up for each connection; in another network nothing is
+ * needed. */
 static int address(struct field_walk *fw, const struct crd_workload_entry *spec, const char *own_network, struct ip *ret)
 {
 	if (!*spec->address && *spec->network && strcmp(spec->network, own_network))
@@ -160,12 +161,12 @@ static int address(struct field_walk *fw, const struct crd_workload_entry *spec,
 	}
 	if (!ip_parse(str_c(spec->address), ret))
 		return 1;
+	if (value_is_host(spec->address) && *spec->address != '*')
+		return 0;
 	if (str_starts(str_c(spec->address), str_c("unix://")))
 		field_warn(fw, 0, "address", "unix:// is not honoured yet: the workload is left out");
-	else if (value_is_host(spec->address))
-		field_warn(fw, 0, "address", "host names are not honoured yet: the workload is left out; write its IP address");
 	else
-		field_error(fw, 0, "address", "want an IP address, got '%.80s'", spec->address);
+		field_error(fw, 0, "address", "want an IP address or a host name, got '%.80s'", spec->address);
 	return -1;
 }
 
@@ -182,6 +183,8 @@ static struct workload *entry(struct conf_load *l, struct field_walk *fw, const 
 	w.n_ips = address(fw, spec, l->settings->network, &ip);
 	if (w.n_ips < 0)
 		return NULL;
+	if (!w.n_ips)
+		w.hostname = spec->address;
 	w.ips = &ip;
 	w.network = spec->network;
 	w.locality = locality(l, spec->locality);

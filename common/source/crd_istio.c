@@ -56,7 +56,7 @@ static const struct field_table match_labels_table = {
 
 static const struct field workload_entry_rows[] = {
 	ROW("address", STRING, crd_workload_entry, address,
-	    "IP address of the workload. Host names and unix:// paths are not honoured yet."),
+	    "IP address of the workload, or a host name, which is looked up for each connection. unix:// paths are not honoured yet."),
 	ROW("ports", PORTS, crd_workload_entry, ports, "Port of the workload for each named service port; overrides targetPort."),
 	ROW("labels", LABELS, crd_workload_entry, labels, "Labels of the workload, beside those in metadata, which win."),
 	ROW("network", STRING, crd_workload_entry, network, "Network of the address; that of this process when absent."),
@@ -97,7 +97,7 @@ static const struct field service_entry_rows[] = {
 	ROW("location", ENUM, crd_service_entry, location, "Whether the service is part of the mesh.", .words = locations,
 	    .deflt = "MESH_EXTERNAL"),
 	ROW("resolution", ENUM, crd_service_entry, resolution,
-	    "STATIC: the endpoints; NONE: the address that the client dialled. The others are not honoured yet.",
+	    "STATIC: the endpoints; NONE: the address that the client dialled; DNS, DNS_ROUND_ROBIN: endpoints may be host names, and without any the host is one. DYNAMIC_DNS is not honoured yet.",
 	    .words = resolutions, .deflt = "NONE"),
 	ROW("endpoints", MESSAGES, crd_service_entry, endpoints, "Endpoints, written out.", .sub = &crd_workload_entry_table),
 	ROW("workloadSelector", MESSAGE, crd_service_entry, selector,

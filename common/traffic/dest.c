@@ -166,14 +166,6 @@ void dest_choose(const struct mesh *m, const struct workload *client, const stru
 		go_to_workload(&a, w, ret);
 }
 
-void dest_resolved(struct dest *d, const struct ip *ip)
-{
-	d->connect.ip = *ip;
-	if (!d->waypoint && d->kind != DEST_DOUBLE)
-		d->target.ip = *ip;
-	d->resolve = (struct str){ 0 };
-}
-
 bool dest_forward(const struct mesh *m, const struct workload *gateway, struct str host, uint16_t port,
 		  const struct dest_tried *tried, uint64_t *seed, uint64_t now_ms, struct dest *ret)
 {

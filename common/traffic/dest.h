@@ -24,7 +24,7 @@ struct dest {
 	struct addr target;            /* endpoint address and target port; with a waypoint and else the original destination */
 	struct addr connect;           /* what to dial: target, workload:15008, or a waypoint or gateway */
 	struct str host;               /* DOUBLE: the service's hostname; else empty. Borrowed from service */
-	struct str resolve;            /* a host name whose address is to be given with dest_resolved first; empty: none. Borrowed */
+	struct str resolve;            /* a host name whose address dest_tried must know first; empty: none. Borrowed */
 	bool waypoint;                 /* the next hop is one */
 	struct workload *workload;     /* the next hop; borrowed from the mesh; NULL for PASSTHROUGH and NONE */
 	struct service *service;       /* borrowed; NULL when the address was no VIP */
@@ -39,6 +39,9 @@ struct dest {
 struct dest_tried {
 	const struct workload *workload[8];
 	int n;
+	/* The workload whose host name was resolved since the last call, and its address: it is preferred. NULL: none. */
+	const struct workload *known;
+	struct ip known_ip;
 };
 
 /* client may be NULL (unknown), tried too (none). The service that has the address as VIP is asked first, then the workload
@@ -47,9 +50,6 @@ struct dest_tried {
  * All that ret borrows is of m. */
 void dest_choose(const struct mesh *m, const struct workload *client, const struct addr *original,
 		 const struct dest_tried *tried, uint64_t *seed, uint64_t now_ms, struct dest *ret);
-/* The address of `resolve`. */
-void dest_resolved(struct dest *d, const struct ip *ip);
-
 /* For the gateway of a network: where the bytes of a tunnel to host:port go on, in its own network: the HBONE port of an
  * endpoint, or of the service's waypoint. `gateway` is the workload that asks; it must be the network_gateway of that endpoint.
  * False: it is not, or there is no endpoint (ret->why). */

@@ -11,10 +11,10 @@ static struct workload *workload_called(const struct mesh *m, const char *key)
 	return host.n ? mesh_workload_by_host(m, ns, host) : NULL;
 }
 
-static bool at_workload(struct workload *w, const struct ip *want, uint16_t port, struct hop *ret)
+static bool at_workload(const struct dest_ask *a, struct workload *w, const struct ip *want, uint16_t port, struct hop *ret)
 {
 	*ret = (struct hop){ .w = w, .at.port = port };
-	dest_pick_ip(ret, want);
+	dest_pick_ip(a, ret, want);
 	return !ret->homeless || *w->hostname;
 }
 
@@ -25,7 +25,7 @@ static bool by_name(struct dest_ask *a, const struct gateway *g, enum pick_as as
 
 	if (s)
 		return dest_pick(a, s, g->hbone_port, as, ret);
-	return w && !dest_was_tried(a->tried, w) && at_workload(w, &a->original.ip, g->hbone_port, ret);
+	return w && !dest_was_tried(a->tried, w) && at_workload(a, w, &a->original.ip, g->hbone_port, ret);
 }
 
 /* The address decides its own family. */
@@ -38,7 +38,7 @@ static bool by_address(struct dest_ask *a, const struct gateway *g, enum pick_as
 	bool found;
 
 	if (!s)
-		return w && !dest_was_tried(a->tried, w) && at_workload(w, &g->ip, g->hbone_port, ret);
+		return w && !dest_was_tried(a->tried, w) && at_workload(a, w, &g->ip, g->hbone_port, ret);
 	if (s->lb_mode == LB_PASSTHROUGH)
 		return false;
 	a->original = (struct addr){ g->ip, g->hbone_port };

@@ -10,7 +10,7 @@ struct hop {
 	struct workload *w;            /* NULL: there is none */
 	struct service *via;           /* NULL: by its own address */
 	struct addr at;                /* its address and target port */
-	bool homeless;                 /* no address: by its host name, or through its network's gateway */
+	bool homeless;                 /* no address (yet): by its host name, or through its network's gateway */
 };
 
 struct dest_ask {
@@ -35,8 +35,9 @@ enum pick_as {
 
 /* dest_pick.c. False: the service has no usable endpoint for the port. */
 bool dest_pick(struct dest_ask *a, struct service *s, uint16_t port, enum pick_as as, struct hop *ret);
-/* An address of h->w: `want` itself, else of the families that the service allows one of want's family, else the first. */
-void dest_pick_ip(struct hop *h, const struct ip *want);
+/* An address of h->w: `want` itself, else of the families that the service allows one of want's family, else the first; else
+ * what its host name was resolved to. */
+void dest_pick_ip(const struct dest_ask *a, struct hop *h, const struct ip *want);
 bool dest_was_tried(const struct dest_tried *tried, const struct workload *w);
 uint64_t dest_random_below(uint64_t *seed, uint64_t n);
 

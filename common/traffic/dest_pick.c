@@ -193,6 +193,11 @@ static uint16_t target_port(const struct choice *c, const struct endpoint *e)
 	return c->port && c->port->target ? c->port->target : c->number;
 }
 
+static bool is_known(const struct dest_ask *a, const struct workload *w)
+{
+	return a->tried && a->tried->known && strcmp(a->tried->known->uid, w->uid) == 0;
+}
+
 static bool is_allowed(const struct service *s, const struct ip *ip)
 {
 	enum ip_families f = s ? s->families : FAMILIES_ANY;
@@ -200,7 +205,7 @@ static bool is_allowed(const struct service *s, const struct ip *ip)
 	return f == FAMILIES_V4 ? ip_is_v4(ip) : f == FAMILIES_V6 ? !ip_is_v4(ip) : true;
 }
 
-void dest_pick_ip(struct hop *h, const struct ip *want)
+void dest_pick_ip(const struct dest_ask *a, struct hop *h, const struct ip *want)
 {
 	const struct ip *family = NULL, *first = NULL;
 
@@ -218,6 +223,10 @@ void dest_pick_ip(struct hop *h, const struct ip *want)
 	}
 	first = family ? family : first;
 	h->homeless = !first;
+	if (!first && is_known(a, h->w)) {
+		first = &a->tried->known_ip;
+		h->homeless = false;
+	}
 	if (first)
 		h->at.ip = *first;
 }
@@ -225,10 +234,13 @@ void dest_pick_ip(struct hop *h, const struct ip *want)
 bool dest_pick(struct dest_ask *a, struct service *s, uint16_t port, enum pick_as as, struct hop *ret)
 {
 	struct choice c = { .ask = a, .service = s, .number = port, .as = as, .port = find_port(s->ports, s->n_ports, port) };
-	const struct endpoint *e = NULL;
+	const struct dest_tried *t = a->tried;
+	const struct endpoint *e = t && t->known ? endpoints_find(s->endpoints, str_c(t->known->uid)) : NULL;
 
 	if (!c.port && as != PICK_WAYPOINT)
 		return false;
+	if (e && rank_of(&c, e->workload) < 0)
+		e = NULL;
 	for (int avoid = 1; avoid >= 0 && !e; avoid--) {
 		c.avoid = avoid;
 		e = pick_thrown(&c);
@@ -237,6 +249,6 @@ bool dest_pick(struct dest_ask *a, struct service *s, uint16_t port, enum pick_a
 	if (!e)
 		return false;
 	*ret = (struct hop){ .w = e->workload, .via = s, .at.port = target_port(&c, e) };
-	dest_pick_ip(ret, &a->original.ip);
+	dest_pick_ip(a, ret, &a->original.ip);
 	return true;
 }

@@ -22,6 +22,8 @@ static bool on_workload(struct workload *w, void *arg)
 	buf_printf(b, "%s %s", w->uid + strlen("Kubernetes/"), w->identity + strlen("spiffe://"));
 	for (int i = 0; i < w->n_ips; i++)
 		buf_printf(b, " %s", ip_format(&w->ips[i], ip));
+	if (*w->hostname)
+		buf_printf(b, " host=%s", w->hostname);
 	buf_printf(b, " %s/%s", w->canonical_name, w->canonical_revision);
 	if (strcmp(w->workload_name, w->name))
 		buf_printf(b, " of=%s", w->workload_name);
@@ -57,7 +59,7 @@ static bool on_service(struct service *s, void *arg)
 	for (int i = 0; i < s->endpoints->n; i++) {
 		const struct endpoint *e = endpoints_at(s->endpoints, i);
 
-		buf_printf(b, " >%s", ip_format(&e->workload->ips[0], text));
+		buf_printf(b, " >%s", e->workload->n_ips ? ip_format(&e->workload->ips[0], text) : e->workload->hostname);
 		for (int k = 0; k < e->n_ports; k++)
 			buf_printf(b, ",%u:%u", e->ports[k].port, e->ports[k].target);
 	}
@@ -116,7 +118,7 @@ static const struct { enum what what; const char *yaml, *want; } rows[] = {
 	  "networking.istio.io/WorkloadEntry/default/a cluster.local/ns/default/sa/default 10.0.0.1 x/latest proxy=15088; " },
 	{ WORKLOADS, WE("name: a, labels: {meshd.io/application-tunnel: proxy}", "address: 10.0.0.1"),
 	  "networking.istio.io/WorkloadEntry/default/a cluster.local/ns/default/sa/default 10.0.0.1 a/latest proxy=0; " },
-	{ WORKLOADS, WE("name: a", "address: db.example.com"), "" },
+	{ WORKLOADS, WE("name: a", "address: db.example.com"), "networking.istio.io/WorkloadEntry/default/a cluster.local/ns/default/sa/default host=db.example.com a/latest; " },
 	/* Pod */
 	{ WORKLOADS, POD("name: p, namespace: n", "serviceAccountName: s, nodeName: k1, containers: [{name: c, image: x}], tolerations: []",
 			 "podIP: 10.1.0.1, podIPs: [{ip: 10.1.0.1}, {ip: 'fd00::7'}], conditions: [{type: Ready, status: 'True', lastProbeTime: ~}]"),
@@ -137,7 +139,10 @@ static const struct { enum what what; const char *yaml, *want; } rows[] = {
 	{ SERVICES, SE("name: s, namespace: n", "hosts: [s.test], addresses: [10.8.0.0/16], " PORT80 ", resolution: NONE"), "n/s.test 10.8.0.0/16 80:0 passthrough all; " },
 	{ SERVICES, STATIC_SE(PORT80 ", subjectAltNames: ['spiffe://x/ns/y/sa/z']"), "n/s.test 10.9.0.1 80:0 san=spiffe://x/ns/y/sa/z; " },
 	{ SERVICES, SE("name: s, namespace: n, labels: {networking.istio.io/enable-autoallocate-ip: 'false'}", "hosts: [s.test], resolution: STATIC, " PORT80), "n/s.test 80:0; " },
-	{ SERVICES, SE("name: s", "hosts: [s.test], resolution: DNS, " PORT80), "" },
+	{ SERVICES, SE("name: s", "hosts: [s.test], resolution: DYNAMIC_DNS, " PORT80), "" },
+	{ SERVICES, SE("name: s", "hosts: [s.test], resolution: DNS, addresses: [10.9.0.1], " PORT80), "default/s.test 10.9.0.1 80:0 >s.test; " },
+	{ SERVICES, SE("name: s", "hosts: [s.test], resolution: DNS, addresses: [10.9.0.1], endpoints: [{address: a.example}], " PORT80),
+	  "default/s.test 10.9.0.1 80:0 >a.example; " },
 	{ SERVICES, SE("name: s", "hosts: ['*.test'], resolution: STATIC, " PORT80), "" },
 	{ SERVICES, SE("name: s, namespace: n, annotations: {networking.istio.io/traffic-distribution: PreferClose}", "hosts: [s.test], addresses: [10.9.0.1], resolution: STATIC"), "n/s.test 10.9.0.1 failover 0,1,2; " },
 	{ SERVICES, STATIC_SE(PORT80) "apiVersion: v1\nkind: Namespace\nmetadata: {name: n, annotations: {networking.istio.io/traffic-distribution: PreferSameNode}}\n",
@@ -208,8 +213,8 @@ static const struct { const char *yaml, *finding; } findings[] = {
 	/* WorkloadEntry */
 	{ WE("name: a", "addres: 1.2.3.4"), "spec.addres: unknown field: it is ignored" },
 	{ WE("name: a", ""), "error: WorkloadEntry default/a: spec.address: want an IP address, or the name of another network, got nothing" },
-	{ WE("name: a", "address: 10.0.0.300"), "spec.address: want an IP address, got '10.0.0.300'" },
-	{ WE("name: a", "address: db.test"), "warning: WorkloadEntry default/a: spec.address: host names are not honoured yet" },
+	{ WE("name: a", "address: 10.0.0.300"), "spec.address: want an IP address or a host name, got '10.0.0.300'" },
+	{ WE("name: a", "address: '*.test'"), "spec.address: want an IP address or a host name, got '*.test'" },
 	{ WE("name: a", "address: 'unix:///x'"), "spec.address: unix:// is not honoured yet" },
 	{ WE("name: a", "address: 10.0.0.1, serviceAccount: a/sa/root"), "spec.serviceAccount: want a name" },
 	{ WE("name: a", "address: 10.0.0.1, weight: many"), "x.yaml:4: error: WorkloadEntry default/a: spec.weight: want a number from 0 to 4294967295, got 'many'" },
@@ -235,11 +240,12 @@ static const struct { const char *yaml, *finding; } findings[] = {
 	{ STATIC_SE("ports: [{name: a}]"), "spec.ports: want a number in each port" },
 	{ STATIC_SE("endpoints: [{address: 10.0.0.1}], workloadSelector: {labels: {a: b}}"), "want either endpoints or workloadSelector, got both" },
 	{ STATIC_SE("workloadSelector: {}"), "spec.workloadSelector.labels: want at least one label" },
-	{ STATIC_SE("endpoints: [{address: x.test}]"), "spec.endpoints[0].address: host names are not honoured yet" },
+	{ STATIC_SE("endpoints: [{address: x.test}]"), "spec.endpoints: want IP addresses with the resolution STATIC, got 'x.test'" },
 	{ STATIC_SE("endpoints: [{address: 10.0.0.1, ports: {http: 1}}]"), "spec.endpoints[0].ports: want the name of one of the service's ports, got 'http'" },
 	{ SE("name: s", "hosts: [a.b], endpoints: [{address: 10.0.0.1}]"), "spec.endpoints: want none with the resolution NONE, got 1" },
 	{ SE("name: s", "hosts: [a.b], resolution: DNS, addresses: [10.0.0.0/8]"), "want no CIDR block with a DNS resolution" },
-	{ SE("name: s", "hosts: [a.b], resolution: DNS"), "warning: ServiceEntry default/s: spec.resolution: DNS is not honoured yet" },
+	{ SE("name: s", "hosts: [a.b, c.d], resolution: DNS"), "spec.endpoints: want endpoints, or one host only, with a DNS resolution, got 2 hosts" },
+	{ SE("name: s", "hosts: [a.b], resolution: DYNAMIC_DNS"), "spec.resolution: DYNAMIC_DNS is not honoured yet" },
 	{ STATIC_SE("exportTo: ['.']"), "info: ServiceEntry n/s: spec.exportTo: has no effect in ztunnel mode, as in Istio: it is read as *" },
 	{ STATIC_SE(PORT80) SE("name: t, namespace: n", "hosts: [s.test], resolution: STATIC"), "spec.hosts: left out, since another object of the namespace has the host 's.test'" },
 	/* core */

@@ -206,7 +206,7 @@ START_TEST(test_bad_object_keeps_last_good)
 	load_ok();
 	ck_assert(has_ip("a", "10.0.0.1"));
 	ck_assert(!policy()->broken);
-	fixture_expect(&f, "a.yaml:4: error: WorkloadEntry n/a: spec.address: want an IP address, got '10.0.0.300'");
+	fixture_expect(&f, "a.yaml:4: error: WorkloadEntry n/a: spec.address: want an IP address or a host name, got '10.0.0.300'");
 	fixture_expect(&f, "a.yaml:1: warning: WorkloadEntry n/a: its last good version stays in effect until it is mended");
 	fixture_expect(&f, "p.yaml:1: warning: AuthorizationPolicy n/p: its last good version stays in effect");
 	/* still so when another file changes, */
@@ -406,7 +406,7 @@ START_TEST(test_dump)
 	confdir_dump(f.c, &b);
 	buf_append(&b, "", 1);
 	ck_assert_ptr_nonnull(strstr((char *)buf_data(&b), "\"kind\":\"WorkloadEntry\",\"namespace\":\"n\",\"name\":\"a\",\"path\":\"spec.address\""));
-	ck_assert_ptr_nonnull(strstr((char *)buf_data(&b), "\"message\":\"want an IP address, got '1\\\"2'\""));
+	ck_assert_ptr_nonnull(strstr((char *)buf_data(&b), "\"message\":\"want an IP address or a host name, got '1\\\"2'\""));
 	buf_done(&b);
 }
 END_TEST
@@ -414,7 +414,7 @@ END_TEST
 static const struct { const char *text; int status; const char *part; } analyses[] = {
 	{ WE("a", "address: 10.0.0.1"), 0, "1 objects, 0 errors, 0 warnings.\n" },
 	{ WE("a", "address: 10.0.0.1, colour: x"), 0, "1 objects, 0 errors, 1 warnings.\n" },
-	{ WE("a", "address: 1.2.3"), ANALYZE_FOUND, "/a.yaml:4: error: WorkloadEntry n/a: spec.address: want an IP address, got '1.2.3'\n" },
+	{ WE("a", "address: 1.2.3"), ANALYZE_FOUND, "/a.yaml:4: error: WorkloadEntry n/a: spec.address: want an IP address or a host name, got '1.2.3'\n" },
 	{ "a: [\n", ANALYZE_FOUND, "The directory would not be loaded.\n0 objects, 1 errors, 0 warnings.\n" },
 };
 

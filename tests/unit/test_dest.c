@@ -756,18 +756,22 @@ END_TEST
 
 START_TEST(by_host_name)
 {
-	S(eps, { .uid = "a", .ips = { NULL }, .hostname = "db.example", .tunnel = TUNNEL_HBONE });
+	S(eps, { .uid = "a", .ips = { NULL }, .hostname = "db.example", .tunnel = TUNNEL_HBONE },
+	       { .uid = "b", .ips = { NULL }, .hostname = "other.example", .tunnel = TUNNEL_HBONE });
 	char text[ADDR_TEXT];
 	struct dest d;
-	struct ip ip;
+	struct dest_tried tried = { .n = 0 };
 
 	edit = mesh_edit_begin();
-	put((struct service){ .key = "shop/svc" }, "10.1.0.1", eps, 1);
+	put((struct service){ .key = "shop/svc" }, "10.1.0.1", eps, 2);
 	mesh_edit_publish(edit);
-	d = choose(NULL, "10.1.0.1:80", NULL, 1);
-	ck_assert(str_is(d.resolve, "db.example"));
-	ck_assert_int_eq(ip_parse(str_c("10.7.7.7"), &ip), 0);
-	dest_resolved(&d, &ip);
+	do {
+		d = choose(NULL, "10.1.0.1:80", NULL, 1);
+	} while (!str_is(d.resolve, "db.example"));
+	tried.known = d.workload;
+	ck_assert_int_eq(ip_parse(str_c("10.7.7.7"), &tried.known_ip), 0);
+	for (int i = 0; i < 20; i++)
+		d = choose(NULL, "10.1.0.1:80", &tried, 1);
 	ck_assert_str_eq(addr_format(&d.target, text), "10.7.7.7:8080");
 	ck_assert_str_eq(addr_format(&d.connect, text), "10.7.7.7:15008");
 	ck_assert_int_eq(d.resolve.n, 0);
