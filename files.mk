@@ -159,6 +159,7 @@ libmeshd_a_SOURCES = \
 	src/serve_admin.c \
 	src/serve_files.c \
 	src/serve_handover.c \
+	src/serve_local.c \
 	src/serve_metrics.c \
 	src/serve_otlp.c \
 	src/serve_plane.c \
@@ -619,6 +620,7 @@ EXTRA_FILES = \
 	tests/scenario/test_certs.py \
 	tests/scenario/test_cli.py \
 	tests/scenario/test_life.py \
+	tests/scenario/test_local.py \
 	tests/scenario/test_matrix.py \
 	tests/scenario/test_observe.py \
 	tests/scenario/test_policy.py \

@@ -304,7 +304,7 @@ static int start_identity(struct serve *s, struct err *err)
 
 int serve_reload(struct serve *s, struct err *err)
 {
-	return s->confdir ? serve_files_reload(s, err) : 0;
+	return s->confdir ? serve_files_reload(s, err) : serve_local_reload(s, err);
 }
 
 static int start(struct serve *s, struct err *err)

@@ -40,6 +40,7 @@ struct serve {
 	struct citadel *citadel;
 	struct wds *wds;
 	struct ads *ads;
+	struct local_xds *local;           /* NULL: there is none */
 	struct otlp *otlp;                 /* NULL: no spans are exported */
 	struct inpod *inpod;               /* PROXY_MODE=shared; else NULL */
 	struct handover *handover;         /* NULL: upgrades do not hand over */
@@ -70,6 +71,11 @@ char *serve_problem(struct serve *s, int i);   /* 256 bytes: why the i-th is not
 int serve_plane_open(struct serve *s, struct err *err);       /* channels and the CA; before the identities */
 int serve_plane_settings(struct serve *s, struct err *err);   /* the mesh's, from the environment */
 int serve_plane_start(struct serve *s, struct err *err);      /* after the proxy and its pods */
+void serve_plane_changed(struct serve *s, bool policies);     /* the mesh did */
+/* The local configuration, if there is one. */
+int serve_local_load(struct serve *s, struct err *err);
+int serve_local_reload(struct serve *s, struct err *err);
+void serve_local_stop(struct serve *s);
 void serve_plane_pending(struct serve *s, struct buf *out);   /* what readiness waits for */
 void serve_plane_findings(struct serve *s, void (*fn)(bool error, const char *text, void *fn_arg), void *fn_arg);
 void serve_plane_stop(struct serve *s);                       /* the mesh does not change any more */

@@ -103,14 +103,17 @@ int serve_plane_open(struct serve *s, struct err *err)
 
 /* ---- the mesh ---- */
 
-static void on_change(void *arg, uint64_t generation, bool policies)
+void serve_plane_changed(struct serve *s, bool policies)
 {
-	struct serve *s = arg;
-
 	if (serve_pods_refresh(s) || policies)
 		proxy_rejudge(s->proxy);
 	else
 		proxy_wake(s->proxy);
+}
+
+static void on_change(void *arg, uint64_t generation, bool policies)
+{
+	serve_plane_changed(arg, policies);
 }
 
 static void on_synced(void *arg)
@@ -162,9 +165,11 @@ int serve_plane_settings(struct serve *s, struct err *err)
 
 int serve_plane_start(struct serve *s, struct err *err)
 {
+	int r = serve_local_load(s, err);
+
 	s->wds = wds_new(&(struct wds_conf){ .on_change = on_change, .arg = s });
-	if (s->xds_channel)
-		return start_ads(s, err);
+	if (r < 0 || s->xds_channel)
+		return r < 0 ? r : start_ads(s, err);
 	serve_pods_synced(s);
 	return 0;
 }
@@ -201,6 +206,7 @@ void serve_plane_stop(struct serve *s)
 {
 	ads_free(s->ads);
 	wds_free(s->wds);
+	serve_local_stop(s);
 	grpc_free(s->xds_channel);
 }
 

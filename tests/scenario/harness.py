@@ -222,9 +222,10 @@ route add ::/0 via fd77::1
 
     # --- meshd on this host
     def start(self, *args, workload=None, env=None, config=None, certs=None, capture=True, ready=True, ulimit=None):
-        """certs: (cert, key, root) paths instead of the lab's CA. workload False: the environment says whom it serves."""
+        """certs: (cert, key, root) paths instead of the lab's CA. workload False: the environment says whom it serves;
+        config False: and where the mesh comes from."""
         self.logfile = f"{self.lab.dir}/{self.name}.log"
-        cmd = [self.lab.meshd, "--mode=ztunnel", f"--config-dir={config or self.lab.config}",
+        cmd = [self.lab.meshd, "--mode=ztunnel", *([] if config is False else [f"--config-dir={config or self.lab.config}"]),
                *([] if workload is False else [f"--workload={workload or 'default/' + self.name}"])]
         cmd += [f"--{k}={p}" for k, p in zip(("cert", "key", "root"), certs)] if certs else [f"--ca-dir={self.lab.ca()}"]
         fixed = {"--log-format": "json", "--drain-time": "1s", "--user": "root", "--concurrency": "2"}
