@@ -257,7 +257,10 @@ START_TEST(dns)
 	ck_assert(!s.dns && s.on_demand);
 	setenv("ENABLE_PROXY", "false", 1);
 	read_fails();
-	ck_assert_ptr_nonnull(strstr(err.msg, "ENABLE_PROXY=false"));
+	ck_assert_ptr_nonnull(strstr(err.msg, "ENABLE_PROXY=false and"));
+	setenv("ISTIO_META_DNS_CAPTURE", "true", 1);
+	read_fails();
+	ck_assert_ptr_nonnull(strstr(err.msg, "ENABLE_PROXY=false: "));
 	/* Istio's place for it is proxyMetadata, too. */
 	clearenv();
 	setenv("PROXY_CONFIG", "proxyMetadata: {DNS_CAPTURE: 'false', MESHD_ENFORCEMENT: strict}", 1);
