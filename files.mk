@@ -149,6 +149,8 @@ libmeshd_a_SOURCES = \
 	modes/inpod.c \
 	modes/outbound.c \
 	modes/pod.c \
+	modes/pod_dns.c \
+	modes/pod_shared.c \
 	modes/proxy.c \
 	src/commands.c \
 	src/options.c \
@@ -307,6 +309,7 @@ HEADERS_ALL = \
 	modes/handover.h \
 	modes/inpod.h \
 	modes/pod.h \
+	modes/pod_dns.h \
 	modes/proxy.h \
 	src/commands.h \
 	src/options.h \

@@ -2,13 +2,13 @@
 #include "modes/pod.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "modes/conn.h"
+#include "modes/pod_dns.h"
 
 #define SHED_TELL_MS  1000
 #define LOOK_AGAIN_MS 100
@@ -18,256 +18,18 @@ static void accept_plain(void *pod, int fd, const struct addr *peer);
 static void accept_hbone(void *pod, int fd, const struct addr *peer);
 
 static const struct {
-	const char *name;
-	uint16_t port;
-	void (*accept)(void *pod, int fd, const struct addr *peer);
+	void (*accept)(void *pod, int fd, const struct addr *peer);   /* NULL: its sockets are not this file's */
 	void (*handle)(struct pod *pod, int fd, const struct addr *peer);
 } listens[LISTENERS] = {
-	[LISTEN_OUTBOUND] = { "outbound", PORT_OUTBOUND, accept_outbound, outbound_accept },
-	[LISTEN_INBOUND]  = { "inbound", PORT_INBOUND, accept_plain, inbound_accept_plain },
-	[LISTEN_HBONE]    = { "hbone", PORT_HBONE, accept_hbone, inbound_accept_hbone },
+	[LISTEN_OUTBOUND] = { accept_outbound, outbound_accept },
+	[LISTEN_INBOUND]  = { accept_plain, inbound_accept_plain },
+	[LISTEN_HBONE]    = { accept_hbone, inbound_accept_hbone },
 };
-
-bool proxy_own_port(uint16_t port)
-{
-	return port == PORT_OUTBOUND || port == PORT_INBOUND || port == PORT_HBONE;
-}
-
-/* ---- sockets of the process before us ---- */
-
-struct inherited {
-	struct list link;
-	char *pod;                   /* owned */
-	struct netns_id netns;
-	enum pod_listener kind;
-	int fd;                      /* owned */
-};
-
-const char *pod_listener_name(enum pod_listener kind)
-{
-	return listens[kind].name;
-}
-
-static void inherited_free(struct inherited *i)
-{
-	list_del(&i->link);
-	free(i->pod);
-	free(i);
-}
-
-bool proxy_inherit(struct proxy *p, struct str id, const struct netns_id *netns, struct str kind, int fd)
-{
-	for (int k = 0; k < LISTENERS; k++) {
-		struct inherited *i;
-
-		if (!str_is(kind, listens[k].name))
-			continue;
-		i = xcalloc(1, sizeof(*i));
-		i->pod = str_dup(id);
-		i->netns = *netns;
-		i->kind = (enum pod_listener)k;
-		i->fd = fd;
-		list_add_tail(&p->inherited, &i->link);
-		return true;
-	}
-	return false;
-}
-
-void proxy_disinherit(struct proxy *p)
-{
-	while (!list_empty(&p->inherited)) {
-		struct inherited *i = container_of(p->inherited.next, struct inherited, link);
-
-		close(i->fd);
-		inherited_free(i);
-	}
-}
-
-static bool is_for(const struct inherited *i, const struct pod_shared *s)
-{
-	return strcmp(i->pod, s->id) == 0 && i->netns.dev == s->netns_id.dev && i->netns.ino == s->netns_id.ino;
-}
-
-static void take_inherited(struct proxy *p, struct pod_shared *s)
-{
-	int n[LISTENERS] = { 0 }, room = LISTENERS * p->n_workers;
-
-	list_each(at, &p->inherited)
-		room += is_for(container_of(at, struct inherited, link), s);
-	s->sockets = xcalloc((size_t)room, sizeof(*s->sockets));
-	list_each_safe(at, next, &p->inherited) {
-		struct inherited *i = container_of(at, struct inherited, link);
-
-		if (!is_for(i, s))
-			continue;
-		s->sockets[s->n_sockets++] = (struct pod_socket){ i->kind, s->spread ? n[i->kind]++ % p->n_workers : s->home, i->fd };
-		inherited_free(i);
-	}
-}
-
-/* ---- what the parts share ---- */
-
-struct opening {
-	const struct proxy_conf *conf;
-	const struct pod_conf *pod;
-	struct pod_shared *shared;
-	struct err *err;
-	int n_workers;
-};
-
-static int listen_any(const struct opening *o, uint16_t port)
-{
-	struct insock in;
-	struct addr at = { .port = port };
-	int fd = -EAFNOSUPPORT;
-
-	insock_init(&in, o->pod->netns == NETNS_OWN ? 0 : o->conf->mark, o->conf->spoof && !o->pod->hbone_only, o->pod->share_ports || o->pod->spread);
-	if (o->conf->ipv6)
-		fd = sock_listen(&at, &in.ops);
-	if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
-		return fd;
-	ip_parse(str_c("0.0.0.0"), &at.ip);
-	return sock_listen(&at, &in.ops);
-}
-
-/* SO_REUSEPORT would let a second meshd share our ports in silence: ask without it first. */
-static int port_is_free(uint16_t port)
-{
-	struct sockaddr_storage sa;
-	struct addr at = { .port = port };
-	int one = 1, fd, r;
-
-	ip_parse(str_c("0.0.0.0"), &at.ip);
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	r = bind(fd, (struct sockaddr *)&sa, addr_to_sockaddr(&at, AF_INET, &sa)) < 0 || listen(fd, 1) < 0 ? -errno : 0;
-	close(fd);
-	return r;
-}
-
-static int open_kind(struct opening *o, enum pod_listener kind)
-{
-	struct pod_shared *s = o->shared;
-	int have = 0, r = 0;
-
-	for (int i = 0; i < s->n_sockets; i++)
-		have += s->sockets[i].kind == kind;
-	if (!have && s->spread && !o->pod->share_ports)
-		r = port_is_free(listens[kind].port);
-	for (int k = have; r >= 0 && k < (s->spread ? o->n_workers : 1); k++) {
-		r = listen_any(o, listens[kind].port);
-		if (r >= 0)
-			s->sockets[s->n_sockets++] = (struct pod_socket){ kind, s->spread ? k : s->home, r };
-	}
-	if (r >= 0)
-		return 0;
-	return err_set(o->err, r, "cannot listen on port %u: %s%s", listens[kind].port, strerror(-r),
-		       r == -EADDRINUSE ? "; is another meshd, ztunnel or sidecar running here?" : "");
-}
-
-/* A listener of a group that closes loses what waits in its queue, unless the kernel may move that to another one. */
-static void share_queues(const struct opening *o)
-{
-	static atomic_flag told = ATOMIC_FLAG_INIT;
-	int fd = open("/proc/sys/net/ipv4/tcp_migrate_req", O_WRONLY | O_CLOEXEC);
-	bool done = fd >= 0 && write(fd, "1", 1) == 1;
-
-	if (fd >= 0)
-		close(fd);
-	if (done || port_is_free(PORT_HBONE) != -EADDRINUSE || atomic_flag_test_and_set(&told))
-		return;
-	log_warn(LOG_INPOD, "pod %s shares its ports with another proxy, and net.ipv4.tcp_migrate_req cannot be set there: when one of the two ends, "
-		 "connections that it has not accepted yet are reset (said once; set the sysctl to 1 in pods to avoid that)", o->shared->id);
-}
-
-/* Inside the namespace. */
-static int open_sockets(void *arg)
-{
-	struct opening *o = arg;
-	int r = 0;
-
-	if (o->pod->share_ports && o->pod->netns != NETNS_OWN && !o->shared->n_sockets)
-		share_queues(o);
-
-	for (int kind = o->pod->hbone_only ? LISTEN_HBONE : 0; r == 0 && kind < LISTENERS; kind++)
-		r = open_kind(o, kind);
-	return r;
-}
-
-static struct pod_shared *shared_new(struct proxy *p, const struct pod_conf *conf)
-{
-	struct pod_shared *s = xcalloc(1, sizeof(*s));
-
-	atomic_init(&s->refs, 1);
-	s->proxy = p;
-	s->id = xstrdup(conf->id);
-	s->ns = conf->ns ? xstrdup(conf->ns) : NULL;
-	s->name = conf->name ? xstrdup(conf->name) : NULL;
-	s->service_account = conf->service_account ? xstrdup(conf->service_account) : NULL;
-	s->netns = NETNS_OWN;
-	s->spread = conf->spread;
-	s->hbone_only = conf->hbone_only;
-	s->held = conf->held;
-	s->home = proxy_emptiest(p);
-	s->parts = xcalloc((size_t)p->n_workers, sizeof(*s->parts));
-	for (int i = 0; i < p->n_workers; i++) {
-		s->parts[i].shared = s;
-		s->parts[i].worker = &p->workers[i];
-	}
-	return s;
-}
-
-int pod_shared_new(struct proxy *p, const struct pod_conf *conf, struct pod_shared **ret, struct err *err)
-{
-	struct pod_shared *s = shared_new(p, conf);
-	struct opening o = { .conf = &p->conf, .pod = conf, .shared = s, .err = err, .n_workers = p->n_workers };
-	int r;
-
-	if (err)
-		err->msg[0] = '\0';
-	r = netns_identify(conf->netns, &s->netns_id);
-	take_inherited(p, s);
-	if (r == 0)
-		r = netns_run(conf->netns, open_sockets, &o);
-	if (r < 0) {
-		if (err && !err->msg[0])
-			err_set(err, r, "cannot enter the network namespace: %s", strerror(-r));
-		for (int i = 0; i < s->n_sockets; i++)
-			close(s->sockets[i].fd);
-		pod_unref(s);
-		return r;
-	}
-	s->netns = conf->netns;
-	*ret = s;
-	return 0;
-}
-
-struct pod_shared *pod_ref(struct pod_shared *s)
-{
-	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
-	return s;
-}
-
-void pod_unref(struct pod_shared *s)
-{
-	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
-		return;
-	if (s->netns != NETNS_OWN)
-		close(s->netns);
-	free(s->id);
-	free(s->ns);
-	free(s->name);
-	free(s->service_account);
-	free(s->sockets);
-	free(s->parts);
-	free(s);
-}
 
 /* ---- a part's life ---- */
 
 static void on_patience(struct timer *t);
+static void on_dns_end(struct timer *t);
 
 void pod_start(struct pod *pod)
 {
@@ -286,6 +48,7 @@ void pod_start(struct pod *pod)
 	list_init(&pod->tunnels);
 	list_init(&pod->waiting);
 	timer_init(&pod->patience, l, on_patience);
+	timer_init(&pod->dns_end, l, on_dns_end);
 	list_add_tail(&pod->worker->pods, &pod->link);
 	if (!s->held)
 		pod_listen(pod);
@@ -299,8 +62,22 @@ void pod_listen(struct pod *pod)
 		return;
 	pod->listeners = xcalloc((size_t)s->n_sockets, sizeof(struct listener *));
 	for (int i = 0; i < s->n_sockets; i++)
-		if (s->sockets[i].worker == pod->worker->index)
+		if (s->sockets[i].worker == pod->worker->index && listens[s->sockets[i].kind].accept)
 			pod->listeners[i] = listener_new(pod->worker->loop, s->sockets[i].fd, pod->share, listens[s->sockets[i].kind].accept, pod);
+	if (pod->worker->index == s->home)
+		pod_dns_start(pod);
+}
+
+static void end_dns(struct pod *pod)
+{
+	timer_stop(&pod->dns_end);
+	dnsproxy_free(pod->dns);
+	pod->dns = NULL;
+}
+
+static void on_dns_end(struct timer *t)
+{
+	end_dns(container_of(t, struct pod, dns_end));
 }
 
 static void close_listeners(struct pod *pod)
@@ -315,6 +92,8 @@ void pod_drain(struct pod *pod)
 {
 	pod->draining = true;
 	close_listeners(pod);
+	if (pod->dns && !timer_armed(&pod->dns_end))
+		timer_start(&pod->dns_end, LIMIT_DRAIN_MS);
 	inbound_drain(pod);
 	hpool_drain(pod->pool);
 }
@@ -345,6 +124,7 @@ void pod_end(struct pod *pod)
 		return;
 	pod->gone = true;
 	close_listeners(pod);
+	end_dns(pod);
 	end_waiting(pod, true);
 	list_each_safe(at, next, &pod->conns)
 		conn_end(container_of(at, struct conn, link), FAIL_DRAIN, "connection closed due to connection drain");
@@ -403,6 +183,8 @@ bool pod_wait(struct pod *pod, struct waiter *w)
 void pod_wake(struct pod *pod)
 {
 	end_waiting(pod, false);
+	if (pod->dns)
+		dnsproxy_wake(pod->dns);
 }
 
 /* ---- arrivals ---- */

@@ -5,6 +5,7 @@
 #ifndef MODES_POD_H
 #define MODES_POD_H
 
+#include "dns/dnsproxy.h"
 #include "hbone/hpool.h"
 #include "io/listen.h"
 #include "io/sock.h"
@@ -13,7 +14,7 @@
 #include "net/ownaddr.h"
 #include "net/sockopt.h"
 
-enum pod_listener { LISTEN_OUTBOUND, LISTEN_INBOUND, LISTEN_HBONE, LISTENERS };
+enum pod_listener { LISTEN_OUTBOUND, LISTEN_INBOUND, LISTEN_HBONE, LISTEN_DNS_UDP, LISTEN_DNS_TCP, LISTENERS };
 
 struct pod_conf {
 	const char *id;                  /* unique: the pod's uid; "" for a namespace of our own */
@@ -60,6 +61,8 @@ struct pod {
 	struct outsock out;              /* towards other hosts */
 	struct outsock app;              /* towards the pod's own applications: no keepalive */
 	struct hpool *pool;
+	struct dnsproxy *dns;            /* owned; NULL: none, or on another worker */
+	struct timer dns_end;            /* draining: questions under way are still answered */
 	struct ownaddr own;
 	struct list conns;               /* struct conn */
 	struct list tunnels;             /* struct inbound: HBONE connections */

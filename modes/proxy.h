@@ -23,12 +23,21 @@
 #define PORT_STATS    15020
 #define PORT_READY    15021
 
+#define PROXY_DNS_MAX 2
+
 struct proxy_conf {
 	const char *const *workloads;    /* "NS/NAME" that a pod without a name serves, by address; borrowed */
 	int n_workloads;
 	int concurrency;
 	unsigned wait_ms;                /* how long a connection waits for its pod's workload and certificate; 0: not at all */
 	int pod_conns, pod_handshakes;   /* caps of one pod, as LIMIT_POD_CONNS and LIMIT_POD_HANDSHAKES */
+	struct {
+		struct addr at[PROXY_DNS_MAX];   /* where pods' DNS proxies listen */
+		int n;                           /* 0: there is none */
+		bool search_file;                /* as for dnsproxy_conf */
+		const char *preferred_ns;
+	} dns;
+	bool dns_only;                   /* no connections are carried */
 	bool ipv6;
 	bool spoof;                      /* keep the client's address towards the application */
 	unsigned mark;                   /* of sockets in pods, and of those towards others; 0: none */

@@ -253,6 +253,24 @@ static void tune(const struct serve *s)
 	tuning.dry_run_info = set->authz_info_log || !s->pods_mode;
 }
 
+static void place_dns(const struct serve *s, struct proxy_conf *conf)
+{
+	const struct settings *set = &s->set;
+
+	conf->dns.search_file = set->mode == MODE_DEDICATED;
+	conf->dns.preferred_ns = set->preferred_ns;
+	if (!set->dns_localhost) {
+		conf->dns.at[conf->dns.n++] = set->dns_addr;
+		return;
+	}
+	for (int i = 0; i < (set->ipv6 ? 2 : 1); i++) {
+		struct addr *at = &conf->dns.at[conf->dns.n++];
+
+		ip_parse(str_c(i ? "::1" : "127.0.0.1"), &at->ip);
+		at->port = set->dns_addr.port;
+	}
+}
+
 static int start_proxy(struct serve *s, struct err *err)
 {
 	struct proxy_conf conf = {
@@ -261,6 +279,9 @@ static int start_proxy(struct serve *s, struct err *err)
 		.ipv6 = s->set.ipv6, .spoof = s->set.original_source != MAYBE_FALSE && net_can_spoof(),
 	};
 
+	conf.dns_only = !s->set.proxy;
+	if (s->pods_mode && s->set.dns)
+		place_dns(s, &conf);
 	if (s->set.original_source == MAYBE_TRUE && !conf.spoof)
 		return err_set(err, -EPERM, "ENABLE_ORIG_SRC=true, but preserving source addresses is not permitted: it needs CAP_NET_ADMIN");
 	if (net_can_mark())

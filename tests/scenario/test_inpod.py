@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """In-pod mode: one meshd on a node serves the network namespaces that a CNI hands it."""
-import glob, json, os, re, signal, socket, subprocess, threading, time
+import glob, json, os, re, signal, socket, struct, subprocess, threading, time
 import zds
 from harness import Lab, Skip, eventually, greeter, read_all, read_exact, sh
 
@@ -473,3 +473,66 @@ def test_caps_of_a_pod():
         for s in held:
             s.close()
         eventually(lambda: web.talk(shop.v4, 8080, b"x") == b"x")
+
+
+def question(name, qtype=1, id=7):
+    return struct.pack("!6H", id, 0x100, 1, 0, 0, 0) + b"".join(bytes([len(p)]) + p.encode() for p in name.split(".")) + struct.pack("!BHH", 0, qtype, 1)
+
+
+def resolve(host, name, server="127.0.0.1", tcp=False):
+    """The first A record's address; None: there is none."""
+    family = socket.AF_INET6 if ":" in server else socket.AF_INET
+    q = question(name)
+    with host:
+        s = socket.socket(family, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM)
+    s.settimeout(5)
+    s.connect((server, 15053))
+    with s:
+        if tcp:
+            s.sendall(struct.pack("!H", len(q)) + q)
+            a = read_exact(s, struct.unpack("!H", read_exact(s, 2))[0])
+        else:
+            s.send(q)
+            a = s.recv(4096)
+    assert a[:2] == q[:2], a
+    return socket.inet_ntoa(a[-4:]) if struct.unpack("!H", a[6:8])[0] else None
+
+
+SERVICE = """apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: shop, namespace: default}
+spec:
+  hosts: [shop.example]
+  addresses: [240.240.0.9]
+  ports: [{number: 80, name: tcp, protocol: TCP}]
+  resolution: STATIC
+"""
+
+
+def test_dns_in_pods():
+    with Node() as lab:
+        lab.write("service.yaml", SERVICE)
+        lab.start()
+        web, shop = lab.pods("web", "shop")
+        lab.snapshot()
+        for host in (web, shop):
+            for server in ("127.0.0.1", "::1"):
+                for tcp in (False, True):
+                    assert resolve(host, "shop.example", server, tcp) == "240.240.0.9"
+        assert lab.node.metric("istio_dns_requests_total", request_protocol="udp", source_canonical_service="web") >= 2
+        # Loopback of pods only.
+        assert ":15053" not in lab.node.run("ss", "-Hluntp").stdout
+        assert lab.cni.ask(zds.delete("uid-shop")) == ""
+        eventually(lambda: ":15053" not in shop.run("ss", "-Hlun").stdout)
+        assert resolve(web, "shop.example") == "240.240.0.9"
+    with Node() as lab:
+        lab.write("service.yaml", SERVICE)
+        lab.start(ISTIO_META_DNS_CAPTURE="false")
+        web = lab.pods("web")
+        assert ":15053" not in web.run("ss", "-Hlun").stdout and ":15008" in web.run("ss", "-Hltn").stdout
+    with Node() as lab:
+        lab.write("service.yaml", SERVICE)
+        lab.start(ENABLE_PROXY="false")
+        web = lab.pods("web")
+        lab.snapshot()
+        assert resolve(web, "shop.example") == "240.240.0.9" and ":15008" not in web.run("ss", "-Hltn").stdout

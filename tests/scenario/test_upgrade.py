@@ -4,7 +4,7 @@ UPGRADE_BUSY and UPGRADE_IDLE set how many connections there are."""
 import os, signal, socket, subprocess, threading, time
 import zds
 from harness import Lab, eventually, greeter, read_exact
-from test_inpod import Node
+from test_inpod import SERVICE, Node, resolve
 
 BUSY, IDLE = int(os.environ.get("UPGRADE_BUSY", 60)), int(os.environ.get("UPGRADE_IDLE", 300))
 
@@ -89,6 +89,19 @@ class Load:
                 self.problems.append(("new", e))
             time.sleep(0.002)
 
+    def ask(self, host):
+        """DNS questions all the time, too."""
+        def run():
+            while not self.stop:
+                try:
+                    assert resolve(host, "shop.example", tcp=self.asked % 2 == 1) == "240.240.0.9"
+                    self.asked += 1
+                except BaseException as e:
+                    self.problems.append(("dns", e))
+        self.asked = 0
+        self.threads.append(threading.Thread(target=run))
+        self.threads[-1].start()
+
     def check(self):
         """All are still there."""
         for s in self.idle:
@@ -142,11 +155,13 @@ def test_standalone():
 
 def test_in_pods():
     with Node() as lab:
+        lab.write("service.yaml", SERVICE)
         lab.start()
         web, shop = lab.pods("web", "shop")
         lab.snapshot()
         echo_many(shop, 8080)
         load = Load(web, shop.v4, 8080)
+        load.ask(web)
         first = lab.cni.conn
         lab.cni.conn = None
         node2 = lab.plain("node2")                        # the new proxy's pod
@@ -172,7 +187,7 @@ def test_in_pods():
         load.end()
         lab.node.stop()                                   # SIGTERM: nothing is left, so it ends at once
         assert web.talk(shop.v4, 8080, b"x") == b"x"
-        print(f"{BUSY} busy and {IDLE} idle connections, {load.opened} new ones: none lost")
+        print(f"{BUSY} busy and {IDLE} idle connections, {load.opened} new ones, {load.asked} DNS questions: none lost")
 
 
 def test_a_new_one_that_fails_changes_nothing():
