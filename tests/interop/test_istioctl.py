@@ -176,3 +176,50 @@ def test_our_dump_is_ztunnels():
         assert inn.keys() == out.keys() and inn["info"].keys() == out["info"].keys(), (inn, out)
         assert inn["connections"]["inbound"][0].keys() == out["connections"]["outbound"][0].keys(), (inn, out)
         held.close()
+
+
+def families(node):
+    """{name: (type, label names of its samples in order)} of the metrics page."""
+    text = node.host.http("/metrics", port=15020)[1]
+    types = {re.sub("_total$", "", n): t for n, t in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M)}
+    out = {}
+    for name, labels in re.findall(r"^([a-z_]+)(?:\{(.*)\})? [0-9.e+-]+$", text, re.M):
+        base = re.sub("_(total|bucket|sum|count)$", "", name)
+        kind = types.get(base) or types.get(name)
+        out.setdefault(name, (kind, set()))[1].add(tuple(re.findall(r'(\w+)="', labels)))
+    return out
+
+
+def test_our_metrics_are_ztunnels():
+    """Every series that ztunnel had after the same traffic, by name, type and labels in their order; tokio's are its own."""
+    with Cluster() as c:
+        ours, theirs = Node(c, "node1", MESHD), Node(c, "node2", ZTUNNEL)
+        ours.start(wait=False)
+        theirs.start(wait=False)
+        web, shop, (v4, v6) = busy_mesh(c, ours, theirs)
+        back = ours.pod("default", "back", labels={"app": "back"})
+        b4, _ = c.service("default", "back", {80: 8080}, selector={"app": "back"})
+        back.serve(8080)
+        ours.ready()
+        theirs.ready()
+        hold(web, v4).close()          # outbound here, inbound there
+        hold(shop, b4).close()         # and the other way round
+        web.connect("10.77.0.1", 15012).close()
+        missing = {}
+
+        def all_there():
+            missing.clear()
+            mine, his = families(ours), families(theirs)
+            assert {"istio_tcp_connections_closed_total", "istio_xds_message_bytes_total", "workload_manager_active_proxy_count",
+                    "istio_build", "process_open_fds"} <= his.keys(), his.keys()
+            for name, (kind, labels) in his.items():
+                if name.startswith("tokio_"):
+                    continue
+                have = mine.get(name)
+                if not have or have[0] != kind or not labels <= have[1]:
+                    missing[name] = (kind, labels, have)
+            return not missing
+        try:
+            eventually(all_there, 15)
+        except AssertionError:
+            raise AssertionError("\n".join(f"{k}: {v}" for k, v in missing.items()))
