@@ -223,3 +223,33 @@ def test_our_metrics_are_ztunnels():
             eventually(all_there, 15)
         except AssertionError:
             raise AssertionError("\n".join(f"{k}: {v}" for k, v in missing.items()))
+
+
+def access(node, **want):
+    for line in reversed(node.log().splitlines()):
+        r = json.loads(line) if line.startswith("{") else {}
+        if r.get("scope") == "access" and want.items() <= r.items():
+            return r
+
+
+def test_our_access_log_is_ztunnels():
+    with Cluster() as c:
+        ours, theirs = Node(c, "node1", MESHD), Node(c, "node2", ZTUNNEL)
+        ours.start(wait=False)
+        theirs.start(wait=False)
+        web, shop, (v4, v6) = busy_mesh(c, ours, theirs)
+        back = ours.pod("default", "back", labels={"app": "back"})
+        b4, _ = c.service("default", "back", {80: 8080}, selector={"app": "back"})
+        back.serve(8080)
+        ours.ready()
+        theirs.ready()
+        hold(web, v4).close()
+        hold(shop, b4).close()
+        for direction in ("outbound", "inbound"):
+            mine, his = [eventually(lambda: access(n, direction=direction, message="connection complete"), 10) for n in (ours, theirs)]
+            # ztunnel's message comes after its fields' names; a span may follow
+            def shape(r):
+                return [(k, type(v).__name__) for k, v in r.items() if not isinstance(v, dict)]
+            assert shape(mine) == shape(his), (mine, his)
+            assert re.fullmatch(r"\d+ms", mine["duration"]) and re.fullmatch(r"\d+ms", his["duration"]), (mine, his)
+            assert len(mine["time"]) == len(his["time"]), (mine, his)
