@@ -178,6 +178,17 @@ def test_our_dump_is_ztunnels():
         held.close()
 
 
+ASK = """
+import socket, sys
+name = sys.argv[1]
+q = b"\\0\\1\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0" + b"".join(bytes([len(l)]) + l.encode() for l in name.split(".")) + b"\\0\\0\\1\\0\\1"
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(5)
+s.sendto(q, ("10.77.0.1", 53))
+print(s.recv(512)[3] & 15, end="")
+"""
+
+
 def families(node):
     """{name: (type, label names of its samples in order)} of the metrics page."""
     text = node.host.http("/metrics", port=15020)[1]
@@ -204,14 +215,15 @@ def test_our_metrics_are_ztunnels():
         theirs.ready()
         hold(web, v4).close()          # outbound here, inbound there
         hold(shop, b4).close()         # and the other way round
-        web.connect("10.77.0.1", 15012).close()
+        for pod in (web, shop):
+            assert pod.run("python3", "-c", ASK, "shop.default.svc.cluster.local").stdout == "0"
         missing = {}
 
         def all_there():
             missing.clear()
             mine, his = families(ours), families(theirs)
             assert {"istio_tcp_connections_closed_total", "istio_xds_message_bytes_total", "workload_manager_active_proxy_count",
-                    "istio_build", "process_open_fds"} <= his.keys(), his.keys()
+                    "istio_build", "process_open_fds", "istio_dns_requests_total"} <= his.keys(), his.keys()
             for name, (kind, labels) in his.items():
                 if name.startswith("tokio_"):
                     continue
