@@ -25,17 +25,17 @@ def certs(lab, name):
     return f"{f}.pem", f"{f}.key", f"{ca}/root-cert.pem"
 
 
-def ztunnel(lab, host, *others, policies="[]"):
-    """ztunnel as the proxy of a host, with a static view of the hosts."""
+def ztunnel(lab, host, *others, policies="[]", network="", workloads="", services="[]"):
+    """ztunnel as the proxy of a host, with a static view of the hosts (and of what is written out)."""
     path = f"{lab.dir}/zt-{host.name}.yaml"
     rows = "".join(f'- {{uid: "Kubernetes//Pod/default/{h.name}", name: {h.name}, namespace: default, serviceAccount: {h.name}, trustDomain: {TD}, '
-                   f'clusterId: Kubernetes, workloadIps: ["{h.v4}", "{h.v6}"], protocol: HBONE, node: n, network: "", services: {{}}}}\n'
+                   f'clusterId: Kubernetes, workloadIps: ["{h.v4}", "{h.v6}"], protocol: HBONE, node: n, network: "{network}", services: {{}}}}\n'
                    for h in (host, *others))
     with open(path, "w") as f:
-        f.write(f"workloads:\n{rows}policies: {policies}\nservices: []\n")
+        f.write(f"workloads:\n{rows}{workloads}policies: {policies}\nservices: {services}\n")
     log = open(f"{lab.dir}/zt-{host.name}.log", "w")
     p = host.popen(ztunnel_path(), stdout=log, stderr=log, env={**os.environ, "FAKE_CA": "true", "XDS_ADDRESS": "", "LOCAL_XDS_PATH": path,
-                   "PROXY_MODE": "dedicated", "PROXY_WORKLOAD_INFO": f"default/{host.name}/{host.name}", "PACKET_MARK": "1337",
+                   "PROXY_MODE": "dedicated", "NETWORK": network, "PROXY_WORKLOAD_INFO": f"default/{host.name}/{host.name}", "PACKET_MARK": "1337",
                    "ENABLE_ORIG_SRC": "false", "ZTUNNEL_WORKER_THREADS": "1"})
 
     class Stop:
