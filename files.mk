@@ -75,6 +75,7 @@ libmeshd_a_SOURCES = \
 	common/net/redirect.c \
 	common/net/route.c \
 	common/net/sockopt.c \
+	common/net/socks.c \
 	common/policy/authz.c \
 	common/policy/authz_explain.c \
 	common/policy/cidrset.c \
@@ -256,6 +257,7 @@ HEADERS_ALL = \
 	common/net/redirect.h \
 	common/net/route.h \
 	common/net/sockopt.h \
+	common/net/socks.h \
 	common/policy/authz.h \
 	common/policy/cidrset.h \
 	common/policy/rulebook.h \
@@ -383,6 +385,7 @@ UNIT_TESTS = \
 	tests/unit/test_run \
 	tests/unit/test_settings \
 	tests/unit/test_share \
+	tests/unit/test_socks \
 	tests/unit/test_spiffe \
 	tests/unit/test_str \
 	tests/unit/test_texts \
@@ -401,6 +404,7 @@ FUZZERS = \
 	tests/fuzz/fuzz_grpc \
 	tests/fuzz/fuzz_h1server \
 	tests/fuzz/fuzz_hserve \
+	tests/fuzz/fuzz_socks \
 	tests/fuzz/fuzz_wds \
 	tests/fuzz/fuzz_yaml \
 	tests/fuzz/fuzz_zds
@@ -509,6 +513,8 @@ tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
 
 tests_unit_test_share_SOURCES = tests/unit/test_share.c
 
+tests_unit_test_socks_SOURCES = tests/unit/test_socks.c
+
 tests_unit_test_spiffe_SOURCES = tests/unit/test_spiffe.c
 
 tests_unit_test_str_SOURCES = tests/unit/test_str.c
@@ -546,6 +552,9 @@ tests_fuzz_fuzz_h1server_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_hserve_SOURCES = tests/fuzz/fuzz_hserve.c
 tests_fuzz_fuzz_hserve_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+
+tests_fuzz_fuzz_socks_SOURCES = tests/fuzz/fuzz_socks.c
+tests_fuzz_fuzz_socks_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_wds_SOURCES = tests/fuzz/fuzz_wds.c
 tests_fuzz_fuzz_wds_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
@@ -604,6 +613,7 @@ EXTRA_FILES = \
 	tests/interop/test_envoy.py \
 	tests/interop/test_image.py \
 	tests/interop/test_istioctl.py \
+	tests/interop/test_networks.py \
 	tests/interop/test_otlp.py \
 	tests/interop/test_xds.py \
 	tests/interop/test_ztunnel.py \
@@ -631,7 +641,9 @@ EXTRA_FILES = \
 	tests/scenario/test_service.py \
 	tests/scenario/test_settings.py \
 	tests/scenario/test_soak.py \
+	tests/scenario/test_socks.py \
 	tests/scenario/test_stream.py \
+	tests/scenario/test_waypoint.py \
 	tests/scenario/wire.py \
 	common/admin/README.md \
 	common/base/README.md \

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Captured outgoing connections: destination choice, tunnel or plain connection, other endpoints while nothing moved. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "dns/nametable.h"
 #include "base/tuning.h"
 #include "io/sock.h"
 #include "modes/conn.h"
 #include "net/origdst.h"
+#include "net/socks.h"
 #include "telemetry/meters.h"
 #include "telemetry/span.h"
 #include "traffic/dest.h"
@@ -24,6 +27,9 @@ struct attempt {
 	struct buf early;             /* what the client sent; kept for another try */
 	enum fail last_fail;          /* of the endpoint tried before */
 	char *last_detail;            /* owned */
+	struct socks *socks;          /* owned; the client has yet to say where to, or to hear how it went; NULL: it was captured */
+	struct timer patience;        /* for that word */
+	bool asked;                   /* it has said where to */
 	bool client_eof;
 };
 
@@ -48,6 +54,8 @@ static void attempt_free(struct attempt *a)
 	list_del(&a->waiter.link);
 	resolve_cancel(a->question);
 	workload_unref((struct workload *)a->tried.known);
+	timer_stop(&a->patience);
+	free(a->socks);
 	workload_unref(a->chosen);
 	for (int i = 0; i < a->tried.n; i++)
 		workload_unref((struct workload *)a->tried.workload[i]);
@@ -64,8 +72,51 @@ static void outbound_free(struct conn *c)
 	free(o);
 }
 
+static enum socks_code socks_code_of(enum fail why)
+{
+	switch (why) {
+	case FAIL_CONNECT:
+		return SOCKS_REFUSED;
+	case FAIL_CONNECT_TIMEOUT:
+	case FAIL_NETWORK_POLICY:
+	case FAIL_NO_ENDPOINT:
+	case FAIL_NO_WAYPOINT:
+	case FAIL_NO_GATEWAY:
+	case FAIL_RESOLVE:
+		return SOCKS_NO_HOST;
+	case FAIL_DENIED:
+	case FAIL_DENIED_BY_PEER:
+	case FAIL_LOOP:
+		return SOCKS_FORBIDDEN;
+	default:
+		return SOCKS_FAILED;
+	}
+}
+
+static void socks_write(struct stage *s, const uint8_t *p, size_t n)
+{
+	struct iovec iov = { (void *)p, n };
+
+	if (n)
+		stage_write(s, &iov, 1);
+}
+
+/* A refusal is told before the connection ends, and so it ends in order. */
+static void socks_refuse(struct outbound *o, const uint8_t *reply, size_t n)
+{
+	struct stage *down = o->conn.pump.down;
+
+	o->conn.pump.down = NULL;
+	socks_write(down, reply, n);
+	stage_done(down, FAIL_NONE);
+}
+
 static void fail(struct outbound *o, enum fail why, const char *detail)
 {
+	uint8_t reply[SOCKS_REPLY_MAX];
+
+	if (o->a && o->a->socks && why != FAIL_CLIENT_RESET)
+		socks_refuse(o, reply, socks_reply(socks_code_of(why), reply));
 	if (!o->conn.flow.opened && o->conn.local)
 		flow_open(o->conn.pod->worker->metrics, &o->conn.flow);
 	conn_end(&o->conn, why, detail);
@@ -79,7 +130,23 @@ static void fail_identity(struct outbound *o)
 	fail(o, FAIL_IDENTITY, err.msg);
 }
 
+static void on_socks(struct outbound *o, const struct iovec *iov, int n);
+static void on_patience(struct timer *t);
+
 /* ---- the client's side before the destination is there ---- */
+
+/* For the destination that is not there yet, and for another one after it. */
+static bool keep_early(struct outbound *o, const struct iovec *iov, int n)
+{
+	if (buf_append_iov(&o->a->early, iov, n, 0) < 0) {
+		fail(o, FAIL_MEMORY, NULL);
+		return false;
+	}
+	o->conn.pump.bytes_up += iov_len(iov, n);
+	if (buf_len(&o->a->early) >= LIMIT_EARLY_BYTES)
+		stage_want(o->conn.pump.down, false);
+	return true;
+}
 
 static void on_client(struct stage *s, enum stage_event ev, const struct iovec *iov, int n)
 {
@@ -88,19 +155,20 @@ static void on_client(struct stage *s, enum stage_event ev, const struct iovec *
 
 	switch (ev) {
 	case STAGE_DATA:
-		if (buf_append_iov(&o->a->early, iov, n, 0) < 0) {
-			fail(o, FAIL_MEMORY, NULL);
-			return;
+		if (o->a->socks && !o->a->asked) {
+			on_socks(o, iov, n);
+			break;
 		}
-		o->conn.pump.bytes_up += iov_len(iov, n);
-		if (buf_len(&o->a->early) >= LIMIT_EARLY_BYTES)
-			stage_want(s, false);
+		if (!keep_early(o, iov, n))
+			return;
 		if (up)
 			stage_write(up, iov, n);
 		break;
 	case STAGE_EOF:
 		o->a->client_eof = true;
-		if (up)
+		if (o->a->socks && !o->a->asked)
+			fail(o, FAIL_BAD_REQUEST, "the client closed the connection before it said where to");
+		else if (up)
 			stage_shut(up);
 		break;
 	case STAGE_CLOSED:
@@ -164,6 +232,7 @@ static void on_up_failed(struct outbound *o, struct stage *up)
 static void on_up_open(struct outbound *o, struct stage *up)
 {
 	struct flow *f = &o->conn.flow;
+	uint8_t reply[SOCKS_REPLY_MAX];
 
 	if (o->tunnel) {
 		flow_set(&f->dest_id, hpool_peer_id(up));
@@ -173,6 +242,8 @@ static void on_up_open(struct outbound *o, struct stage *up)
 	if (o->a->chosen)
 		dest_worked(o->a->chosen);
 	flow_open(o->conn.pod->worker->metrics, f);
+	if (o->a->socks)
+		socks_write(o->conn.pump.down, reply, socks_reply(SOCKS_OK, reply));
 	o->conn.pump.down_eof = o->a->client_eof;
 	attempt_free(o->a);
 	o->a = NULL;
@@ -316,21 +387,26 @@ static void on_resolved(void *arg, const struct ip *v, int n, const char *error)
 		fail(o, FAIL_RESOLVE, o->a->last_detail);
 }
 
+static struct resolver *resolver_of(struct pworker *w)
+{
+	static const struct keepalive none;
+
+	if (!w->resolver) {
+		outsock_init(&w->out, w->proxy->conf.mark, &none, NETNS_OWN);
+		w->resolver = resolver_new(w->loop, &w->out.ops, NETNS_OWN);
+	}
+	return w->resolver;
+}
+
 static void resolve(struct outbound *o, const struct dest *d)
 {
 	struct pworker *w = o->conn.pod->worker;
 	struct workload *local = o->conn.local;
 
-	if (!w->resolver) {
-		static const struct keepalive none;
-
-		outsock_init(&w->out, w->proxy->conf.mark ? NET_MARK : 0, &none, NETNS_OWN);
-		w->resolver = resolver_new(w->loop, &w->out.ops, NETNS_OWN);
-	}
 	workload_unref((struct workload *)o->a->tried.known);
 	o->a->tried.known = workload_ref(d->workload);
 	meters_on_demand_dns(w->metrics, local, local->identity, d->resolve);
-	o->a->question = resolve_start(w->resolver, d->resolve, true, w->proxy->conf.ipv6, on_resolved, o);
+	o->a->question = resolve_start(resolver_of(w), d->resolve, true, w->proxy->conf.ipv6, on_resolved, o);
 }
 
 static void try_next(struct outbound *o)
@@ -385,43 +461,168 @@ static bool is_loop(struct pod *pod, const struct addr *to)
 	return proxy_own_port(to->port) && ownaddr_has(&pod->own, &to->ip, loop_now_ms(pod->worker->loop));
 }
 
-void outbound_accept(struct pod *pod, int fd, const struct addr *peer)
+/* NULL: fd is closed. */
+static struct outbound *outbound_new(struct pod *pod, int fd, const struct addr *peer)
 {
 	struct outbound *o = calloc(1, sizeof(*o));
-	struct stage *down;
-	int r;
+	struct attempt *a = o ? calloc(1, sizeof(*a)) : NULL;
+	struct stage *down = NULL;
 
-	if (!o || !(o->a = calloc(1, sizeof(*o->a)))) {
-		free(o);
-		pod_uncount(pod);
+	if (a)
+		down = pod_sock(pod, fd);
+	else
 		close(fd);
-		return;
-	}
-	o->a->of = o;
-	list_init(&o->a->waiter.link);
-	r = origdst_get(fd, &o->original);
-	down = pod_sock(pod, fd);
 	if (!down) {
 		pod_uncount(pod);
-		attempt_free(o->a);
+		free(a);
 		free(o);
-		return;
+		return NULL;
 	}
+	o->a = a;
+	a->of = o;
+	list_init(&a->waiter.link);
+	timer_init(&a->patience, pod->worker->loop, on_patience);
 	conn_init(&o->conn, pod, FLOW_OUTBOUND, pod_local(pod, mesh_current(), &peer->ip), outbound_free);
 	o->conn.pump.down = down;
 	down->on_event = on_client;
 	down->arg = o;
 	o->conn.flow.source = *peer;
+	return o;
+}
+
+/* The client's wish is known. */
+static void go(struct outbound *o)
+{
 	o->conn.flow.dest = o->conn.meant = o->original;
-	if (r < 0) {
-		conn_end(&o->conn, FAIL_CONNECT, "the original destination is unknown");
-	} else if (is_loop(pod, &o->original)) {
-		conn_end(&o->conn, FAIL_LOOP, NULL);
+	if (is_loop(o->conn.pod, &o->original)) {
+		fail(o, FAIL_LOOP, NULL);
 	} else if (!o->conn.local) {
-		conn_end(&o->conn, FAIL_NO_WORKLOAD, NULL);
+		fail(o, FAIL_NO_WORKLOAD, NULL);
 	} else {
 		o->conn.flow.source_workload = workload_ref(o->conn.local);
-		stage_want(down, true);
+		stage_want(o->conn.pump.down, true);
 		try_next(o);
 	}
+}
+
+void outbound_accept(struct pod *pod, int fd, const struct addr *peer)
+{
+	struct addr original = { .port = 0 };
+	int r = origdst_get(fd, &original);
+	struct outbound *o = outbound_new(pod, fd, peer);
+
+	if (!o)
+		return;
+	o->original = original;
+	if (r < 0)
+		conn_end(&o->conn, FAIL_CONNECT, "the original destination is unknown");
+	else
+		go(o);
+}
+
+/* ---- SOCKS5: the client says where to ---- */
+
+static void on_patience(struct timer *t)
+{
+	fail(container_of(t, struct attempt, patience)->of, FAIL_BAD_REQUEST, "the client did not say where to in time");
+}
+
+static void on_wish_resolved(void *arg, const struct ip *v, int n, const char *error)
+{
+	struct outbound *o = arg;
+
+	o->a->question = NULL;
+	if (o->conn.ended)
+		return;
+	if (!n) {
+		fail(o, FAIL_RESOLVE, error);
+		return;
+	}
+	o->original = (struct addr){ *pick_answer(o, v, n), o->a->socks->to.port };
+	go(o);
+}
+
+/* A name of the mesh, else one of the resolver's; IPv4 first if the client is of that family. */
+static void find_host(struct outbound *o)
+{
+	const struct nametable_view view = { .mesh = mesh_current(), .client = o->conn.local };
+	struct nametable_match match;
+	struct pworker *w = o->conn.pod->worker;
+	struct str host = str_c(o->a->socks->host);
+	bool v4 = ip_is_v4(&o->conn.flow.source.ip);
+	struct ip ip;
+	char name[256];
+	size_t i;
+
+	for (i = 0; i < host.n; i++)
+		name[i] = (char)tolower((unsigned char)host.p[i]);
+	name[i && name[i - 1] == '.' ? i - 1 : i] = '\0';
+	o->original.ip = o->conn.flow.source.ip;   /* which family to prefer */
+	if (o->conn.local && nametable_find(&view, name, &match) &&
+	    (nametable_addresses(&view, &match, v4, &ip, 1) || nametable_addresses(&view, &match, !v4, &ip, 1))) {
+		o->original = (struct addr){ ip, o->a->socks->to.port };
+		go(o);
+		return;
+	}
+	o->a->question = resolve_start(resolver_of(w), host, true, w->proxy->conf.ipv6, on_wish_resolved, o);
+}
+
+static void on_asked(struct outbound *o)
+{
+	struct socks *s = o->a->socks;
+
+	o->a->asked = true;
+	timer_stop(&o->a->patience);
+	o->conn.flow.dest = o->conn.meant = s->to;
+	if (*s->host) {
+		find_host(o);
+		return;
+	}
+	o->original = s->to;
+	go(o);
+}
+
+static void on_socks(struct outbound *o, const struct iovec *iov, int n)
+{
+	struct socks *s = o->a->socks;
+
+	for (int i = 0; i < n; i++) {
+		struct str in = { iov[i].iov_base, iov[i].iov_len };
+
+		while (in.n && !o->a->asked) {
+			switch (socks_take(s, &in)) {
+			case SOCKS_MORE:
+				break;
+			case SOCKS_GREETED:
+				socks_write(o->conn.pump.down, s->reply, s->reply_n);
+				break;
+			case SOCKS_BAD:
+				socks_refuse(o, s->reply, s->reply_n);
+				conn_end(&o->conn, FAIL_BAD_REQUEST, "not a SOCKS5 request to connect, without a password");
+				return;
+			case SOCKS_ASKED:
+				/* What follows belongs to the destination. */
+				if (in.n && buf_append(&o->a->early, in.p, in.n) < 0)
+					fail(o, FAIL_MEMORY, NULL);
+				else
+					o->conn.pump.bytes_up += in.n;
+				for (int k = i + 1; k < n && !o->conn.ended; k++)
+					keep_early(o, &iov[k], 1);
+				if (!o->conn.ended)
+					on_asked(o);
+				return;
+			}
+		}
+	}
+}
+
+void socks_accept(struct pod *pod, int fd, const struct addr *peer)
+{
+	struct outbound *o = outbound_new(pod, fd, peer);
+
+	if (!o)
+		return;
+	o->a->socks = xcalloc(1, sizeof(*o->a->socks));
+	timer_start(&o->a->patience, LIMIT_HANDSHAKE_MS);
+	stage_want(o->conn.pump.down, true);
 }

@@ -13,6 +13,7 @@
 #define SHED_TELL_MS  1000
 #define LOOK_AGAIN_MS 100
 
+static void accept_socks(void *pod, int fd, const struct addr *peer);
 static void accept_outbound(void *pod, int fd, const struct addr *peer);
 static void accept_plain(void *pod, int fd, const struct addr *peer);
 static void accept_hbone(void *pod, int fd, const struct addr *peer);
@@ -21,6 +22,7 @@ static const struct {
 	void (*accept)(void *pod, int fd, const struct addr *peer);   /* NULL: its sockets are not this file's */
 	void (*handle)(struct pod *pod, int fd, const struct addr *peer);
 } listens[LISTENERS] = {
+	[LISTEN_SOCKS]    = { accept_socks, socks_accept },
 	[LISTEN_OUTBOUND] = { accept_outbound, outbound_accept },
 	[LISTEN_INBOUND]  = { accept_plain, inbound_accept_plain },
 	[LISTEN_HBONE]    = { accept_hbone, inbound_accept_hbone },
@@ -255,7 +257,7 @@ struct workload *pod_local(const struct pod *pod, const struct mesh *m, const st
 {
 	const struct pod_shared *s = pod->shared;
 	const struct proxy_conf *conf = &s->proxy->conf;
-	struct workload *only = NULL;
+	struct workload *first = NULL;
 
 	if (s->name)
 		return pod_workload(s, m);
@@ -266,10 +268,10 @@ struct workload *pod_local(const struct pod *pod, const struct mesh *m, const st
 		for (int k = 0; w && k < w->n_ips; k++)
 			if (ip_eq(&w->ips[k], local))
 				return w;
-		only = w;
+		first = first ? first : w;
 	}
-	/* A single workload may be reached on any address of its host. */
-	return conf->n_workloads == 1 ? only : NULL;
+	/* A single workload may be reached on any address of its host; loopback (SOCKS) says nothing of which is meant. */
+	return conf->n_workloads == 1 || ip_is_loopback(local) ? first : NULL;
 }
 
 /* Else it would be refused, though what is missing may be on its way. */
@@ -367,6 +369,11 @@ static void on_accept(struct pod *pod, enum pod_listener kind, int fd, const str
 	a->mail.run = run_arrival;
 	pod_ref(pod->shared);
 	worker_send(a->to->worker->worker, &a->mail);
+}
+
+static void accept_socks(void *pod, int fd, const struct addr *peer)
+{
+	on_accept(pod, LISTEN_SOCKS, fd, peer);
 }
 
 static void accept_outbound(void *pod, int fd, const struct addr *peer)

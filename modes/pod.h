@@ -14,7 +14,7 @@
 #include "net/ownaddr.h"
 #include "net/sockopt.h"
 
-enum pod_listener { LISTEN_OUTBOUND, LISTEN_INBOUND, LISTEN_HBONE, LISTEN_DNS_UDP, LISTEN_DNS_TCP, LISTENERS };
+enum pod_listener { LISTEN_SOCKS, LISTEN_OUTBOUND, LISTEN_INBOUND, LISTEN_HBONE, LISTEN_DNS_UDP, LISTEN_DNS_TCP, LISTENERS };
 
 struct pod_conf {
 	const char *id;                  /* unique: the pod's uid; "" for a namespace of our own */
@@ -109,6 +109,7 @@ void pod_wake(struct pod *pod);
 
 /* The listeners' handlers, called once the pod's workload is known (or will not be); each owns fd. */
 void outbound_accept(struct pod *pod, int fd, const struct addr *peer);
+void socks_accept(struct pod *pod, int fd, const struct addr *peer);
 void inbound_accept_hbone(struct pod *pod, int fd, const struct addr *peer);
 void inbound_accept_plain(struct pod *pod, int fd, const struct addr *peer);
 

@@ -13,6 +13,7 @@ static const struct {
 	const char *name;
 	uint16_t port;
 } ports[LISTENERS] = {
+	[LISTEN_SOCKS]    = { "socks", PORT_SOCKS },
 	[LISTEN_OUTBOUND] = { "outbound", PORT_OUTBOUND },
 	[LISTEN_INBOUND]  = { "inbound", PORT_INBOUND },
 	[LISTEN_HBONE]    = { "hbone", PORT_HBONE },
@@ -20,9 +21,11 @@ static const struct {
 	[LISTEN_DNS_TCP]  = { "dns-tcp", DNSPROXY_PORT },
 };
 
+static atomic_bool has_socks;        /* set before there are connections */
+
 bool proxy_own_port(uint16_t port)
 {
-	return port == PORT_OUTBOUND || port == PORT_INBOUND || port == PORT_HBONE;
+	return port == PORT_OUTBOUND || port == PORT_INBOUND || port == PORT_HBONE || (port == PORT_SOCKS && has_socks);
 }
 
 /* ---- sockets of the process before us ---- */
@@ -107,6 +110,7 @@ struct opening {
 	int n_workers;
 };
 
+/* Every address, but for SOCKS, which asks nobody who he is. */
 static int listen_any(const struct opening *o, uint16_t port)
 {
 	struct insock in;
@@ -114,11 +118,11 @@ static int listen_any(const struct opening *o, uint16_t port)
 	int fd = -EAFNOSUPPORT;
 
 	insock_init(&in, o->pod->netns == NETNS_OWN ? 0 : o->conf->mark, o->conf->spoof && !o->pod->hbone_only, o->pod->share_ports || o->pod->spread);
-	if (o->conf->ipv6)
+	if (o->conf->ipv6 && port != PORT_SOCKS)
 		fd = sock_listen(&at, &in.ops);
 	if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
 		return fd;
-	ip_parse(str_c("0.0.0.0"), &at.ip);
+	ip_parse(str_c(port == PORT_SOCKS ? "127.0.0.1" : "0.0.0.0"), &at.ip);
 	return sock_listen(&at, &in.ops);
 }
 
@@ -205,7 +209,7 @@ static int open_sockets(void *arg)
 		share_queues(o);
 
 	for (int kind = o->pod->hbone_only ? LISTEN_HBONE : 0; r == 0 && kind <= LISTEN_HBONE && !o->conf->dns_only; kind++)
-		r = open_kind(o, kind);
+		r = kind == LISTEN_SOCKS && !o->conf->socks ? 0 : open_kind(o, kind);
 	return r == 0 && !o->pod->hbone_only ? open_dns(o) : r;
 }
 
@@ -213,6 +217,7 @@ static struct pod_shared *shared_new(struct proxy *p, const struct pod_conf *con
 {
 	struct pod_shared *s = xcalloc(1, sizeof(*s));
 
+	has_socks = p->conf.socks;
 	atomic_init(&s->refs, 1);
 	s->proxy = p;
 	s->id = xstrdup(conf->id);

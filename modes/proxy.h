@@ -19,6 +19,7 @@
 #define PORT_OUTBOUND 15001
 #define PORT_INBOUND  15006
 #define PORT_HBONE    15008
+#define PORT_SOCKS    15080
 #define PORT_ADMIN    15000
 #define PORT_STATS    15020
 #define PORT_READY    15021
@@ -39,6 +40,7 @@ struct proxy_conf {
 	} dns;
 	bool dns_only;                   /* no connections are carried */
 	bool ipv6;
+	bool socks;                      /* SOCKS5 on 127.0.0.1 in every pod */
 	bool spoof;                      /* keep the client's address towards the application */
 	unsigned mark;                   /* of sockets in pods, and of those towards others; 0: none */
 };

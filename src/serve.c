@@ -276,7 +276,7 @@ static int start_proxy(struct serve *s, struct err *err)
 	struct proxy_conf conf = {
 		.wait_ms = s->pods_mode ? LIMIT_POD_WAIT_MS : 0, .workloads = s->opt.workloads.v, .n_workloads = s->opt.workloads.n,
 		.concurrency = (int)s->opt.concurrency, .pod_conns = (int)s->set.pod_conns, .pod_handshakes = (int)s->set.pod_handshakes,
-		.ipv6 = s->set.ipv6, .spoof = s->set.original_source != MAYBE_FALSE && net_can_spoof(),
+		.ipv6 = s->set.ipv6, .socks = s->set.socks5, .spoof = s->set.original_source != MAYBE_FALSE && net_can_spoof(),
 	};
 
 	conf.dns_only = !s->set.proxy;
