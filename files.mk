@@ -323,6 +323,7 @@ HEADERS_ALL = \
 	src/settings_int.h \
 	src/version.h \
 	tests/unit/confdir_fixture.h \
+	tests/unit/dnsbytes.h \
 	tests/unit/dnsnet.h \
 	tests/unit/fakeca.h \
 	tests/unit/h2peer.h \
@@ -349,7 +350,10 @@ UNIT_TESTS = \
 	tests/unit/test_conf_authz \
 	tests/unit/test_conf_gateway \
 	tests/unit/test_confdir \
+	tests/unit/test_conntrack \
 	tests/unit/test_dest \
+	tests/unit/test_dnsmsg \
+	tests/unit/test_dnsproxy \
 	tests/unit/test_endpoints \
 	tests/unit/test_entry \
 	tests/unit/test_epoch \
@@ -369,6 +373,7 @@ UNIT_TESTS = \
 	tests/unit/test_localca \
 	tests/unit/test_map \
 	tests/unit/test_mesh \
+	tests/unit/test_nametable \
 	tests/unit/test_netns \
 	tests/unit/test_notify \
 	tests/unit/test_object \
@@ -380,6 +385,7 @@ UNIT_TESTS = \
 	tests/unit/test_proxyproto \
 	tests/unit/test_pump \
 	tests/unit/test_redirect \
+	tests/unit/test_resolvconf \
 	tests/unit/test_resolve \
 	tests/unit/test_resume \
 	tests/unit/test_run \
@@ -441,7 +447,13 @@ tests_unit_test_conf_gateway_SOURCES = tests/unit/test_conf_gateway.c
 
 tests_unit_test_confdir_SOURCES = tests/unit/test_confdir.c
 
+tests_unit_test_conntrack_SOURCES = tests/unit/test_conntrack.c
+
 tests_unit_test_dest_SOURCES = tests/unit/test_dest.c
+
+tests_unit_test_dnsmsg_SOURCES = tests/unit/test_dnsmsg.c
+
+tests_unit_test_dnsproxy_SOURCES = tests/unit/test_dnsproxy.c
 
 tests_unit_test_endpoints_SOURCES = tests/unit/test_endpoints.c
 
@@ -481,6 +493,8 @@ tests_unit_test_map_SOURCES = tests/unit/test_map.c
 
 tests_unit_test_mesh_SOURCES = tests/unit/test_mesh.c
 
+tests_unit_test_nametable_SOURCES = tests/unit/test_nametable.c
+
 tests_unit_test_netns_SOURCES = tests/unit/test_netns.c
 
 tests_unit_test_notify_SOURCES = tests/unit/test_notify.c
@@ -502,6 +516,8 @@ tests_unit_test_proxyproto_SOURCES = tests/unit/test_proxyproto.c
 tests_unit_test_pump_SOURCES = tests/unit/test_pump.c
 
 tests_unit_test_redirect_SOURCES = tests/unit/test_redirect.c
+
+tests_unit_test_resolvconf_SOURCES = tests/unit/test_resolvconf.c
 
 tests_unit_test_resolve_SOURCES = tests/unit/test_resolve.c
 

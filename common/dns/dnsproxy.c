@@ -449,6 +449,9 @@ static void add_key(void *arg, struct str key)
 
 	if (k->n == KEYS || key.n >= sizeof(k->text[0]))
 		return;
+	for (int i = 0; i < k->n; i++)
+		if (str_eq(k->v[i], key))
+			return;
 	memcpy(k->text[k->n], key.p, key.n);
 	k->v[k->n] = (struct str){ k->text[k->n], key.n };
 	k->n++;
