@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "source/value.h"
 #include "source/yaml.h"
 
 struct reading {
@@ -61,7 +62,7 @@ static int read_metadata(struct reading *r, const struct yaml_node *n)
 static int read_field(struct reading *r, const struct yaml_node *n)
 {
 	struct proxyconfig *p = r->to;
-	unsigned v;
+	unsigned v = 0;
 	int e = 0;
 
 	if (yaml_is_null(n))
@@ -85,6 +86,25 @@ static int read_field(struct reading *r, const struct yaml_node *n)
 	return e;
 }
 
+static int read_aliases(struct reading *r, const struct yaml_node *list)
+{
+	struct proxyconfig *p = r->to;
+
+	if (!list || yaml_is_null(list))
+		return 0;
+	if (list->kind != YAML_LIST)
+		return bad(r, list, "a list of trust domains");
+	p->n_aliases = 0;
+	for (const struct yaml_node *n = list->child; n; n = n->next) {
+		if (p->n_aliases == PROXYCONFIG_ALIASES_MAX)
+			return err_set(r->err, -E2BIG, "%s:%u: trustDomainAliases: more than %d", r->name, n->line, p->n_aliases);
+		if (n->kind != YAML_SCALAR || !value_is_domain(n->text.p))
+			return err_set(r->err, -EINVAL, "%s:%u: trustDomainAliases: want trust domains of a-z, 0-9, - and .", r->name, n->line);
+		p->aliases[p->n_aliases++] = arena_dup(r->mem, n->text);
+	}
+	return 0;
+}
+
 static int on_doc(const struct yaml_node *root, void *arg)
 {
 	struct reading *r = arg;
@@ -93,6 +113,9 @@ static int on_doc(const struct yaml_node *root, void *arg)
 	if (root->kind != YAML_MAP)
 		return err_set(r->err, -EINVAL, "%s:%u: want a map, as %s is", r->name, root->line, r->mesh ? "MeshConfig" : "ProxyConfig");
 	if (r->mesh) {
+		e = read_aliases(r, yaml_get(root, "trustDomainAliases"));
+		if (e < 0)
+			return e;
 		root = yaml_get(root, "defaultConfig");
 		if (!root || yaml_is_null(root))
 			return 0;

@@ -10,6 +10,7 @@
 
 #define PROXYCONFIG_MESH_PATH "./etc/istio/config/mesh"
 #define PROXYCONFIG_METADATA_MAX 256
+#define PROXYCONFIG_ALIASES_MAX 16
 
 struct proxyconfig {
 	const char *discovery_address;   /* NULL: unset */
@@ -17,10 +18,12 @@ struct proxyconfig {
 	int concurrency;                 /* -1: unset; 0: all cores */
 	struct setting_pair metadata[PROXYCONFIG_METADATA_MAX];   /* as written: ISTIO_META_ is not stripped */
 	int n_metadata;
+	const char *aliases[PROXYCONFIG_ALIASES_MAX];   /* MeshConfig.trustDomainAliases */
+	int n_aliases;
 };
 
 void proxyconfig_init(struct proxyconfig *p);
-/* A file of MeshConfig: its defaultConfig over p. A file that does not exist is no error. Strings live in mem. */
+/* A file of MeshConfig: its defaultConfig and trustDomainAliases over p. A file that does not exist is no error. Strings live in mem. */
 int proxyconfig_read_mesh(struct proxyconfig *p, const char *path, struct arena *mem, struct err *err);
 /* The text of PROXY_CONFIG, YAML or JSON, over p; name is what errors call it. */
 int proxyconfig_read_text(struct proxyconfig *p, const char *name, const char *text, struct arena *mem, struct err *err);

@@ -157,6 +157,14 @@ int serve_plane_settings(struct serve *s, struct err *err)
 
 	if (r < 0)
 		return r;
+	if (s->set.n_aliases) {
+		struct str domains[1 + 16] = { str_c("") };
+		int n = 1;
+
+		for (int i = 0; i < s->set.n_aliases && n < (int)ARRAY_LEN(domains); i++)
+			domains[n++] = str_c(s->set.aliases[i]);
+		identity_set_trust(s->identity, domains, n);
+	}
 	e = mesh_edit_begin();
 	mesh_edit_settings(e, &base);
 	mesh_edit_publish(e);

@@ -292,6 +292,28 @@ static int set_stance(struct settings *s, const struct proxyconfig *pc, struct e
 	return r;
 }
 
+static int set_aliases(struct settings *s, const struct proxyconfig *pc, struct err *err)
+{
+	const char **v = arena_alloc(&s->mem, PROXYCONFIG_ALIASES_MAX * sizeof(*v));
+
+	s->aliases = v;
+	s->n_aliases = pc->n_aliases;
+	memcpy(v, pc->aliases, sizeof(pc->aliases));
+	if (!settings_env("MESHD_TRUST_DOMAIN_ALIASES"))
+		return 0;
+	s->n_aliases = 0;
+	for (struct str rest = str_c(settings_env("MESHD_TRUST_DOMAIN_ALIASES")); rest.p;) {
+		struct str one = str_cut(rest, ',', &rest);
+		const char *td = arena_dup(&s->mem, one);
+
+		if (s->n_aliases == PROXYCONFIG_ALIASES_MAX || !value_is_domain(td))
+			return err_set(err, -EINVAL, "MESHD_TRUST_DOMAIN_ALIASES: want at most %d trust domains with commas between, got '%.100s'",
+				       PROXYCONFIG_ALIASES_MAX, td);
+		v[s->n_aliases++] = td;
+	}
+	return 0;
+}
+
 /* --- whom we serve --- */
 
 static int set_workload(struct settings *s, struct err *err)
@@ -471,7 +493,7 @@ static int read_all(struct settings *s, struct proxyconfig *pc, struct err *err)
 	s->version = version ? keep(s, version) : "unknown";
 	set_token(s);
 	set_metadata(s, pc);
-	if ((r = set_planes(s, pc, err)) < 0 || (r = set_dns(s, pc, err)) < 0 || (r = set_stance(s, pc, err)) < 0 ||
+	if ((r = set_planes(s, pc, err)) < 0 || (r = set_dns(s, pc, err)) < 0 || (r = set_stance(s, pc, err)) < 0 || (r = set_aliases(s, pc, err)) < 0 ||
 	    (r = set_workload(s, err)) < 0 || (r = set_mark(s, err)) < 0 || (r = set_workers(s, pc, err)) < 0 ||
 	    (r = set_drain(s, err)) < 0 || (r = set_log(s, err)) < 0 || (r = settings_otlp(s, err)) < 0)
 		return r;
@@ -507,7 +529,7 @@ int settings_mesh(const struct settings *s, struct mesh_settings *ret, struct er
 {
 	*ret = (struct mesh_settings){
 		.trust_domain = "cluster.local", .root_ns = "istio-system", .cluster_domain = s->cluster_domain,
-		.network = s->network, .cluster = s->cluster, .connect_timeout_ms = LIMIT_CONNECT_MS, .stance = s->stance,
+		.network = s->network, .cluster = s->cluster, .aliases = s->aliases, .n_aliases = s->n_aliases, .connect_timeout_ms = LIMIT_CONNECT_MS, .stance = s->stance,
 	};
 	return 0;
 }

@@ -100,6 +100,7 @@ const struct setting_row setting_rows[] = {
 	{ "LOG_FORMAT", SETTING_OWN, 0, "plain", "plain or json", 0, 0, formats },
 	ROW(BOOL, "AUTHZ_POLICY_INFO_LOGGING", authz_info_log, "false", "log what dry-run policies would do at level info"),
 	{ "MESHD_ENFORCEMENT", SETTING_OWN, 0, "istio", "istio; closed: a waypoint that is named is required; strict: that, and policies keep to their words where Istio's own behaviour is wider; also in proxyMetadata", 0, 0, stances },
+	OWN("MESHD_TRUST_DOMAIN_ALIASES", "trustDomainAliases in ./etc/istio/config/mesh", "further trust domains whose certificates are accepted: a,b"),
 	OWN("OTEL_EXPORTER_OTLP_ENDPOINT", NULL, "export a span per connection to this collector: http://HOST:4317"),
 	OWN("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", NULL, "over it"),
 	{ "OTEL_EXPORTER_OTLP_PROTOCOL", SETTING_OWN, 0, "grpc", "grpc or http/protobuf; OTEL_EXPORTER_OTLP_TRACES_PROTOCOL is over it", 0, 0, protocols },

@@ -50,7 +50,7 @@ struct identity_ops {
 
 int identity_new(struct loop *control, const struct identity_conf *conf, const struct identity_ops *ops, void *arg,
 		 struct identity **ret, struct err *err);
-/* Trust domains for verification, own first. Contexts are rebuilt when they change. Until the first call, a context trusts
+/* Trust domains for verification, own first (empty: that of each certificate). Contexts are rebuilt when they change. Until the first call, a context trusts
  * the domain of its own certificate. */
 void identity_set_trust(struct identity *i, const struct str *domains, int n);
 /* Keeps a certificate for this SPIFFE ID from now on; counted: as many identity_forget undo it. 0: there is one, or it is on

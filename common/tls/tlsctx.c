@@ -189,7 +189,7 @@ static void copy_trust(struct tlsctx *c, const struct tlsctx_conf *conf)
 	c->n_trust_domains = n > 0 ? n : 1;
 	c->trust_domains = xcalloc((size_t)c->n_trust_domains, sizeof(*c->trust_domains));
 	for (int i = 0; i < c->n_trust_domains; i++) {
-		struct str td = n > 0 ? conf->trust_domains[i] : self.trust_domain;
+		struct str td = n > 0 && conf->trust_domains[i].n ? conf->trust_domains[i] : self.trust_domain;
 
 		c->trust_domains[i] = (struct str){ str_dup(td), td.n };
 	}

@@ -19,7 +19,7 @@ struct tlsctx_conf {
 	struct str roots_pem;               /* one or more */
 	struct str more_roots_pem;          /* trusted too; may repeat some. Empty: none */
 	struct str crl_pem;                 /* PEM concatenation or one DER; empty: no CRL */
-	const struct str *trust_domains;    /* own first, then aliases: what a peer may come from */
+	const struct str *trust_domains;    /* own first (empty: that of cert_chain_pem), then aliases: what a peer may come from */
 	int n_trust_domains;
 	bool allow_tls12;
 	bool check_chain;                   /* refuse a chain of our own that is not good now, or does not lead to roots_pem */

@@ -270,6 +270,25 @@ START_TEST(dns)
 }
 END_TEST
 
+START_TEST(aliases)
+{
+	struct mesh_settings m;
+
+	put_file("etc/istio/config/mesh", "trustDomainAliases: [old.example, older]\n");
+	read_ok();
+	ck_assert_int_eq(s.n_aliases, 2);
+	ck_assert_str_eq(s.aliases[1], "older");
+	setenv("MESHD_TRUST_DOMAIN_ALIASES", "new.example", 1);
+	read_ok();
+	ck_assert_int_eq(settings_mesh(&s, &m, &err), 0);
+	ck_assert_int_eq(m.n_aliases, 1);
+	ck_assert_str_eq(m.aliases[0], "new.example");
+	setenv("MESHD_TRUST_DOMAIN_ALIASES", "a,,b", 1);
+	read_fails();
+	ck_assert_ptr_nonnull(strstr(err.msg, "MESHD_TRUST_DOMAIN_ALIASES"));
+}
+END_TEST
+
 START_TEST(bad_values)
 {
 	refuses("ENABLE_PROXY", "maybe", "ENABLE_PROXY: want true or false, got 'maybe'");
@@ -498,6 +517,7 @@ int main(void)
 	tcase_add_test(t, tokens);
 	tcase_add_test(t, modes);
 	tcase_add_test(t, dns);
+	tcase_add_test(t, aliases);
 	tcase_add_test(t, bad_values);
 	tcase_add_test(t, workers);
 	tcase_add_test(t, drain);

@@ -146,6 +146,8 @@ static const struct peer_row {
 	{ "wrong trust domain, server", { .san = "URI:spiffe://other/ns/a/sa/b" }, { "td" },
 	  "spiffe://other/ns/a/sa/b", FAIL_TLS, "trust domain is not td", "handshake failure" },
 	{ "alias, client", { .san = "URI:spiffe://other/ns/a/sa/b" }, { "td", "old", "other" }, NULL, FAIL_NONE, "", NULL },
+	{ "alias, and the domain of our own certificate", { .san = "URI:spiffe://other/ns/a/sa/b" }, { "", "other" }, NULL, FAIL_NONE, "", NULL },
+	{ "the domain of our own certificate beside an alias", { .san = "URI:spiffe://td/ns/a/sa/b" }, { "", "other" }, NULL, FAIL_NONE, "", NULL },
 	{ "alias, server", { .san = "URI:spiffe://other/ns/a/sa/b" }, { "td", "other" },
 	  "spiffe://other/ns/a/sa/b", FAIL_NONE, "", NULL },
 	{ "alias does not change the expected name", { .san = "URI:spiffe://other/ns/default/sa/db" }, { "td", "other" },
