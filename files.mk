@@ -365,6 +365,7 @@ UNIT_TESTS = \
 	tests/unit/test_h1post \
 	tests/unit/test_h1server \
 	tests/unit/test_h2 \
+	tests/unit/test_handover \
 	tests/unit/test_hpool \
 	tests/unit/test_identity \
 	tests/unit/test_inpod \
@@ -476,6 +477,8 @@ tests_unit_test_h1post_SOURCES = tests/unit/test_h1post.c
 tests_unit_test_h1server_SOURCES = tests/unit/test_h1server.c
 
 tests_unit_test_h2_SOURCES = tests/unit/test_h2.c
+
+tests_unit_test_handover_SOURCES = tests/unit/test_handover.c
 
 tests_unit_test_hpool_SOURCES = tests/unit/test_hpool.c
 
