@@ -634,6 +634,7 @@ EXTRA_FILES = \
 	tests/interop/test_istioctl.py \
 	tests/interop/test_networks.py \
 	tests/interop/test_otlp.py \
+	tests/interop/test_waypoints.py \
 	tests/interop/test_xds.py \
 	tests/interop/test_ztunnel.py \
 	tests/interop/zdsserver/linkname.s \

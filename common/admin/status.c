@@ -7,9 +7,11 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "model/mesh.h"
+#include "telemetry/bypass.h"
 #include "telemetry/why.h"
 
 #define REFUSALS_SHOWN 5
+#define BYPASSES_SHOWN 20
 
 /* Walks that write either form carry this. */
 struct status {
@@ -70,6 +72,18 @@ static void json_workload(const struct admin_workload *w, void *arg)
 	}
 	if (w->problem[0])
 		json_text(&s->j, "problem", w->problem);
+	json_close(&s->j, '}');
+}
+
+static void json_bypass(const struct bypass *b, void *arg)
+{
+	struct status *s = arg;
+
+	json_open(&s->j, NULL, '{');
+	json_text(&s->j, "workload", b->workload);
+	json_text(&s->j, "waypoint", b->waypoint);
+	json_text(&s->j, "peer", b->peer);
+	json_number(&s->j, "connections", b->count);
 	json_close(&s->j, '}');
 }
 
@@ -134,6 +148,10 @@ void status_write_json(struct admin *a, struct buf *out)
 	if (a->ops->each_finding)
 		a->ops->each_finding(a->arg, json_finding, &s);
 	json_close(&s.j, ']');
+	json_number(&s.j, "waypointBypasses", bypass_total());
+	json_open(&s.j, "bypasses", '[');
+	bypass_each(json_bypass, &s);
+	json_close(&s.j, ']');
 	json_open(&s.j, "limits", '{');
 	if (a->ops->each_limit)
 		a->ops->each_limit(a->arg, json_limit, &s);
@@ -190,6 +208,16 @@ static void text_limit(const char *what, uint64_t times, void *arg)
 	buf_printf(s->out, "  %-32s %llu times\n", what, (unsigned long long)times);
 }
 
+static void text_bypass(const struct bypass *b, void *arg)
+{
+	struct status *s = arg;
+
+	if (s->n++ < BYPASSES_SHOWN)
+		buf_printf(s->out, "  %s, past %s, by %s: %llu\n", b->workload, b->waypoint, b->peer, (unsigned long long)b->count);
+	else if (s->n == BYPASSES_SHOWN + 1)
+		buf_puts(s->out, "  ... and more: see /status\n");
+}
+
 void status_write_text(struct admin *a, struct buf *out)
 {
 	const struct mesh *m = mesh_current();
@@ -223,6 +251,11 @@ void status_write_text(struct admin *a, struct buf *out)
 	if (a->ops->each_limit)
 		a->ops->each_limit(a->arg, text_limit, &s);
 	text_limit("log lines dropped", log_dropped(), &s);
+	if (bypass_total()) {
+		buf_printf(out, "\nPast the waypoint that they should have passed (%llu connections):\n", (unsigned long long)bypass_total());
+		s.n = 0;
+		bypass_each(text_bypass, &s);
+	}
 	if (why_write_text(0, REFUSALS_SHOWN, &refused)) {
 		buf_printf(out, "\nRefused lately (at most %d of them):\n", REFUSALS_SHOWN);
 		buf_append(out, buf_data(&refused), buf_len(&refused));

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Waypoints and other networks, with meshd at every hop. A waypoint is played by a meshd whose application takes the PROXY
 protocol: it says whom it was asked for, which is all that a layer 4 waypoint decides by."""
-import socket
+import json, socket
 from harness import Lab, eventually, greeter, principal, policy, read_all, read_exact, service, TD
 
 
@@ -108,6 +108,8 @@ def test_bypass_is_counted_or_refused():
         assert bare.talk(shop.v4, 8080, b"plain") == b"plain"
         assert wp.talk(shop.v4, 8080, b"right") == b"right"
         assert shop.metric("meshd_waypoint_bypasses_total") == 2
+        assert "past default/wp.default.svc.cluster.local, by plaintext: 1" in shop.cli("status").stdout
+        assert json.loads(shop.http("/status")[1])["waypointBypasses"] == 2
         assert "reached past its waypoint default/wp.default.svc.cluster.local by plaintext" in shop.log()
         shop.stop()
         shop.start("--workload=default/shop-v6", env={"MESHD_ENFORCEMENT": "closed"})
