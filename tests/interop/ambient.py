@@ -6,18 +6,20 @@ the node's proxy, started with the environment of the ztunnel chart.
         one, two = Node(c, "node1", MESHD), Node(c, "node2", ZTUNNEL)
         web, shop = one.pod("default", "web"), two.pod("default", "shop")
         one.start(); two.start()
+With REFERENCE set the real ztunnel takes the place of meshd everywhere: it shows that a test asks for nothing that ztunnel does not do.
 """
-import os, signal, subprocess
+import os, signal, subprocess, threading, time
 from cluster import PEERS, ztunnel_path
-from harness import eventually
+from harness import eventually, sh
 
 MESHD, ZTUNNEL = "meshd", "ztunnel"
+REFERENCE = bool(os.environ.get("REFERENCE"))
 
 
 class Node:
     def __init__(self, cluster, name, program=MESHD, env={}):
-        self.c, self.name, self.program, self.env = cluster, name, program, env
-        if program == ZTUNNEL:
+        self.c, self.name, self.program, self.env = cluster, name, ZTUNNEL if REFERENCE else program, env
+        if self.program == ZTUNNEL:
             ztunnel_path()       # skips early
         self.host, self.zds = cluster.node(name), cluster.zds(name)
         self.token = f"{cluster.dir}/token-{name}"
@@ -73,5 +75,84 @@ class Node:
         error = self.zds.add(pod)
         assert not error, error
 
+    def remove(self, pod):
+        """The pod ends: its API object, its interface, then istio-cni's word to the proxy."""
+        self.c.pod_delete(pod.namespace, pod.pod)
+        self.unplug(pod)
+        self.zds.delete(pod)
+
+    def unplug(self, pod):
+        """What the container runtime does: the pod's network is gone, its address is free."""
+        sh("ip", "-n", self.c.hub, "link", "del", f"v{pod.index}")
+        sh("ip", "netns", "del", pod.ns)
+        os.close(pod.fd)
+        self.c.hosts.remove(pod)
+
+    def cut_off(self, ip):
+        """Packets from and to this address are lost; returns what undoes it."""
+        self.host.run("nft", "-f", "-", input=f"""table ip cut {{
+            chain in {{ type filter hook input priority 0; ip saddr {ip} drop; }}
+            chain out {{ type filter hook output priority 0; ip daddr {ip} drop; }}
+        }}""")
+        return lambda: self.host.run("nft", "delete", "table", "ip", "cut")
+
     def log(self):
         return self.daemon.log()
+
+
+class Load:
+    """Traffic during which something happens: connections of one request each, one after the other, and connections that live.
+
+        with Load(web, vip, 80) as load:
+            ...
+        load.failed == [] and load.lost == []       # (seconds since the start, why)
+    """
+    def __init__(self, host, ip, port, clients=2, live=8, pause=0.02, timeout=5):
+        self.host, self.ip, self.port, self.pause, self.timeout = host, ip, port, pause, timeout
+        self.done, self.failed, self.lost, self.longest = 0, [], [], 0
+        self.start, self.over = time.time(), threading.Event()
+        self.live = [host.connect(ip, port, timeout) for _ in range(live)]
+        self.threads = [threading.Thread(target=self.requests, daemon=True) for _ in range(clients)] + [threading.Thread(target=self.beats, daemon=True)]
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for t in self.threads:
+            t.join(self.timeout + 5)
+        for s in self.live:
+            s.close()
+
+    def note(self, where, error):
+        where.append((round(time.time() - self.start, 2), repr(error)))
+
+    def requests(self):
+        while not self.over.wait(self.pause):
+            began = time.time()
+            try:
+                assert self.host.talk(self.ip, self.port, b"x" * 1000, self.timeout) == b"x" * 1000, "short answer"
+                self.done += 1
+            except (OSError, AssertionError) as e:
+                self.note(self.failed, e)
+            self.longest = max(self.longest, time.time() - began)
+
+    def beats(self):
+        """Each live connection says something about ten times a second."""
+        while not self.over.wait(0.1):
+            for s in list(self.live):
+                try:
+                    s.sendall(b"ping")
+                    got = s.recv(4)
+                    assert got, "EOF"
+                except (OSError, AssertionError) as e:
+                    self.note(self.lost, e)
+                    s.close()
+                    self.live.remove(s)
+
+    def __str__(self):
+        why = "".join(f"\n    {t:7.2f} s {e}" for t, e in (self.failed + self.lost)[:12])
+        return (f"{len(self.failed)} of {self.done + len(self.failed)} requests failed, {len(self.lost)} of {len(self.lost) + len(self.live)} live connections lost, "
+                f"longest request {self.longest * 1000:.0f} ms{why}")

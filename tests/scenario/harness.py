@@ -140,7 +140,7 @@ class Server:
 
 class Host:
     def __init__(self, lab, name, index):
-        self.lab, self.name = lab, name
+        self.lab, self.name, self.index = lab, name, index
         self.ns = f"{lab.tag}-{name}"
         self.v4, self.v6 = f"10.77.0.{10 + index}", f"fd77::{10 + index:x}"
         self.identity = f"spiffe://{TD}/ns/default/sa/{name}"
@@ -148,7 +148,7 @@ class Host:
         sh("ip", "netns", "add", self.ns)
         self.fd = os.open(f"/run/netns/{self.ns}", os.O_RDONLY | os.O_CLOEXEC)
         v = f"v{index}"
-        sh("ip", "-n", lab.hub, "-b", "-", input=f"""link add {v} type veth peer name eth0 netns {self.ns}
+        sh("ip", "-n", lab.hub, "-b", "-", input=f"""link add {v} type veth peer name eth0 address 02:4d:00:00:00:{index:02x} netns {self.ns}
 link set {v} master mesh0
 link set {v} up
 """)
