@@ -8,7 +8,7 @@ the node's proxy, started with the environment of the ztunnel chart.
         one.start(); two.start()
 With REFERENCE set the real ztunnel takes the place of meshd everywhere: it shows that a test asks for nothing that ztunnel does not do.
 """
-import os, signal, subprocess, threading, time
+import json, os, signal, subprocess, threading, time
 from cluster import PEERS, ztunnel_path
 from harness import eventually, sh
 
@@ -95,6 +95,13 @@ class Node:
             chain out {{ type filter hook output priority 0; ip daddr {ip} drop; }}
         }}""")
         return lambda: self.host.run("nft", "delete", "table", "ip", "cut")
+
+    def dump(self):
+        return json.loads(self.host.http("/config_dump")[1])
+
+    def certificates(self):
+        """{identity: its entry in the dump} of those that have come."""
+        return {c["identity"]: c for c in self.dump()["certificates"] if c.get("certChain")}
 
     def log(self):
         return self.daemon.log()

@@ -184,14 +184,17 @@ class Cluster(Lab):
         if self.plugged:
             self.plug_ca()
 
-    def plug_ca(self, root="root", alone=False):
-        """Gives istiod a new intermediate CA under the root of this name, made if new. The earlier roots stay trusted unless `alone`.
+    def plug_ca(self, root="root", alone=False, trust=()):
+        """Gives istiod a new intermediate CA under the root of this name, made if new. The earlier roots stay trusted unless `alone`;
+        those named in `trust` are trusted already.
         A running istiod takes a new intermediate up at once, a change of roots only with env={"ISTIO_MULTIROOT_MESH": "true"} and when the
         bundle holds the one before or is a part of it; write_root() then brings it to c.root."""
         d = f"{self.dir}/cacerts"
         os.makedirs(d, exist_ok=True)
         self.pki = self.roots.pop(root, None) or Pki(self.dir, root)
         self.roots = {**({} if alone else self.roots), root: self.pki}
+        for name in trust:
+            self.roots[name] = self.roots.get(name) or Pki(self.dir, name)
         self.intermediates += 1
         cert, key = self.pki.intermediate(f"istiod{self.intermediates}")
         text = {"ca-key.pem": read(key), "ca-cert.pem": read(cert), "cert-chain.pem": read(cert) + read(self.pki.root),
