@@ -9,7 +9,7 @@ the node's proxy, started with the environment of the ztunnel chart.
 With REFERENCE set the real ztunnel takes the place of meshd everywhere: it shows that a test asks for nothing that ztunnel does not do.
 """
 import json, os, signal, subprocess, threading, time
-from cluster import PEERS, ztunnel_path
+from cluster import PEERS, replace, ztunnel_path
 from harness import eventually, sh
 
 MESHD, ZTUNNEL = "meshd", "ztunnel"
@@ -21,15 +21,13 @@ class Node:
         self.c, self.name, self.program, self.env = cluster, name, ZTUNNEL if REFERENCE else program, env
         if self.program == ZTUNNEL:
             ztunnel_path()       # skips early
-        self.host, self.zds = cluster.node(name), cluster.zds(name)
-        self.token = f"{cluster.dir}/token-{name}"
+        self.host, self.zds, self.pods = cluster.node(name), cluster.zds(name), []
+        self.token, self.instance = f"{cluster.dir}/token-{name}", f"ztunnel-{name}"
         self.renew_token()
         self.daemon, self.starts = None, 0
 
     def renew_token(self, **kw):
-        with open(self.token + ".new", "w") as f:
-            f.write(self.c.ztunnel_token(self.name, **kw))
-        os.rename(self.token + ".new", self.token)
+        replace(self.token, self.c.token("istio-system", "ztunnel", pod=self.instance, **kw))
 
     def command(self):
         own = [f"--handover-dir={self.c.dir}/handover-{self.name}"]      # nodes share the file system here
@@ -37,7 +35,7 @@ class Node:
 
     def environment(self):
         return {"XDS_ADDRESS": f"https://{self.c.istiod}", "CA_ADDRESS": f"https://{self.c.istiod}", "XDS_ROOT_CA": self.c.root,
-                "CA_ROOT_CA": self.c.root, "AUTH_TOKEN": self.token, "NODE_NAME": self.name, "POD_NAME": f"ztunnel-{self.name}",
+                "CA_ROOT_CA": self.c.root, "AUTH_TOKEN": self.token, "NODE_NAME": self.name, "POD_NAME": self.instance,
                 "POD_NAMESPACE": "istio-system", "SERVICE_ACCOUNT": "ztunnel", "INSTANCE_IP": self.host.v4, "CLUSTER_ID": "Kubernetes",
                 "ISTIO_META_CLUSTER_ID": "Kubernetes", "ISTIO_META_DNS_CAPTURE": "true", "ISTIO_META_DNS_PROXY_ADDR": "127.0.0.1:15053",
                 "INPOD_ENABLED": "true", "INPOD_UDS": self.zds.socket, "ZTUNNEL_WORKER_THREADS": "2", "RUST_LOG": "info", "LOG_FORMAT": "json",
@@ -62,6 +60,30 @@ class Node:
     def stop(self, sig=signal.SIGTERM, timeout=15):
         return self.daemon.stop(sig, timeout)
 
+    def kill(self):
+        """As the kernel does when memory is short; the kubelet starts it again."""
+        self.c.forget(self.daemon, signal.SIGKILL)
+        self.start()
+
+    def roll(self):
+        """As the DaemonSet does with maxSurge 1: the next one is ready in a pod of its own before the one before has to go."""
+        before, self.instance = self.daemon, f"ztunnel-{self.name}-{self.starts + 1}"
+        self.host = self.c.plain(self.instance)
+        self.c.pod_object("istio-system", self.instance, [self.host.v4, self.host.v6], {"app": "ztunnel"}, "ztunnel", self.name, hbone=False)
+        self.renew_token()
+        self.start()
+        self.c.forget(before)
+
+    def restart_cni(self):
+        """istio-cni ends without a word and starts again; its snapshot is complete before it listens."""
+        path = self.zds.socket
+        self.c.forget(self.zds, signal.SIGKILL)
+        self.zds = self.c.zds(self.name, path + ".new")
+        for pod in self.pods:
+            self.zds.add(pod)
+        os.rename(path + ".new", path)
+        self.zds.socket = path
+
     def pod(self, ns, name, add=True, **more):
         """A pod on this node, captured by istio-cni's rules and given to the node's proxy."""
         pod = self.c.pod(ns, name, node=self.name, **more)
@@ -74,12 +96,14 @@ class Node:
         assert r.returncode == 0, r.stdout + r.stderr
         error = self.zds.add(pod)
         assert not error, error
+        self.pods.append(pod)
 
     def remove(self, pod):
         """The pod ends: its API object, its interface, then istio-cni's word to the proxy."""
         self.c.pod_delete(pod.namespace, pod.pod)
         self.unplug(pod)
         self.zds.delete(pod)
+        self.pods.remove(pod)
 
     def unplug(self, pod):
         """What the container runtime does: the pod's network is gone, its address is free."""

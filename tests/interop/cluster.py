@@ -158,6 +158,15 @@ class Cluster(Lab):
         self.daemon(self.plane, "etcd", "etcd", "--data-dir", f"{self.dir}/etcd", "--listen-client-urls", "http://127.0.0.1:2379",
                     "--advertise-client-urls", "http://127.0.0.1:2379", "--listen-peer-urls", "http://127.0.0.1:2380", "--log-level", "warn")
         self.write_config()
+        self.start_apiserver()
+        for ns, labels in (("istio-system", self.system_labels), ("default", {})):
+            self.namespace(ns, labels, ambient=ns == "default")
+        self.kubectl("apply", "--server-side", "-f", f"{PEERS}/crds")
+        self.node()
+        self.start_istiod()
+        self.write_root()
+
+    def start_apiserver(self):
         key = f"{self.dir}/sa.key"
         self.apiserver = self.daemon(self.plane, "kube-apiserver", "kube-apiserver", "--etcd-servers=http://127.0.0.1:2379",
             f"--cert-dir={self.dir}/certs", "--secure-port=6443", "--bind-address=127.0.0.1", "--advertise-address=10.77.0.1",
@@ -166,12 +175,6 @@ class Cluster(Lab):
             "--api-audiences=https://kubernetes.default.svc,istio-ca", f"--token-auth-file={self.dir}/tokens.csv",
             "--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount")
         eventually(lambda: self.apiserver.alive() and self.api("GET", "/readyz"), 60, what="kube-apiserver ready")
-        for ns, labels in (("istio-system", self.system_labels), ("default", {})):
-            self.namespace(ns, labels, ambient=ns == "default")
-        self.kubectl("apply", "--server-side", "-f", f"{PEERS}/crds")
-        self.node()
-        self.start_istiod()
-        self.write_root()
 
     def write_config(self):
         sh("openssl", "genrsa", "-out", f"{self.dir}/sa.key", "2048")
@@ -212,17 +215,20 @@ class Cluster(Lab):
         self.root = f"{self.dir}/root.pem"
         replace(self.root, eventually(roots, seconds, what="the root istiod publishes"))
 
+    def restart_apiserver(self, sig=signal.SIGKILL):
+        self.forget(self.apiserver, sig)
+        self.start_apiserver()
+
     # --- istiod
     def start_istiod(self, env={}):
         env = {**ISTIOD, **self.more_env, **env, "ROOT_CA_DIR": f"{self.dir}/cacerts"}
-        self.daemons = [d for d in self.daemons if d.name != "istiod"]
         self.pilot = self.daemon(self.plane, "istiod", "pilot-discovery", "discovery", "--registries=Kubernetes",
             f"--kubeconfig={self.dir}/kubeconfig", f"--meshConfig={self.dir}/mesh.yaml", "--domain=cluster.local", "--httpsAddr=", "--ctrlz_port=0",
             "--shutdownDuration=1s", f"--keepaliveMaxServerConnectionAge={self.max_age}", env=env)
         eventually(lambda: self.pilot.alive() and self.plane.http("/ready", port=8080)[0] == 200, 60, what="istiod ready")
 
     def stop_istiod(self, sig=signal.SIGKILL):
-        self.pilot.stop(sig, 15)
+        self.forget(self.pilot, sig)
 
     def restart_istiod(self, sig=signal.SIGKILL, env={}):
         """Ends istiod and starts it again, with more environment if given."""
@@ -351,6 +357,11 @@ class Cluster(Lab):
         d = Daemon(self, host, name, *cmd, **kw)
         self.daemons.append(d)
         return d
+
+    def forget(self, daemon, sig=signal.SIGTERM):
+        """Ends it; its log is kept."""
+        daemon.stop(sig, 15)
+        self.daemons.remove(daemon)
 
     def zds(self, node="node1", socket=None):
         d = Zds(self, self.node(node), socket or f"{self.dir}/zds-{node}.sock")
