@@ -18,13 +18,18 @@ REFERENCE = bool(os.environ.get("REFERENCE"))
 
 class Node:
     def __init__(self, cluster, name, program=MESHD, env={}):
-        self.c, self.name, self.program, self.env = cluster, name, ZTUNNEL if REFERENCE else program, env
-        if self.program == ZTUNNEL:
-            ztunnel_path()       # skips early
+        self.c, self.name, self.env = cluster, name, env
+        self.use(program)
         self.host, self.zds, self.pods = cluster.node(name), cluster.zds(name), []
         self.token, self.instance = f"{cluster.dir}/token-{name}", f"ztunnel-{name}"
         self.renew_token()
         self.daemon, self.starts = None, 0
+
+    def use(self, program):
+        """What the next start() starts."""
+        self.program = ZTUNNEL if REFERENCE else program
+        if self.program == ZTUNNEL:
+            ztunnel_path()       # skips early
 
     def renew_token(self, **kw):
         replace(self.token, self.c.token("istio-system", "ztunnel", pod=self.instance, **kw))
