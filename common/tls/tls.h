@@ -22,7 +22,8 @@ struct str tls_peer_id(const struct stage *s);
 bool tls_was_resumed(const struct stage *s);
 /* Why the handshake failed, for the log; "" when it did not. */
 const char *tls_error(const struct stage *s);
-/* True while the peer's chain is neither expired nor revoked under the CRL of `now`. */
+/* True while the peer's chain is not revoked under the CRL of `now`. Its dates count in the handshake alone: a peer renews its
+ * certificate, and a connection cannot show the new one. */
 bool tls_still_valid(const struct stage *s, struct tlsctx *now);
 
 #endif

@@ -44,7 +44,7 @@ void tlsctx_explain(struct tls_verify *v);
 /* After SSL_do_handshake succeeded: fills peer_id of a resumed session's peer, judged again. False: fail and error say why. */
 bool tlsctx_resumed(const struct tlsctx *c, SSL *ssl, struct tls_verify *v);
 
-/* After the handshake: the peer's chain is not expired, and not revoked under the CRL of `now`. */
+/* After the handshake: the peer's chain is not revoked under the CRL of `now`. */
 bool tlsctx_peer_still_valid(const struct tlsctx *now, SSL *ssl);
 
 /* tlsctx.c, for webctx.c. */
