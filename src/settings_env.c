@@ -66,7 +66,7 @@ const struct setting_row setting_rows[] = {
 	OWN("INSTANCE_IP", "1.1.1.1", "its address"),
 	ROW(TEXT, "TRUST_DOMAIN", trust_domain, "cluster.local", "the trust domain of its identity"),
 	ROW(TEXT, "PREFERED_SERVICE_NAMESPACE", preferred_ns, "", "among services of one name, DNS prefers this namespace's (the spelling is ztunnel's)"),
-	DURATION("SECRET_TTL", secret_ttl_ms, "24h", 60, 10 * YEAR_S, "lifetime of certificates that are asked for"),
+	DURATION("SECRET_TTL", secret_ttl_ms, "24h", 10, 10 * YEAR_S, "lifetime of certificates that are asked for"),
 	ROW(TEXT, "CRL_PATH", crl_path, NULL, "revoked certificates: a file of PEM, or one DER; watched"),
 	ROW(BOOL, "TLS12_ENABLED", tls12, "false", "also accept TLS 1.2"),
 	ROW(TEXT, "LOCAL_XDS_PATH", local_xds_path, NULL, "a file of workloads, services and policies, as ztunnel reads it"),
