@@ -456,8 +456,6 @@ static int judge(struct settings *s, struct err *err)
 {
 	if (!s->proxy && !s->dns)
 		return err_set(err, -EINVAL, "ENABLE_PROXY=false and ISTIO_META_DNS_CAPTURE=false leave nothing to run: set one of them to true");
-	if (s->socks5)
-		settings_note(s, "UNSTABLE_ENABLE_SOCKS5 is not honoured yet: nothing listens on 127.0.0.1:15080");
 	if (s->local_xds_path && s->local_xds)
 		return err_set(err, -EINVAL, "either LOCAL_XDS_PATH or LOCAL_XDS");
 	if (s->user_timeout)

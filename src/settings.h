@@ -69,7 +69,6 @@ struct settings {
 
 	/* who we are */
 	const char *cluster, *cluster_domain, *network, *node, *preferred_ns;
-	const char *trust_domain;        /* of our own identity only */
 	const char *const *aliases;      /* further trust domains whose certificates are accepted */
 	int n_aliases;
 	const char *pod_name, *pod_ns, *service_account;   /* all three set: the process is a workload itself */

@@ -56,6 +56,14 @@ def test_http2_settings_and_mark():
         assert '"HTTP2_STREAM_WINDOW_SIZE": 70000' in dump and '"PACKET_MARK": "5433"' in dump, dump[-2000:]
 
 
+def test_socks_only_when_asked_for():
+    with Lab() as lab:
+        web, shop = pair(lab, {"UNSTABLE_ENABLE_SOCKS5": "true"})
+        assert "127.0.0.1:15080" in web.run("ss", "-Hltn").stdout
+        assert ":15080" not in shop.run("ss", "-Hltn").stdout
+        assert not [r for r in web.records() if "SOCKS" in r.get("message", "")], web.records()
+
+
 def test_log_levels():
     with Lab() as lab:
         shop = lab.meshed("shop")

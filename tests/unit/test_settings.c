@@ -102,7 +102,6 @@ START_TEST(defaults)
 	ck_assert_ptr_null(s.token);
 	ck_assert_str_eq(s.cluster, "Kubernetes");
 	ck_assert_str_eq(s.cluster_domain, "cluster.local");
-	ck_assert_str_eq(s.trust_domain, "cluster.local");
 	ck_assert_str_eq(s.network, "");
 	ck_assert_str_eq(s.version, "unknown");
 	ck_assert_str_eq(s.inpod_uds, "/var/run/ztunnel/ztunnel.sock");
