@@ -12,7 +12,7 @@ static uint16_t target_of(const struct service *s, const struct workload *w, uin
 		return target;
 	for (int p = 0; p < s->n_ports; p++)
 		if (s->ports[p].port == port)
-			return s->ports[p].target ? s->ports[p].target : port;
+			return s->ports[p].named ? 0 : s->ports[p].target ? s->ports[p].target : port;
 	return 0;
 }
 

@@ -67,8 +67,9 @@ struct workload {
 };
 
 struct service_port {
-	uint16_t port, target;       /* target 0: as port */
+	uint16_t port, target;       /* target 0: as port, unless it is named */
 	const char *name, *protocol;
+	bool named;                  /* only endpoints have it that say so themselves */
 };
 
 struct vip {

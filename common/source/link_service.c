@@ -309,7 +309,7 @@ static struct service *make(struct build *b, const struct cand *c)
 	snprintf(key, len, "%s/%s", s->ns, c->host);
 	t.key = key;
 	for (int i = 0; i < s->n_ports; i++)
-		ports[i] = (struct service_port){ s->ports[i].port, s->ports[i].target, s->ports[i].name, s->ports[i].protocol };
+		ports[i] = (struct service_port){ s->ports[i].port, s->ports[i].target, s->ports[i].name, s->ports[i].protocol, false };
 	t.ports = ports;
 	t.n_ports = s->n_ports;
 	b->cand = c;

@@ -219,6 +219,7 @@ static bool read_ports(struct wds_walk *w, const Wds__Service *from, struct serv
 		if (!read_port(w, from->ports[i], &ports[i].port, &ports[i].target))
 			return false;
 		wds_leave(w, len);
+		ports[i].named = !ports[i].target;
 		ports[i].protocol = protocol < ARRAY_LEN(protocols) ? protocols[protocol] : "";
 	}
 	to->ports = ports;

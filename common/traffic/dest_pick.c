@@ -65,14 +65,16 @@ static bool is_reachable(const struct choice *c, const struct workload *w)
 }
 
 /* Without a port of the service a waypoint's own tunnel decides where the bytes go. */
-static bool has_port(const struct choice *c, const struct workload *w)
+static bool has_port(const struct choice *c, const struct endpoint *e)
 {
-	return c->port || (c->as == PICK_WAYPOINT && w->app_tunnel_port);
+	return (c->port && (!c->port->named || endpoint_target(e, c->number))) || (c->as == PICK_WAYPOINT && e->workload->app_tunnel_port);
 }
 
-static bool is_usable(const struct choice *c, const struct workload *w)
+static bool is_usable(const struct choice *c, const struct endpoint *e)
 {
-	return (w->healthy || c->service->allow_unhealthy) && has_port(c, w) && !dest_was_tried(c->ask->tried, w) &&
+	const struct workload *w = e->workload;
+
+	return (w->healthy || c->service->allow_unhealthy) && has_port(c, e) && !dest_was_tried(c->ask->tried, w) &&
 	       !(c->avoid && dest_is_avoided(w, c->ask->now_ms)) && is_reachable(c, w);
 }
 
@@ -114,17 +116,17 @@ static int scopes_matched(const struct choice *c, const struct workload *w, bool
 }
 
 /* -1: not eligible. */
-static int rank_of(const struct choice *c, const struct workload *w)
+static int rank_of(const struct choice *c, const struct endpoint *e)
 {
 	const struct service *s = c->service;
 	bool all;
 	int rank;
 
-	if (!is_usable(c, w))
+	if (!is_usable(c, e))
 		return -1;
 	if (s->lb_mode != LB_STRICT && s->lb_mode != LB_FAILOVER)
 		return 0;
-	rank = scopes_matched(c, w, &all);
+	rank = scopes_matched(c, e->workload, &all);
 	return s->lb_mode == LB_STRICT && !all ? -1 : rank;
 }
 
@@ -145,7 +147,7 @@ static const struct endpoint *pick_thrown(const struct choice *c)
 	for (int i = 0; i < 8; i++) {
 		const struct endpoint *e = endpoints_at(s->endpoints, (int)dest_random_below(seed, (uint64_t)s->endpoints->n));
 
-		if (rank_of(c, e->workload) >= 0 && dest_random_below(seed, s->endpoints->max_weight) < weight_of(e->workload))
+		if (rank_of(c, e) >= 0 && dest_random_below(seed, s->endpoints->max_weight) < weight_of(e->workload))
 			return e;
 	}
 	return NULL;
@@ -159,27 +161,27 @@ static const struct endpoint *pick_walked(const struct choice *c)
 	int best = -1;
 
 	for (int i = 0; i < s->endpoints->n; i++) {
-		const struct workload *w = endpoints_at(s->endpoints, i)->workload;
-		int rank = rank_of(c, w);
+		const struct endpoint *e = endpoints_at(s->endpoints, i);
+		int rank = rank_of(c, e);
 
 		if (rank > best) {
 			best = rank;
 			total = 0;
 		}
 		if (rank >= 0 && rank == best)
-			total += weight_of(w);
+			total += weight_of(e->workload);
 	}
 	if (best < 0)
 		return NULL;
 	at = dest_random_below(c->ask->seed, total);
 	for (int i = 0; i < s->endpoints->n; i++) {
-		const struct workload *w = endpoints_at(s->endpoints, i)->workload;
+		const struct endpoint *e = endpoints_at(s->endpoints, i);
 
-		if (rank_of(c, w) != best)
+		if (rank_of(c, e) != best)
 			continue;
-		if (at < weight_of(w))
-			return endpoints_at(s->endpoints, i);
-		at -= weight_of(w);
+		if (at < weight_of(e->workload))
+			return e;
+		at -= weight_of(e->workload);
 	}
 	return NULL;     /* another thread saw one fail between the two walks: the next round takes any */
 }
@@ -239,7 +241,7 @@ bool dest_pick(struct dest_ask *a, struct service *s, uint16_t port, enum pick_a
 
 	if (!c.port && as != PICK_WAYPOINT)
 		return false;
-	if (e && rank_of(&c, e->workload) < 0)
+	if (e && rank_of(&c, e) < 0)
 		e = NULL;
 	for (int avoid = 1; avoid >= 0 && !e; avoid--) {
 		c.avoid = avoid;

@@ -27,7 +27,7 @@ static bool is_port_of(const struct service *s, const struct endpoint *e, uint16
 	for (int i = 0; i < s->n_ports; i++) {
 		uint16_t own = endpoint_target(e, s->ports[i].port), target = s->ports[i].target ? s->ports[i].target : s->ports[i].port;
 
-		if ((own ? own : target) == port)
+		if ((own ? own : s->ports[i].named ? 0 : target) == port)
 			return true;
 	}
 	return false;

@@ -48,7 +48,7 @@ static struct workload *make(const struct spec *s)
 		.healthy = !s->unhealthy, .weight = s->weight, .ips = ips, .n_ips = n });
 }
 
-static const struct service_port ports[] = { { 80, 8080, "http", "HTTP" }, { 90, 0, "other", "TCP" } };
+static const struct service_port ports[] = { { 80, 8080, "http", "HTTP", false }, { 90, 0, "other", "TCP", false } };
 
 /* Puts the service with its endpoints; key and addresses come from its template. */
 static void put(struct service t, const char *vip, const struct spec *specs, int n)
@@ -436,7 +436,7 @@ static const struct gateway wp = { .service = "shop/wp.test", .hbone_port = 1500
 static const struct gateway wp_host = { .service = "shop/wpw.test", .hbone_port = 15008 };
 static const struct gateway wp_gone = { .service = "shop/gone.test", .hbone_port = 15008 };
 static const struct gateway wp_empty = { .service = "shop/nobody.test", .hbone_port = 15008 };
-static const struct service_port wp_ports[] = { { 15008, 15008, "mesh", "TCP" } };
+static const struct service_port wp_ports[] = { { 15008, 15008, "mesh", "TCP", false } };
 
 static void put_ports(struct service t, const char *vip, const struct spec *specs, int n, const struct service_port *v, int n_v)
 {
@@ -606,7 +606,7 @@ static const struct gateway gate_svc = { .service = "shop/gate.test", .hbone_por
 static void put_networks(void)
 {
 	static const char *const san[] = { "spiffe://td/ns/shop/sa/remote" };
-	static const struct service_port gate_ports[] = { { 15009, 15008, "gate", "TCP" } };
+	static const struct service_port gate_ports[] = { { 15009, 15008, "gate", "TCP", false } };
 	static const enum lb_scope region[] = { LB_NETWORK, LB_REGION };
 	S(gate, { .uid = "gate", .ips = { "192.0.2.1" }, .network = "far", .sa = "gate" });
 	S(here, { .uid = "here", .ips = { "10.0.0.1" }, .tunnel = TUNNEL_HBONE });
@@ -754,6 +754,35 @@ START_TEST(families)
 }
 END_TEST
 
+/* A port whose target has a name there: only who says what that is has it. */
+START_TEST(named_port)
+{
+	static const struct service_port named[] = { { .port = 80, .named = true } };
+	struct spec eps[] = { { .uid = "a", .ips = { "10.0.0.1" } }, { .uid = "b", .ips = { "10.0.0.2" }, .target = 7777 } };
+	struct endpoint_port own = { 80, 7777 };
+	struct endpoint endpoints[2];
+	struct vip v = { "", { { { 0 } }, 0 } };
+	struct service t = { .key = "shop/svc", .ns = "shop", .vips = &v, .n_vips = 1, .ports = named, .n_ports = 1 };
+	char text[ADDR_TEXT];
+
+	ck_assert_int_eq(cidr_parse(str_c("10.1.0.1"), &v.cidr), 0);
+	edit = mesh_edit_begin();
+	for (int i = 0; i < 2; i++)
+		endpoints[i] = (struct endpoint){ make(&eps[i]), &own, i, 0 };
+	t.endpoints = endpoints_of(endpoints, 2);
+	mesh_put_service(edit, service_new(&t));
+	endpoints_unref(t.endpoints);
+	mesh_edit_publish(edit);
+	for (int i = 0; i < 50; i++) {
+		struct dest d = choose(NULL, "10.1.0.1:80", NULL, 1);
+
+		ck_assert_str_eq(addr_format(&d.target, text), "10.0.0.2:7777");
+	}
+	for (int i = 0; i < 2; i++)
+		workload_unref(endpoints[i].workload);
+}
+END_TEST
+
 START_TEST(by_host_name)
 {
 	S(eps, { .uid = "a", .ips = { NULL }, .hostname = "db.example", .tunnel = TUNNEL_HBONE },
@@ -803,6 +832,7 @@ int main(void)
 	tcase_add_test(tc, network_spread);
 	tcase_add_test(tc, forwarding);
 	tcase_add_loop_test(tc, families, 0, 4);
+	tcase_add_test(tc, named_port);
 	tcase_add_test(tc, by_host_name);
 	suite_add_tcase(s, tc);
 	return suite_run(s);
