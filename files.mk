@@ -628,6 +628,7 @@ EXTRA_FILES = \
 	tests/interop/inpodrules/main.go \
 	tests/interop/otlpserver/main.go \
 	tests/interop/run \
+	tests/interop/test_ca.py \
 	tests/interop/test_cluster.py \
 	tests/interop/test_envoy.py \
 	tests/interop/test_image.py \

@@ -349,8 +349,12 @@ void inbound_recheck(struct pod *pod)
 		struct inbound *in = container_of(at, struct inbound, link);
 
 		in->unchecked = !hserve_open(in->serve);
-		if (!in->unchecked && !still_valid(in))
+		if (in->unchecked)
+			continue;
+		if (!still_valid(in))
 			hserve_close(in->serve, FAIL_CERT_REVOKED);
+		else if (tls_expired(hserve_tls(in->serve)))
+			hserve_drain(in->serve);       /* live streams go on, new ones come with the new certificate */
 	}
 }
 

@@ -136,8 +136,7 @@ static int take(struct entry *e, struct certset *set, uint64_t hash, struct err 
 	int r = svid_new(set, i->trust, i->fetcher != NULL, &svid, &ctx, &why);
 
 	if (r != 0 && i->fetcher)
-		return err_set(err, r, "%s sent what cannot be used: %s; is it an Istio CA, do its clock and ours agree, and is SECRET_TTL "
-			       "longer than the 2 minutes by which istiod dates certificates back?",
+		return err_set(err, r, "%s sent what cannot be used: %s; is it an Istio CA, and do its clock and ours agree?",
 			       i->ca_ops->name(i->ca_arg), why.msg);
 	if (r != 0)
 		return i->ca ? err_set(err, r, "%s", why.msg) :

@@ -540,3 +540,8 @@ bool tls_still_valid(const struct stage *s, struct tlsctx *now)
 {
 	return tlsctx_peer_still_valid(now, tls_of(s)->ssl);
 }
+
+bool tls_expired(const struct stage *s)
+{
+	return tlsctx_peer_expired(tls_of(s)->ssl);
+}

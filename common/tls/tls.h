@@ -25,5 +25,7 @@ const char *tls_error(const struct stage *s);
 /* True while the peer's chain is not revoked under the CRL of `now`. Its dates count in the handshake alone: a peer renews its
  * certificate, and a connection cannot show the new one. */
 bool tls_still_valid(const struct stage *s, struct tlsctx *now);
+/* True when the certificate that the peer showed has ended meanwhile: a new stream should wait for a new connection. */
+bool tls_expired(const struct stage *s);
 
 #endif

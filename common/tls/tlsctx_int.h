@@ -46,6 +46,7 @@ bool tlsctx_resumed(const struct tlsctx *c, SSL *ssl, struct tls_verify *v);
 
 /* After the handshake: the peer's chain is not revoked under the CRL of `now`. */
 bool tlsctx_peer_still_valid(const struct tlsctx *now, SSL *ssl);
+bool tlsctx_peer_expired(SSL *ssl);
 
 /* tlsctx.c, for webctx.c. */
 struct tlsctx *tlsctx_alloc(void);                            /* one reference, all else zero */

@@ -204,6 +204,13 @@ bool tlsctx_peer_still_valid(const struct tlsctx *now, SSL *ssl)
 	return chain && chain_revoked(now, chain) < 0;
 }
 
+bool tlsctx_peer_expired(SSL *ssl)
+{
+	STACK_OF(X509) *chain = resume_chain(ssl);
+
+	return !chain || !in_time(chain);
+}
+
 static const char *alert_text(int alert)
 {
 	return alert == TLS13_AD_CERTIFICATE_REQUIRED ? "certificate required" : SSL_alert_desc_string_long(alert);
