@@ -145,6 +145,7 @@ libmeshd_a_SOURCES = \
 	common/traffic/guard.c \
 	modes/authority.c \
 	modes/conn.c \
+	modes/demand.c \
 	modes/handover.c \
 	modes/inbound.c \
 	modes/inpod.c \
@@ -160,6 +161,7 @@ libmeshd_a_SOURCES = \
 	src/run.c \
 	src/serve.c \
 	src/serve_admin.c \
+	src/serve_demand.c \
 	src/serve_files.c \
 	src/serve_handover.c \
 	src/serve_local.c \
@@ -308,6 +310,7 @@ HEADERS_ALL = \
 	common/traffic/guard.h \
 	modes/authority.h \
 	modes/conn.h \
+	modes/demand.h \
 	modes/handover.h \
 	modes/inpod.h \
 	modes/pod.h \

@@ -11,6 +11,7 @@
 #include "base/tuning.h"
 #include "io/sock.h"
 #include "modes/conn.h"
+#include "modes/demand.h"
 #include "net/origdst.h"
 #include "net/socks.h"
 #include "telemetry/meters.h"
@@ -31,6 +32,7 @@ struct attempt {
 	struct timer patience;        /* for that word */
 	bool asked;                   /* it has said where to */
 	bool client_eof;
+	bool untold;                  /* it waits for the control plane to say what the destination is */
 };
 
 struct outbound {
@@ -337,7 +339,9 @@ static void on_woken(struct waiter *w, bool late)
 
 	if (o->conn.ended)
 		return;
-	if (late)
+	if (late && o->a->untold)
+		fail(o, FAIL_NOT_TOLD, NULL);
+	else if (late)
 		fail_identity(o);
 	else
 		try_next(o);
@@ -409,6 +413,31 @@ static void resolve(struct outbound *o, const struct dest *d)
 	o->a->question = resolve_start(resolver_of(w), d->resolve, true, w->proxy->conf.ipv6, on_resolved, o);
 }
 
+/* What the mesh does not have may be told on demand: an unknown address, a waypoint or gateway. True: not now. */
+static bool must_ask(struct outbound *o, const struct dest *d)
+{
+	struct demand *demand = o->conn.pod->worker->proxy->conf.demand;
+	enum demand_answer answer = DEMAND_DONE;
+	char name[320], text[ADDR_TEXT];
+
+	o->a->untold = false;
+	if (!demand)
+		return false;
+	if (d->kind == DEST_PASSTHROUGH && !d->service) {
+		snprintf(name, sizeof(name), "%s/%s", o->conn.local->network, ip_format(&o->original.ip, text));
+		answer = demand_ask(demand, str_c(name));
+	} else if (d->kind == DEST_NONE && d->missing) {
+		answer = demand_ask(demand, str_c(dest_gateway_name(d->missing, name)));
+	}
+	if (answer == DEMAND_DONE)
+		return false;
+	o->a->untold = true;
+	o->a->waiter.wake = on_woken;
+	if (answer == DEMAND_SILENT || !pod_wait(o->conn.pod, &o->a->waiter))
+		fail(o, FAIL_NOT_TOLD, NULL);
+	return true;
+}
+
 static void try_next(struct outbound *o)
 {
 	struct pod *pod = o->conn.pod;
@@ -417,6 +446,8 @@ static void try_next(struct outbound *o)
 	struct dest d;
 
 	dest_choose(mesh_current(), o->conn.local, &o->original, &o->a->tried, &pod->worker->seed, loop_now_ms(pod->worker->loop), &d);
+	if (must_ask(o, &d))
+		return;
 	if (d.kind == DEST_NONE) {
 		fail_to_choose(o, &d);
 		return;

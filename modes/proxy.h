@@ -26,7 +26,10 @@
 
 #define PROXY_DNS_MAX 2
 
+struct demand;
+
 struct proxy_conf {
+	struct demand *demand;           /* borrowed; NULL: the mesh is all there is */
 	const char *const *workloads;    /* "NS/NAME" that a pod without a name serves, by address; borrowed */
 	int n_workloads;
 	int concurrency;

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/tuning.h"
 #include "identity/secret.h"
+#include "modes/demand.h"
 #include "net/notify.h"
 #include "net/privs.h"
 #include "src/serve_int.h"
@@ -274,7 +275,7 @@ static void place_dns(const struct serve *s, struct proxy_conf *conf)
 static int start_proxy(struct serve *s, struct err *err)
 {
 	struct proxy_conf conf = {
-		.wait_ms = s->pods_mode ? LIMIT_POD_WAIT_MS : 0, .workloads = s->opt.workloads.v, .n_workloads = s->opt.workloads.n,
+		.demand = s->demand, .wait_ms = s->pods_mode ? LIMIT_POD_WAIT_MS : 0, .workloads = s->opt.workloads.v, .n_workloads = s->opt.workloads.n,
 		.concurrency = (int)s->opt.concurrency, .pod_conns = (int)s->set.pod_conns, .pod_handshakes = (int)s->set.pod_handshakes,
 		.ipv6 = s->set.ipv6, .socks = s->set.socks5, .spoof = s->set.original_source != MAYBE_FALSE && net_can_spoof(),
 	};
@@ -334,6 +335,7 @@ static int start(struct serve *s, struct err *err)
 
 	if (r == 0)
 		r = serve_otlp_start(s, err);
+	serve_demand_start(s);
 	if (r == 0)
 		r = start_proxy(s, err);
 	if (r == 0)
@@ -357,6 +359,7 @@ static void stop(struct serve *s)
 	serve_plane_stop(s);
 	serve_pods_stop(s);
 	proxy_free(s->proxy);
+	demand_free(s->demand);
 	otlp_free(s->otlp);
 	watch_free(s->watch);
 	identity_free(s->identity);

@@ -40,6 +40,7 @@ struct serve {
 	struct citadel *citadel;
 	struct wds *wds;
 	struct ads *ads;
+	struct demand *demand;             /* NULL: nothing is on demand */
 	struct local_xds *local;           /* NULL: there is none */
 	struct otlp *otlp;                 /* NULL: no spans are exported */
 	struct inpod *inpod;               /* PROXY_MODE=shared; else NULL */
@@ -72,6 +73,7 @@ int serve_plane_open(struct serve *s, struct err *err);       /* channels and th
 int serve_plane_settings(struct serve *s, struct err *err);   /* the mesh's, from the environment */
 int serve_plane_start(struct serve *s, struct err *err);      /* after the proxy and its pods */
 void serve_plane_changed(struct serve *s, bool policies);     /* the mesh did */
+void serve_demand_start(struct serve *s);                     /* before the proxy */
 /* The local configuration, if there is one. */
 int serve_local_load(struct serve *s, struct err *err);
 int serve_local_reload(struct serve *s, struct err *err);

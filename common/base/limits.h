@@ -93,6 +93,8 @@
 #define LIMIT_ADS_REQUEST_BYTES  (4u << 20)     /* what istiod accepts (ISTIO_GPRC_MAXRECVMSGSIZE) */
 #define LIMIT_ADS_NACK_BYTES     (8 * 1024)     /* of the reasons in one refusal */
 #define LIMIT_ADS_WAITS          10000          /* look-ups on demand at a time */
+#define LIMIT_ADS_ASK_AGAIN_MS   15000          /* istiod does not say that a service which was asked for has new endpoints */
+#define LIMIT_DEMAND_NAMES       20000          /* names that are asked for, or were a moment ago */
 #define LIMIT_ADMIN_HEAD_BYTES   8192
 #define LIMIT_ADMIN_CONNS        64
 #define LIMIT_BYPASS_ROWS        256            /* pairs of workload and sender that passed by a waypoint, as listed */

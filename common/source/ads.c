@@ -135,6 +135,10 @@ void ads_send(struct ads *a, Ads__DeltaDiscoveryRequest *r)
 
 	if (!a->call)
 		return;
+	log_debug(LOG_XDS, "%s %s: %zu known, subscribe %zu (%s), unsubscribe %zu (%s)", r->type_url,
+		  r->error_detail ? "NACK" : *r->response_nonce ? "ACK" : "request", r->n_initial_resource_versions,
+		  r->n_resource_names_subscribe, r->n_resource_names_subscribe ? r->resource_names_subscribe[0] : "",
+		  r->n_resource_names_unsubscribe, r->n_resource_names_unsubscribe ? r->resource_names_unsubscribe[0] : "");
 	bytes = xmalloc(n + 1);
 	ads__delta_discovery_request__pack(r, bytes);
 	grpc_send(a->call, bytes, n);
@@ -299,6 +303,15 @@ static void on_retry(struct timer *t)
 	stream_start(container_of(t, struct ads, retry));
 }
 
+static void on_again(struct timer *t)
+{
+	struct ads *a = container_of(t, struct ads, again);
+
+	for (int i = 0; i < a->n_rows && a->answered; i++)
+		ads_asks_again(a, &a->rows[i]);
+	timer_start(t, LIMIT_ADS_ASK_AGAIN_MS);
+}
+
 /* --- life --- */
 
 int ads_new(const struct ads_conf *conf, struct ads **ret, struct err *err)
@@ -319,6 +332,7 @@ int ads_new(const struct ads_conf *conf, struct ads **ret, struct err *err)
 		a->rows[a->n_rows++].t = conf->types[i];
 	a->backoff = (struct backoff){ .min_ms = RETRY_MIN_MS, .max_ms = RETRY_MAX_MS };
 	timer_init(&a->retry, a->loop, on_retry);
+	timer_init(&a->again, a->loop, on_again);
 	note(a, "connecting");
 	*ret = a;
 	return 0;
@@ -328,6 +342,9 @@ void ads_start(struct ads *a)
 {
 	if (!a->call && !timer_armed(&a->retry))
 		stream_start(a);
+	for (int i = 0; i < a->n_rows; i++)
+		if (a->rows[i].t.on_demand)
+			timer_start(&a->again, LIMIT_ADS_ASK_AGAIN_MS);
 }
 
 void ads_free(struct ads *a)
@@ -337,6 +354,7 @@ void ads_free(struct ads *a)
 	grpc_cancel(a->call);
 	a->call = NULL;
 	timer_stop(&a->retry);
+	timer_stop(&a->again);
 	for (int i = 0; i < a->n_rows; i++) {
 		struct ads_row *row = &a->rows[i];
 

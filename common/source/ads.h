@@ -66,7 +66,7 @@ struct ads_conf {
 /* -EINVAL when the metadata is no JSON. Copies what conf points to unless it says otherwise. */
 int ads_new(const struct ads_conf *conf, struct ads **ret, struct err *err);
 void ads_start(struct ads *a);
-void ads_free(struct ads *a);    /* before its channel; NULL is allowed; waiters are told that nothing was found */
+void ads_free(struct ads *a);    /* before its channel; NULL is allowed; who waits is told ADS_NO_ANSWER */
 
 bool ads_synced(const struct ads *a);                 /* all types */
 bool ads_type_synced(const struct ads *a, int type);
@@ -78,11 +78,13 @@ const char *ads_state(const struct ads *a);
 
 struct ads_wait;
 
+enum ads_answer { ADS_FOUND, ADS_ABSENT, ADS_NO_ANSWER };
+
 /* Asks for a resource by name or alias ("network/ip", a workload's uid, "namespace/hostname") and waits for it: on_done comes
- * later, once, with found false when the server has none, or after timeout_ms. It stays subscribed when it was found.
+ * later, once, at the latest after timeout_ms (ADS_NO_ANSWER). It stays subscribed when it was found.
  * NULL, and no on_done: the type is not on demand, or LIMIT_ADS_WAITS names are asked for already. */
-struct ads_wait *ads_want(struct ads *a, int type, struct str name, unsigned timeout_ms, void (*on_done)(void *arg, bool found),
-			  void *arg);
+struct ads_wait *ads_want(struct ads *a, int type, struct str name, unsigned timeout_ms,
+			  void (*on_done)(void *arg, enum ads_answer answer), void *arg);
 void ads_wait_cancel(struct ads_wait *w);             /* no on_done follows; NULL is allowed */
 
 /* --- for the admin pages and the metrics --- */

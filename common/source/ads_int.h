@@ -32,7 +32,7 @@ struct ads_wait {
 	struct ads *ads;
 	struct ads_row *row;
 	struct ask *ask;             /* NULL: it is settled */
-	void (*on_done)(void *arg, bool found);
+	void (*on_done)(void *arg, enum ads_answer answer);
 	void *arg;
 };
 
@@ -58,7 +58,7 @@ struct ads {
 	bool answered;               /* the present stream brought something */
 	bool synced;
 	struct backoff backoff;
-	struct timer retry;
+	struct timer retry, again;   /* again: of what is on demand */
 	uint64_t ends[ADS_ENDS];
 	char state[400];
 	char told[400];              /* the last trouble that was logged; "": none since it worked */
@@ -75,6 +75,7 @@ void ads_refusal_clear(struct ads_row *row, struct str name);
 /* --- ads_want.c --- */
 void ads_asks_answer(struct ads_row *row, struct str name, bool found);   /* of one name, in the push */
 void ads_asks_settle(struct ads *a, struct ads_row *row);                 /* after it: tells those who wait */
+void ads_asks_again(struct ads *a, struct ads_row *row);                  /* asks for all that was found once more */
 void ads_asks_done(struct ads *a, struct ads_row *row);
 
 #endif

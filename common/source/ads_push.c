@@ -22,7 +22,7 @@ struct push {
 	struct ads *a;
 	struct ads_row *row;
 	struct buf why;              /* of what is refused */
-	size_t n_refused, n_unsaid, n_unlogged;
+	size_t n, n_removed, n_refused, n_unsaid, n_unlogged;
 	struct map present;          /* names in it, when it is complete; values mean nothing */
 };
 
@@ -148,6 +148,8 @@ static void on_resource(struct push *p, struct str bytes)
 	struct resource x = resource_read(bytes);
 	struct err err = { "" };
 
+	p->n++;
+	log_debug(LOG_XDS, "resource %.*s, version '%.*s', %zu bytes", STR_FMT(x.r.name), STR_FMT(x.r.version), x.r.value.n);
 	p->row->bytes += x.r.value.n;
 	if (p->row->complete && x.r.name.n)
 		map_put(&p->present, x.r.name, p);
@@ -166,6 +168,8 @@ static void on_resource(struct push *p, struct str bytes)
 
 static void on_removed(struct push *p, struct str name)
 {
+	p->n_removed++;
+	log_debug(LOG_XDS, "removed %.*s", STR_FMT(name));
 	p->row->t.ops->on_removed(p->row->t.arg, name);
 	ads_refusal_clear(p->row, name);
 	ads_asks_answer(p->row, name, false);
@@ -255,6 +259,7 @@ static void finish(struct push *p, struct str url, struct str nonce)
 {
 	if (p->n_unsaid)
 		buf_printf(&p->why, "; and %zu more", p->n_unsaid);
+	log_debug(LOG_XDS, "%.*s: %zu resources, %zu refused, %zu removed", STR_FMT(url), p->n, p->n_refused, p->n_removed);
 	if (p->n_unlogged)
 		log_warn(LOG_XDS, "and %zu more are refused", p->n_unlogged);
 	if (p->n_refused)

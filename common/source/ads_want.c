@@ -6,16 +6,42 @@
 
 #include "base/log.h"
 
-static void ask_change(struct ads *a, struct ads_row *row, char *subscribe, char *unsubscribe)
+/* To a request that subscribes to nothing istiod answers that everything is gone: then one name that nobody has is in it. */
+static void change(struct ads *a, struct ads_row *row, char **subscribe, size_t n, char **unsubscribe, size_t m)
 {
 	Ads__DeltaDiscoveryRequest r = ADS__DELTA_DISCOVERY_REQUEST__INIT;
+	static char *nobody[] = { "-" };
 
 	r.type_url = (char *)row->t.url;
-	r.resource_names_subscribe = &subscribe;
-	r.n_resource_names_subscribe = subscribe != NULL;
-	r.resource_names_unsubscribe = &unsubscribe;
-	r.n_resource_names_unsubscribe = unsubscribe != NULL;
+	r.resource_names_subscribe = n ? subscribe : nobody;
+	r.n_resource_names_subscribe = n ? n : 1;
+	r.resource_names_unsubscribe = unsubscribe;
+	r.n_resource_names_unsubscribe = m;
 	ads_send(a, &r);
+}
+
+static void ask_change(struct ads *a, struct ads_row *row, char *subscribe, char *unsubscribe)
+{
+	change(a, row, &subscribe, subscribe != NULL, &unsubscribe, unsubscribe != NULL);
+}
+
+/* Only what is new to the server is answered. */
+void ads_asks_again(struct ads *a, struct ads_row *row)
+{
+	char **names = xcalloc(row->asks.len + 1, sizeof(*names));
+	size_t n = 0;
+
+	map_each(slot, &row->asks) {
+		struct ask *k = slot->value;
+
+		if (k->found && list_empty(&k->waits))
+			names[n++] = k->name;
+	}
+	if (n) {
+		change(a, row, NULL, 0, names, n);
+		change(a, row, names, n, NULL, 0);
+	}
+	free(names);
 }
 
 static struct ask *ask_of(struct ads *a, struct ads_row *row, struct str name)
@@ -55,22 +81,22 @@ static void wait_free(struct ads_wait *w)
 	free(w);
 }
 
-static void wait_tell(struct ads_wait *w, bool found)
+static void wait_tell(struct ads_wait *w, enum ads_answer answer)
 {
-	void (*on_done)(void *arg, bool found) = w->on_done;
+	void (*on_done)(void *arg, enum ads_answer answer) = w->on_done;
 	void *arg = w->arg;
 
 	wait_free(w);
-	on_done(arg, found);
+	on_done(arg, answer);
 }
 
 static void on_timeout(struct timer *t)
 {
-	wait_tell(container_of(t, struct ads_wait, timer), false);
+	wait_tell(container_of(t, struct ads_wait, timer), ADS_NO_ANSWER);
 }
 
-struct ads_wait *ads_want(struct ads *a, int type, struct str name, unsigned timeout_ms, void (*on_done)(void *arg, bool found),
-			  void *arg)
+struct ads_wait *ads_want(struct ads *a, int type, struct str name, unsigned timeout_ms,
+			  void (*on_done)(void *arg, enum ads_answer answer), void *arg)
 {
 	struct ads_row *row = &a->rows[type];
 	struct ads_wait *w;
@@ -140,9 +166,9 @@ void ads_asks_settle(struct ads *a, struct ads_row *row)
 		ask_drop(a, row, gone[i]);
 	free(gone);
 	while (!list_empty(&found))
-		wait_tell(container_of(found.next, struct ads_wait, link), true);
+		wait_tell(container_of(found.next, struct ads_wait, link), ADS_FOUND);
 	while (!list_empty(&missing))
-		wait_tell(container_of(missing.next, struct ads_wait, link), false);
+		wait_tell(container_of(missing.next, struct ads_wait, link), ADS_ABSENT);
 }
 
 void ads_asks_done(struct ads *a, struct ads_row *row)
@@ -159,5 +185,5 @@ void ads_asks_done(struct ads *a, struct ads_row *row)
 	map_done(&row->asks);
 	row->t.on_demand = false;    /* nothing is asked for any more */
 	while (!list_empty(&all))
-		wait_tell(container_of(all.next, struct ads_wait, link), false);
+		wait_tell(container_of(all.next, struct ads_wait, link), ADS_NO_ANSWER);
 }

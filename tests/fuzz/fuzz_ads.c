@@ -31,7 +31,7 @@ static int on_resource(void *arg, const struct ads_resource *r, struct err *err)
 
 static const struct ads_type_ops ops = { nothing, on_resource, on_removed, nothing, each };
 
-static void on_done(void *arg, bool found) { }
+static void on_done(void *arg, enum ads_answer answer) { }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {

@@ -188,3 +188,39 @@ def test_a_wrong_token():
             f.write(good)
         eventually(lambda: "the control plane is back" in node.log(), 30)
         node.ready()
+
+
+def test_on_demand():
+    """Only what traffic asks for is told; an address that nobody knows is passed through, and without an answer refused."""
+    with Cluster() as c:
+        for i in range(20):
+            c.pod_object("default", f"other{i}", [f"10.77.8.{i + 1}"], node="node9")
+        out = c.plain("out")
+        out.serve(7000)
+        node = Node(c, "node1", env={"XDS_ON_DEMAND": "true"}).start(wait=False)
+        far = c.pod("default", "far", node="node9", hbone=False)
+        web, shop = node.pod("default", "web"), node.pod("default", "shop")
+        vips = c.service("default", "shop", {80: 8080})
+        shop.serve(8080)
+        far.serve(8080)
+        node.ready()
+        eventually(lambda: web.talk(vips[0], 80, b"hi") == b"hi", 20, what="the service answers")
+        assert "shop.default.svc.cluster.local" in dump(node)["services"]
+        assert not [u for u in dump(node)["workloads"] if "/other" in u], dump(node)["workloads"].keys()
+        assert web.talk(out.v4, 7000, b"hi") == b"hi"
+
+        # what was told is kept up to date, and told again after a restart
+        c.restart_istiod()
+        c.pod_object("default", "second", ["10.77.8.99"], labels={"app": "shop"}, node="node9")
+        eventually(lambda: "Kubernetes//Pod/default/second" in dump(node)["services"].get("shop.default.svc.cluster.local", {}).get("endpoints", {}), 40)
+        c.pod_delete("default", "second")
+        eventually(lambda: "Kubernetes//Pod/default/second" not in dump(node)["workloads"], 10)
+        assert web.talk(vips[0], 80, b"hi") == b"hi"
+
+        # nobody can say what this is: it is not taken for a stranger
+        c.pilot.kill(signal.SIGSTOP)
+        assert web.refused(far.v4, 8080, timeout=10)
+        eventually(lambda: "did not say in time" in node.log(), 5)
+        assert web.talk(vips[0], 80, b"hi") == b"hi"
+        c.pilot.kill(signal.SIGCONT)
+        eventually(lambda: web.talk(far.v4, 8080, b"hi") == b"hi", 20)

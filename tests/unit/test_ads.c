@@ -429,14 +429,13 @@ END_TEST
 
 /* --- on demand --- */
 
-static int done_found, done_missing;
+static int done_found, done_missing, done_silent;
 
-static void on_done(void *arg, bool found)
+static void on_done(void *arg, enum ads_answer answer)
 {
-	if (found)
-		done_found++;
-	else
-		done_missing++;
+	done_found += answer == ADS_FOUND;
+	done_missing += answer == ADS_ABSENT;
+	done_silent += answer == ADS_NO_ANSWER;
 }
 
 START_TEST(on_demand)
@@ -463,6 +462,7 @@ START_TEST(on_demand)
 	ads_wait_cancel(w);
 	ads_wait_cancel(NULL);
 	ck_assert_str_eq(sent[n_sent - 1]->resource_names_unsubscribe[0], "net/10.0.0.2");
+	ck_assert_uint_eq(sent[n_sent - 1]->n_resource_names_subscribe, 1);      /* never without one */
 
 	/* Found before and asked for again: the server is asked again. */
 	forget_sent();
@@ -478,7 +478,8 @@ START_TEST(on_demand)
 	ck_assert_str_eq(sent[0]->resource_names_subscribe[1], "net/10.0.0.1");
 	ck_assert_str_eq(sent[0]->initial_resource_versions[0]->key, "c//Pod/n/p");
 	finish();
-	ck_assert_int_eq(done_missing, 2);
+	ck_assert_int_eq(done_missing, 1);
+	ck_assert_int_eq(done_silent, 1);
 }
 END_TEST
 
@@ -486,9 +487,9 @@ START_TEST(nobody_answers)
 {
 	begin(true);
 	ads_want(ads, 0, str_c("a"), 20, on_done, NULL);
-	for (int i = 0; i < 100 && !done_missing; i++)
+	for (int i = 0; i < 100 && !done_silent; i++)
 		ev_run(loop->ev, EVRUN_ONCE);
-	ck_assert_int_eq(done_missing, 1);
+	ck_assert_int_eq(done_silent, 1);
 	ck_assert_str_eq(sent[n_sent - 1]->resource_names_unsubscribe[0], "a");
 	finish();
 }
@@ -507,7 +508,7 @@ START_TEST(a_limit_of_waits)
 	}
 	ck_assert_int_eq(n, LIMIT_ADS_WAITS);
 	finish();
-	ck_assert_int_eq(done_missing, LIMIT_ADS_WAITS);
+	ck_assert_int_eq(done_silent, LIMIT_ADS_WAITS);
 }
 END_TEST
 
