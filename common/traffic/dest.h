@@ -7,7 +7,7 @@
 #include "base/fail.h"
 #include "model/mesh.h"
 
-#define DEST_EXPECT_MAX 16        /* a workload's own identity, and the first sans of the service */
+#define DEST_EXPECT_MAX 64        /* a workload's own identity, and the first sans of the service */
 #define DEST_HBONE_PORT 15008
 
 enum dest_kind {
