@@ -411,6 +411,7 @@ FUZZERS = \
 	tests/fuzz/fuzz_ads \
 	tests/fuzz/fuzz_authorization \
 	tests/fuzz/fuzz_baggage \
+	tests/fuzz/fuzz_dns \
 	tests/fuzz/fuzz_grpc \
 	tests/fuzz/fuzz_h1server \
 	tests/fuzz/fuzz_hserve \
@@ -568,6 +569,9 @@ tests_fuzz_fuzz_baggage_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_grpc_SOURCES = tests/fuzz/fuzz_grpc.c
 tests_fuzz_fuzz_grpc_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+
+tests_fuzz_fuzz_dns_SOURCES = tests/fuzz/fuzz_dns.c
+tests_fuzz_fuzz_dns_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_h1server_SOURCES = tests/fuzz/fuzz_h1server.c
 tests_fuzz_fuzz_h1server_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)

@@ -85,7 +85,7 @@ START_TEST(bad_ones)
 	ck_assert_int_eq(dnsmsg_parse(q.p, q.n, &m), DNSMSG_MALFORMED);
 	raw(0, 2, two, sizeof(two));
 	ck_assert_int_eq(dnsmsg_parse(q.p, q.n, &m), DNSMSG_MALFORMED);
-	raw(0, 0, NULL, 0);
+	raw(0, 0, "", 0);
 	ck_assert_int_eq(dnsmsg_parse(q.p, q.n, &m), DNSMSG_MALFORMED);
 	for (unsigned op = 1; op < 16; op++) {
 		raw(op, 1, two, 7);
