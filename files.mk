@@ -354,6 +354,7 @@ UNIT_TESTS = \
 	tests/unit/test_conf_gateway \
 	tests/unit/test_confdir \
 	tests/unit/test_conntrack \
+	tests/unit/test_demand \
 	tests/unit/test_dest \
 	tests/unit/test_dnsmsg \
 	tests/unit/test_dnsproxy \
@@ -453,6 +454,8 @@ tests_unit_test_conf_gateway_SOURCES = tests/unit/test_conf_gateway.c
 tests_unit_test_confdir_SOURCES = tests/unit/test_confdir.c
 
 tests_unit_test_conntrack_SOURCES = tests/unit/test_conntrack.c
+
+tests_unit_test_demand_SOURCES = tests/unit/test_demand.c
 
 tests_unit_test_dest_SOURCES = tests/unit/test_dest.c
 

@@ -30,8 +30,11 @@ static size_t fill(struct grpc_frame *f, const uint8_t *p, size_t n, size_t want
 {
 	size_t lacks = want - buf_len(&f->part);
 
+	/* All of it at once: memory that is not written to costs nothing, growing by steps would copy a large one often. */
+	*failed = !buf_reserve(&f->part, lacks);
 	n = n < lacks ? n : lacks;
-	*failed = buf_append(&f->part, p, n) < 0;
+	if (!*failed)
+		*failed = buf_append(&f->part, p, n) < 0;
 	return n;
 }
 
