@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "source/link_gateway.h"
 
-#include <stddef.h>
 #include <stdio.h>
 
 static const char *text(struct gates *g, const char *ns, const char *name)
@@ -95,11 +94,10 @@ struct workload *gates_place(struct gates *g, const struct conf_obj *o, struct w
 	struct field_labels labels = { (struct label *)w->labels, w->n_labels };
 	struct conf_waypoint own = conf_waypoint_read(&labels);
 	const struct conf_gateway *gate = map_get(&g->networks, str_c(w->network));
+	const size_t refs = sizeof(w->refs);   /* the first member; workers change it meanwhile */
 	struct workload copy = { .uid = NULL };
 
-	/* But for the references, which workers change meanwhile. */
-	memcpy((char *)&copy + offsetof(struct workload, uid), (const char *)w + offsetof(struct workload, uid),
-	       sizeof(copy) - offsetof(struct workload, uid));
+	memcpy((char *)&copy + refs, (const char *)w + refs, sizeof(copy) - refs);
 	/* The proxies of a waypoint pass none. */
 	if (!label(w, "gateway.networking.k8s.io/gateway-name") && !label(w, "gateway.istio.io/managed"))
 		copy.waypoint = gates_waypoint(g, o, w->ns, &own, true);

@@ -89,6 +89,9 @@ START_TEST(row)
 	ck_assert_str_eq(show(w->waypoint), rows[_i].workload);
 	ck_assert_str_eq(show(w->network_gateway), rows[_i].gate);
 	ck_assert_int_eq(s->endpoints->n, 1);
+	if (w->n_ips)
+		ck_assert_ptr_eq(mesh_workload_by_ip(mesh_current(), str_c(w->network), &w->ips[0]), w);
+	ck_assert_int_eq(w->n_ips, strstr(rows[_i].yaml, "address: 10.0.0.1") != NULL);
 	ck_assert_ptr_eq(endpoints_at(s->endpoints, 0)->workload, w);
 	if (rows[_i].finding) {
 		fixture_expect(&f, rows[_i].finding);
