@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "modes/demand.h"
 #include "telemetry/meters.h"
 
 static bool no_ipv6(int r)
@@ -50,9 +51,19 @@ static void on_upstream(void *arg, struct str type, bool tcp, const struct workl
 	meters_dns_upstream(pod->worker->metrics, type, tcp ? METER_TCP : METER_UDP, asker, answered, duration_ns);
 }
 
+static bool want(void *arg, const struct str *keys, int n_keys)
+{
+	struct demand *demand = ((const struct pod *)arg)->worker->proxy->conf.demand;
+	bool asked = false;
+
+	for (int i = 0; demand && i < n_keys; i++)
+		asked |= demand_ask(demand, keys[i]) == DEMAND_ASKED;
+	return asked;
+}
+
 void pod_dns_start(struct pod *pod)
 {
-	static const struct dnsproxy_ops ops = { .client = client, .on_question = on_question, .on_upstream = on_upstream };
+	static const struct dnsproxy_ops ops = { .client = client, .on_question = on_question, .on_upstream = on_upstream, .want = want };
 	const struct pod_shared *s = pod->shared;
 	const struct proxy_conf *conf = &s->proxy->conf;
 	int udp[DNSPROXY_SOCKETS], tcp[DNSPROXY_SOCKETS], n_udp = 0, n_tcp = 0;

@@ -12,8 +12,6 @@
 
 #define FLOWS        256         /* captured client sockets whose destination is remembered */
 #define FLOW_MS      5000        /* less than connection tracking remembers an unanswered datagram (30 s) */
-#define ABSENT       512         /* names that the control plane does not have */
-#define ABSENT_MS    5000
 #define ADDRESSES    4096        /* in one answer; more do not fit */
 #define KEYS         16
 
@@ -23,10 +21,6 @@ struct dnsproxy_flow {
 	struct addr peer, dest;
 	uint16_t port;           /* ours */
 	uint64_t until_ms;
-};
-
-struct dnsproxy_absent {
-	uint64_t hash, until_ms;
 };
 
 /* A message of a client, where it lies just now. */
@@ -46,8 +40,8 @@ struct question {
 	struct timer patience;           /* while it waits */
 	struct upstream *up;             /* while it is handed on */
 	struct workload *client;         /* reference held; NULL: not known yet */
-	uint64_t ticket;                 /* the control plane is asked; 0: no */
 	struct timespec since;
+	bool wanted;                     /* the control plane was asked for the name */
 	bool in_mesh;                    /* the name exists, whatever the server says */
 	bool replied;
 	uint8_t p[];
@@ -209,23 +203,35 @@ static bool leads_there(uint16_t type)
 	return type == DNS_A || type == DNS_AAAA || type == DNS_ANY || type == DNS_HTTPS || type == DNS_SVCB;
 }
 
-static struct dnsproxy_absent *absent_slot(struct dnsproxy *p, const char *name)
+struct keys {
+	struct str v[KEYS];
+	char text[KEYS][2 * DNSMSG_NAME];
+	int n;
+};
+
+static void add_key(void *arg, struct str key)
 {
-	if (!p->absent)
-		p->absent = xcalloc(ABSENT, sizeof(*p->absent));
-	return &p->absent[hash_bytes(name, strlen(name)) % ABSENT];
+	struct keys *k = arg;
+
+	if (k->n == KEYS || key.n >= sizeof(k->text[0]))
+		return;
+	for (int i = 0; i < k->n; i++)
+		if (str_eq(k->v[i], key))
+			return;
+	memcpy(k->text[k->n], key.p, key.n);
+	k->v[k->n] = (struct str){ k->text[k->n], key.n };
+	k->n++;
 }
 
-static bool is_absent(struct dnsproxy *p, const char *name)
+/* True: the control plane may have the name, and has not answered yet. */
+static bool wanted(struct dnsproxy *p, const struct nametable_view *v, const struct asked *a)
 {
-	struct dnsproxy_absent *s = absent_slot(p, name);
+	struct keys k = { .n = 0 };
 
-	return s->hash == hash_bytes(name, strlen(name)) && loop_now_ms(p->loop) < s->until_ms;
-}
-
-static void note_absent(struct dnsproxy *p, const char *name)
-{
-	*absent_slot(p, name) = (struct dnsproxy_absent){ hash_bytes(name, strlen(name)), loop_now_ms(p->loop) + ABSENT_MS };
+	if (!p->conf.ops->want || !leads_there(a->m.type))
+		return false;
+	nametable_keys(v, a->m.name, add_key, &k);
+	return k.n > 0 && p->conf.ops->want(p->conf.arg, k.v, k.n);
 }
 
 /* Answers if it can. *client: who asks, borrowed from the mesh. */
@@ -245,7 +251,7 @@ static enum step judge(struct dnsproxy *p, struct asked *a, struct workload **cl
 		resolvconf_refresh(&p->resolv, loop_now_ms(p->loop));
 	v = view_of(p, mesh, w);
 	if (!nametable_find(&v, a->m.name, &match))
-		return p->conf.ops->want && leads_there(a->m.type) && !is_absent(p, a->m.name) ? STEP_WANT : STEP_FORWARD;
+		return wanted(p, &v, a) ? STEP_WANT : STEP_FORWARD;
 	if (!leads_there(a->m.type) && !match.cluster)
 		return STEP_FORWARD_IN_MESH;
 	answer(p, a, &v, &match);
@@ -437,43 +443,11 @@ static struct question *question_keep(struct dnsproxy *p, const struct asked *a)
 	return q;
 }
 
-struct keys {
-	struct str v[KEYS];
-	char text[KEYS][2 * DNSMSG_NAME];
-	int n;
-};
-
-static void add_key(void *arg, struct str key)
+static void await_name(struct question *q)
 {
-	struct keys *k = arg;
-
-	if (k->n == KEYS || key.n >= sizeof(k->text[0]))
-		return;
-	for (int i = 0; i < k->n; i++)
-		if (str_eq(k->v[i], key))
-			return;
-	memcpy(k->text[k->n], key.p, key.n);
-	k->v[k->n] = (struct str){ k->text[k->n], key.n };
-	k->n++;
-}
-
-/* Asks the control plane for the name. */
-static bool want(struct question *q, const struct workload *client)
-{
-	struct dnsproxy *p = q->proxy;
-	struct nametable_view v = view_of(p, mesh_current(), client);
-	struct keys *k = xcalloc(1, sizeof(*k));
-	uint64_t ticket = ++p->tickets;
-	bool asked;
-
-	nametable_keys(&v, q->asked.m.name, add_key, k);
-	asked = k->n > 0 && p->conf.ops->want(p->conf.arg, k->v, k->n, ticket);
-	free(k);
-	if (!asked)
-		return false;
-	q->ticket = ticket;
-	timer_start(&q->patience, LIMIT_DNS_DEMAND_MS);
-	return true;
+	if (!q->wanted)
+		timer_start(&q->patience, LIMIT_DNS_DEMAND_MS);
+	q->wanted = true;
 }
 
 /* late: it has waited long enough. */
@@ -503,13 +477,10 @@ static void consider(struct question *q, bool late)
 		question_drop(q);
 		return;
 	case STEP_WANT:
-		if (q->ticket && !late)
-			return;
-		if (q->ticket)
-			note_absent(p, q->asked.m.name);
-		else if (want(q, client))
-			return;
-		break;
+		if (late && q->wanted)
+			break;
+		await_name(q);
+		return;
 	case STEP_FORWARD_IN_MESH:
 		q->in_mesh = true;
 		break;
@@ -568,7 +539,9 @@ void dnsproxy_take(struct dnsproxy *p, const struct dnsproxy_from *from, const u
 				timer_start(&q->patience, p->conf.wait_ms);
 			else if (step == STEP_WAIT)
 				consider(q, true);
-			else if (step != STEP_WANT || !want(q, client))
+			else if (step == STEP_WANT)
+				await_name(q);
+			else
 				forward(q);
 			return;                  /* dnsproxy_tcp_done comes with its end */
 		}
@@ -711,7 +684,6 @@ void dnsproxy_free(struct dnsproxy *p)
 	resolvconf_done(&p->resolv);
 	conntrack_done(&p->conntrack);
 	free(p->flows);
-	free(p->absent);
 	free(p);
 }
 
@@ -722,17 +694,5 @@ void dnsproxy_wake(struct dnsproxy *p)
 
 		if (!q->up)
 			consider(q, false);
-	}
-}
-
-void dnsproxy_told(struct dnsproxy *p, uint64_t ticket)
-{
-	list_each_safe(at, next, &p->questions) {
-		struct question *q = container_of(at, struct question, link);
-
-		if (q->ticket == ticket && !q->up) {
-			consider(q, true);
-			return;
-		}
 	}
 }

@@ -21,9 +21,9 @@ struct dnsproxy_ops {
 	void (*on_question)(void *arg, struct str type, bool tcp, const struct workload *client);
 	/* A question was handed on and answered, or not, after that time. */
 	void (*on_upstream)(void *arg, struct str type, bool tcp, const struct workload *client, bool answered, uint64_t duration_ns);
-	/* Names that the mesh may have, but does not have yet: keys "namespace/hostname" to ask a control plane for. True: it is
-	 * asked, and dnsproxy_told() comes with the ticket, when all answers are in. Keys are lent for the call. */
-	bool (*want)(void *arg, const struct str *keys, int n_keys, uint64_t ticket);
+	/* The mesh does not have a name that a control plane may have under these keys ("namespace/hostname", lent). True: it is
+	 * asked and has not said all; the question waits LIMIT_DNS_DEMAND_MS at most, and looks again at each dnsproxy_wake. */
+	bool (*want)(void *arg, const struct str *keys, int n_keys);
 };
 
 struct dnsproxy_conf {
@@ -47,6 +47,5 @@ int dnsproxy_bind(const struct addr *at, const struct sock_ops *ops, int *udp, i
 struct dnsproxy *dnsproxy_new(struct loop *l, const struct dnsproxy_conf *conf);
 void dnsproxy_free(struct dnsproxy *p);                    /* NULL ok */
 void dnsproxy_wake(struct dnsproxy *p);                    /* the mesh changed: questions that wait look again */
-void dnsproxy_told(struct dnsproxy *p, uint64_t ticket);   /* see want; unknown tickets are ignored */
 
 #endif

@@ -42,7 +42,6 @@ struct dnsproxy_from {
 };
 
 struct dnsproxy_flow;
-struct dnsproxy_absent;
 
 struct dnsproxy {
 	struct loop *loop;
@@ -55,11 +54,9 @@ struct dnsproxy {
 	struct list questions;           /* struct question: handed on, or waiting */
 	struct list clients;             /* struct dnsproxy_tcp */
 	int n_questions, n_clients;
-	uint64_t tickets;
 	struct resolvconf resolv;
 	struct conntrack conntrack;
 	struct dnsproxy_flow *flows;     /* owned; made on first use */
-	struct dnsproxy_absent *absent;  /* owned; made on first use */
 };
 
 /* One message of a client. */
