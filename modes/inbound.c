@@ -161,6 +161,36 @@ static void note_source(struct flow *f, const struct mesh *m, const struct addr 
 		f->source_workload = workload_ref(src);
 }
 
+static bool leads_to(const struct service *s, const struct endpoint *e, uint16_t port)
+{
+	for (int i = 0; i < s->n_ports; i++) {
+		const struct service_port *p = &s->ports[i];
+
+		if (endpoint_target(e, p->port) == port || (!p->named && (p->target ? p->target : p->port) == port))
+			return true;
+	}
+	return false;
+}
+
+/* The service that the client meant, for metrics and logs alone: the one that it names, if we are an endpoint of it (a peer
+ * does not choose our labels), else the first of ours that leads to this port. */
+static void note_service(struct flow *f, const struct mesh *m, const struct workload *local, struct str host, uint16_t port)
+{
+	struct service *named = host.n ? mesh_service_by_host(m, host, str_c(local->ns)) : NULL;
+
+	if (named && endpoints_find(named->endpoints, str_c(local->uid)))
+		f->service = service_ref(named);
+	for (int i = 0; !f->service && i < local->n_services; i++) {
+		struct service *s = mesh_service(m, str_c(local->services[i]));
+		const struct endpoint *e = s ? endpoints_find(s->endpoints, str_c(local->uid)) : NULL;
+
+		if (e && leads_to(s, e, port)) {
+			f->service = service_ref(s);
+			f->service_guessed = true;
+		}
+	}
+}
+
 /* ---- HBONE ---- */
 
 /* What the request asks for, or why it is refused. */
@@ -228,12 +258,8 @@ static void on_connect(struct hserve *h, struct h2_stream *tunnel, const struct 
 		buf_done(&raw);
 	}
 	why = resolve(i, in, m, req);
-	if (!f->service && req->forwarded_host.n) {
-		struct service *s = mesh_service_by_host(m, req->forwarded_host, str_c(in->local->ns));
-
-		f->service = s ? service_ref(s) : NULL;
-		flow_set(&f->service_host, req->forwarded_host);
-	}
+	if (!f->service)
+		note_service(f, m, in->local, req->forwarded_host, i->conn.input.dest.port);
 	i->conn.input.source = in->peer;
 	if (in->unchecked && !still_valid(in))
 		why = FAIL_CERT_REVOKED;
@@ -387,6 +413,8 @@ void inbound_accept_plain(struct pod *pod, int fd, const struct addr *peer)
 	i->conn.flow.dest = to;
 	i->conn.input.source = *peer;
 	i->conn.input.dest = to;
+	if (local)
+		note_service(&i->conn.flow, m, local, (struct str){ 0 }, to.port);
 	if (r < 0)
 		conn_end(&i->conn, FAIL_CONNECT, "the original destination is unknown");
 	else if (proxy_own_port(to.port))

@@ -245,7 +245,7 @@ static void describe(struct conn *c, struct proxy_conn_info *i)
 {
 	const struct flow *f = &c->flow;
 	const char *peer = f->direction == FLOW_INBOUND ? f->source_id : f->dest_id;
-	const char *host = f->service ? f->service->hostname : f->service_host;
+	const char *host = f->service && !f->service_guessed ? f->service->hostname : f->service_host;
 
 	snprintf(i->uid, sizeof(i->uid), "%s", c->local ? c->local->uid : "");
 	snprintf(i->host, sizeof(i->host), "%s", host ? host : "");

@@ -66,6 +66,12 @@ static bool side_known(const struct workload *w, const char *baggage, struct bag
 	return true;
 }
 
+/* Whom it was shown to be, or until then, whom it has to be. */
+static const char *dest_id(const struct flow *f)
+{
+	return f->dest_id ? f->dest_id : f->dest_workload ? f->dest_workload->identity : NULL;
+}
+
 void flow_key(const struct flow *f, struct series_key *key)
 {
 	bool inbound = f->direction == FLOW_INBOUND;
@@ -76,8 +82,7 @@ void flow_key(const struct flow *f, struct series_key *key)
 
 	key->locality = source_known || dest_known;
 	label_side(&v[SERIES_source_workload], &v[SERIES_source_region], &source, f->source_id);
-	label_side(&v[SERIES_destination_workload], &v[SERIES_destination_region], &dest,
-		   f->dest_id ? f->dest_id : f->dest_workload ? f->dest_workload->identity : NULL);
+	label_side(&v[SERIES_destination_workload], &v[SERIES_destination_region], &dest, dest_id(f));
 	v[SERIES_reporter] = str_c(inbound ? "destination" : "source");
 	v[SERIES_request_protocol] = str_c("tcp");
 	v[SERIES_connection_security_policy] = str_c(f->mtls ? "mutual_tls" : "unknown");
@@ -132,7 +137,7 @@ static void put_addresses(struct line *l, const struct flow *f)
 	put(l, "dst.service", str_c(f->service ? f->service->hostname : f->service_host), false);
 	put(l, "dst.workload", workload_text(f->dest_workload, &l->dest), false);
 	put(l, "dst.namespace", l->dest.ns, false);
-	put(l, "dst.identity", str_c(f->mtls ? f->dest_id : NULL), false);
+	put(l, "dst.identity", str_c(f->mtls ? dest_id(f) : NULL), false);
 	put(l, "dst.cluster", l->dest.cluster, false);
 	put(l, "direction", str_c(inbound ? "inbound" : "outbound"), false);
 }

@@ -23,6 +23,7 @@ struct flow {
 	struct workload *dest_workload;
 	struct service *service;             /* reference held; NULL: none */
 	char *source_id, *dest_id;           /* SPIFFE IDs; dest_id may still be set after flow_open (the log shows it) */
+	bool service_guessed;                /* by its port: nobody named it */
 	char *service_host;                  /* destination_service when service is NULL */
 	char *peer_baggage;                  /* raw text, for labels when the peer's workload is unknown */
 	char *traceparent;                   /* of the tunnel, by span_begin or span_join */
