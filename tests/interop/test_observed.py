@@ -58,7 +58,7 @@ class Mesh:
         c.service("strict", "far", {80: 8080}, trafficDistribution="PreferClose")
         c.service("default", "empty", {80: 8080})
         c.pod_object("default", "hostnet", ["10.77.0.10"], {"app": "hostnet"}, "hostnet", hbone=False, hostNetwork=True)
-        c.pod_object("default", "unready", ["10.78.0.9"], {"app": "shop"}, "unready", ready=False)
+        c.pod_object("default", "unready", ["10.78.0.9"], {"app": "unready"}, "unready", ready=False)
         c.apply(MORE)
         c.apply(json.dumps({"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": "none", "namespace": "default"},
                             "spec": {"selector": {"matchLabels": {"app": "deny"}}}}))
@@ -96,11 +96,31 @@ def rows(table):
 
 
 def differences(want, got):
-    return [f"- {w}" for w in want if w not in got] + [f"+ {g}" for g in got if g not in want]
+    return sorted([f"- {w}" for w in want if w not in got] + [f"+ {g}" for g in got if g not in want], key=lambda d: d[1:])
+
+
+# Certificates: ztunnel has one for each HBONE workload that istiod puts on its node, meshd for those that istio-cni brought, and for its
+# own pod, which serves metrics and readiness over HBONE.
+# Metrics: ztunnel has no sockets_open of a reporter that never had one.
+KNOWN = re.compile(r"node\d (certificate|all): - spiffe://cluster.local/ns/default/sa/unready |node\d (certificate|all): \+ spiffe://cluster.local/ns/istio-system/sa/ztunnel |"
+                   r'node\d metrics: \+ istio_tcp_sockets_open\{')
+
+
+def compare(seen):
+    wrong = [f"{key}: {d}" for key, want in seen.get(ZTUNNEL, {}).items() for d in differences(want, seen[MESHD][key])]
+    wrong = [w for w in wrong if not KNOWN.match(w)]
+    assert not wrong, f"{len(wrong)} differences from ztunnel\n" + "\n".join(wrong)
+
+
+def filled(o):
+    """Without what is empty."""
+    if isinstance(o, dict):
+        return {k: v for k, v in ((k, filled(v)) for k, v in o.items()) if v not in ({}, [], "", None)}
+    return [filled(v) for v in o] if isinstance(o, list) else o
 
 
 def istioctl(m):
-    """{(node, table): rows, (node, part of the dump): its objects}"""
+    """{node and table: rows, node and part of the dump: its objects}"""
     seen = {}
     live = m.web.connect(m.vip, 80)
     live.sendall(b"x")
@@ -115,9 +135,9 @@ def istioctl(m):
         with open(path, "w") as f:
             f.write(text)
         for what in TABLES:
-            seen[n.name, what] = rows(m.c.istioctl("ztunnel-config", what, "-f", path))
+            seen[f"{n.name} {what}"] = rows(m.c.istioctl("ztunnel-config", what, "-f", path))
         for part in "workloads", "services", "policies", "stagedServices":
-            seen[n.name, part] = sorted(json.dumps(o, sort_keys=True) for o in json.loads(text)[part])
+            seen[f"{n.name} {part}"] = sorted(json.dumps(filled(o), sort_keys=True) for o in json.loads(text).get(part, []))
     live.close()
     plain.close()
     states = json.loads(m.c.istiod_debug("syncz"))
@@ -125,7 +145,7 @@ def istioctl(m):
         mine = [s for s in states if s["proxy"] == f"{n.instance}.istio-system"]
         assert len(mine) == 1 and mine[0]["proxy_type"] == "ztunnel", states
         assert all(r["sent"] == r["acked"] for r in mine[0]["resources"].values()) and len(mine[0]["resources"]) == 2, mine
-    seen["istiod", "proxy-status"] = rows(m.c.istioctl("proxy-status", "--xds-address", m.c.istiod))
+    seen["proxy-status"] = rows(m.c.istioctl("proxy-status", "--xds-address", m.c.istiod))
     return seen
 
 
@@ -138,15 +158,12 @@ def test_istioctl():
                 time.sleep(0.5)
                 seen[p] = istioctl(m)
         mine = seen[MESHD]
-        assert f"default shop {m.shop.v4},{m.shop.v6} node2 None HBONE" in mine["node1", "workload"], mine["node1", "workload"]
-        assert any(r.startswith("default shop 10.96.") and r.endswith(" None 1/1") for r in mine["node1", "service"]), mine["node1", "service"]
-        assert "default rich Deny WorkloadSelector" in mine["node2", "policy"], mine["node2", "policy"]
-        assert "spiffe://cluster.local/ns/strict/sa/far Leaf Available true X X X" in mine["node2", "certificate"], mine["node2", "certificate"]
-        assert "web.default Outbound web.default:PORT shop.default:15008 shop.default.svc.cluster.local:80 HBONE" in mine["node1", "connections"], mine["node1", "connections"]
-        wrong = []
-        for key, want in seen.get(ZTUNNEL, {}).items():
-            wrong += [f"{' '.join(key)}: {d}" for d in differences(want, mine[key])]
-        assert not wrong, "\n".join(wrong)
+        assert f"default shop {m.shop.v4},{m.shop.v6} node2 None HBONE" in mine["node1 workload"], mine["node1 workload"]
+        assert any(r.startswith("default shop 10.96.") and r.endswith(" None 1/1") for r in mine["node1 service"]), mine["node1 service"]
+        assert "default rich Deny WorkloadSelector" in mine["node2 policy"], mine["node2 policy"]
+        assert "spiffe://cluster.local/ns/strict/sa/far Leaf Available true X X X" in mine["node2 certificate"], mine["node2 certificate"]
+        assert "web.default Outbound web.default:PORT shop.default:15008 shop.default.svc.cluster.local:80 HBONE" in mine["node1 connections"], mine["node1 connections"]
+        compare(seen)
 
 
 def traffic(m):
@@ -164,8 +181,12 @@ def series(node):
     return sorted({f"{n}{json.dumps(l, sort_keys=True)}" for n, l, _ in node.host.metrics() if n.startswith(("istio_", "workload_manager_"))})
 
 
+# What ztunnel's records do not have: a name to ask `meshd why` about, why it failed, what to do.
+MORE_FIELDS = "id", "reason", "hint", "policy", "rule"
+
+
 def access(node):
-    """The access records, without ports and times; sorted."""
+    """The access records, without ports and times and meshd's own fields; sorted."""
     out = []
     for line in node.log().splitlines():
         try:
@@ -173,8 +194,10 @@ def access(node):
         except ValueError:
             continue
         if r.get("scope") == "access":
-            r = {k: re.sub(r":[3-6]\d{4}$", ":PORT", v) if isinstance(v, str) else v for k, v in r.items() if k not in ("time", "duration")}
+            r = {k: re.sub(r":[3-6]\d{4}$", ":PORT", v) if isinstance(v, str) else v for k, v in r.items() if k not in ("time", "duration", *MORE_FIELDS)}
             r["error"] = bool(r.get("error"))
+            if r["error"]:
+                r.pop("bytes_sent", 0)      # meshd has counted what the client said
             out.append(json.dumps(r, sort_keys=True))
     return sorted(set(out))
 
@@ -191,7 +214,4 @@ def test_metrics_and_access_log():
         mine = seen[MESHD]
         assert any('"destination_service": "shop.default.svc.cluster.local"' in s and "istio_tcp_sent_bytes_total" in s for s in mine["node1 metrics"])
         assert any('"src.identity": "spiffe://cluster.local/ns/default/sa/web"' in s for s in mine["node2 log"])
-        wrong = []
-        for key, want in seen.get(ZTUNNEL, {}).items():
-            wrong += [f"{key}: {d}" for d in differences(want, mine[key])]
-        assert not wrong, "\n".join(wrong)
+        compare(seen)
