@@ -29,6 +29,7 @@ static void take_hop(struct dest *d, const struct hop *h)
 static void none(struct dest *d, enum fail why, const struct gateway *missing)
 {
 	d->kind = DEST_NONE;
+	d->workload = NULL;
 	d->why = why;
 	d->missing = missing;
 }
@@ -164,6 +165,9 @@ void dest_choose(const struct mesh *m, const struct workload *client, const stru
 	/* Also when a service has this address but nothing for this port: the address is the workload's own. */
 	if (w && (!s || ret->kind == DEST_NONE))
 		go_to_workload(&a, w, ret);
+	/* Where no name is expected any peer would do. */
+	if ((ret->kind == DEST_HBONE || ret->kind == DEST_DOUBLE) && (!ret->n_expect || (ret->kind == DEST_DOUBLE && !ret->n_inner)))
+		none(ret, FAIL_NO_PEER_NAMES, NULL);
 }
 
 bool dest_forward(const struct mesh *m, const struct workload *gateway, struct str host, uint16_t port,

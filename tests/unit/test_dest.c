@@ -631,6 +631,10 @@ static void put_networks(void)
 	put((struct service){ .key = "shop/g", .hostname = "g.test", .waypoint = &(struct gateway){ .service = "shop/wpr", .hbone_port = 80 } },
 	    "10.1.0.7", here, 1);
 	put((struct service){ .key = "shop/wpr", .sans = san, .n_sans = 1 }, "10.6.0.7", remote, 1);
+	/* Waypoints of another network that are no services: nothing tells whom to expect behind the gateway. */
+	mesh_put_workload(edit, make(&(struct spec){ .uid = "named", .hostname = "wp.far", .network = "far", .network_gateway = &gate_ip }));
+	put((struct service){ .key = "shop/h", .hostname = "h.test", .waypoint = &(struct gateway){ .service = "shop/wp.far", .hbone_port = 15008 } },
+	    "10.1.0.8", here, 1);
 	mesh_edit_publish(edit);
 }
 
@@ -647,6 +651,7 @@ static const struct {
 	{ "10.1.0.4:80", DEST_NONE, "", "10.1.0.4:80", "", FAIL_NO_PEER_NAMES },
 	{ "10.1.0.6:80", DEST_HBONE, "", "10.0.0.1:15008", "here", 0 },              /* the own network first */
 	{ "10.1.0.7:80", DEST_DOUBLE, "g.test", "192.0.2.1:15008", "gate", 0 },      /* the waypoint is remote */
+	{ "10.1.0.8:80", DEST_NONE, "h.test", "192.0.2.1:15008", "", FAIL_NO_PEER_NAMES },
 };
 
 START_TEST(network)
