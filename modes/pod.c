@@ -52,8 +52,6 @@ void pod_start(struct pod *pod)
 	timer_init(&pod->patience, l, on_patience);
 	timer_init(&pod->dns_end, l, on_dns_end);
 	list_add_tail(&pod->worker->pods, &pod->link);
-	if (!s->held)
-		pod_listen(pod);
 }
 
 void pod_listen(struct pod *pod)

@@ -44,7 +44,7 @@ struct pod_shared {
 	struct pod_socket *sockets;      /* owned; the array */
 	int n_sockets;
 	int home;                        /* the worker that accepts, unless it is spread */
-	bool spread, hbone_only, held;
+	bool spread, hbone_only;
 	atomic_int n_conns;              /* connections and HBONE connections, live or still waiting */
 	atomic_int n_handshakes;         /* of HBONE peers */
 	_Atomic uint64_t told_ms;        /* when the log said last that connections are shed */
@@ -79,8 +79,8 @@ struct pod_shared *pod_ref(struct pod_shared *s);      /* any thread */
 void pod_unref(struct pod_shared *s);
 
 /* A worker's, on its own part. */
-void pod_start(struct pod *pod);         /* and accepts, unless it is held */
-void pod_listen(struct pod *pod);        /* ends that */
+void pod_start(struct pod *pod);         /* without accepting */
+void pod_listen(struct pod *pod);        /* once all parts are started: connections are passed between them */
 void pod_drain(struct pod *pod);         /* listeners close, GOAWAY; live connections go on */
 void pod_end(struct pod *pod);           /* cuts everything */
 void pod_tick(struct pod *pod);          /* live connections' bytes to the metrics */

@@ -227,7 +227,6 @@ static struct pod_shared *shared_new(struct proxy *p, const struct pod_conf *con
 	s->netns = NETNS_OWN;
 	s->spread = conf->spread;
 	s->hbone_only = conf->hbone_only;
-	s->held = conf->held;
 	s->home = proxy_emptiest(p);
 	s->parts = xcalloc((size_t)p->n_workers, sizeof(*s->parts));
 	for (int i = 0; i < p->n_workers; i++) {

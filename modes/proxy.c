@@ -318,11 +318,11 @@ int proxy_pod_add(struct proxy *p, const struct pod_conf *conf, struct err *err)
 	if (r < 0)
 		return r;
 	map_put(&p->pods, str_c(s->id), s);
-	/* Its home last: what that passes on arrives where the part is there already. */
 	for (int i = 0; i < p->n_workers; i++)
-		if (i != s->home)
-			send_order(&p->workers[i], run_pod_start, NULL, s);
-	send_order(&p->workers[s->home], run_pod_start, NULL, s);
+		send_order(&p->workers[i], run_pod_start, NULL, s);
+	/* Only now: what one worker passes on arrives where the part is there already. */
+	if (!conf->held)
+		proxy_pod_open(p, str_c(s->id));
 	return 0;
 }
 
