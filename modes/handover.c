@@ -285,7 +285,7 @@ static int keep_sockets(struct handover *h, const Handover__Sockets *k, const in
 		if (i < (int)k->n_kinds && proxy_inherit(h->proxy, str_c(k->pod), &id, str_c(k->kinds[i]), fds[i]))
 			n++;
 		else
-			close(fds[i]);   /* of a kind that is not known here */
+			close(fds[i]);   /* nothing that is known here */
 	}
 	return n;
 }

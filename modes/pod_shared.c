@@ -50,12 +50,23 @@ static void inherited_free(struct inherited *i)
 	free(i);
 }
 
+/* Another version may call something else by this name. */
+static bool fits(enum pod_listener kind, int fd)
+{
+	int type = 0, listens = 0;
+	socklen_t n = sizeof(int);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) < 0)
+		return false;
+	return kind == LISTEN_DNS_UDP ? type == SOCK_DGRAM : type == SOCK_STREAM && listens;
+}
+
 bool proxy_inherit(struct proxy *p, struct str id, const struct netns_id *netns, struct str kind, int fd)
 {
 	for (int k = 0; k < LISTENERS; k++) {
 		struct inherited *i;
 
-		if (!str_is(kind, ports[k].name))
+		if (!str_is(kind, ports[k].name) || !fits((enum pod_listener)k, fd))
 			continue;
 		i = xcalloc(1, sizeof(*i));
 		i->pod = str_dup(id);

@@ -93,8 +93,8 @@ void proxy_pod_open(struct proxy *p, struct str id);            /* a held one */
 void proxy_pod_del(struct proxy *p, struct str id);
 struct pod_shared *proxy_pod(const struct proxy *p, struct str id);   /* NULL: not served */
 
-/* A listening socket that the pod with this id and namespace shall have, once it is added. False: not of a kind that is known.
- * Else fd is taken over. */
+/* A listening socket that the pod with this id and namespace shall have, once it is added. False: not of a kind that is known,
+ * or not what that says. Else fd is taken over. */
 bool proxy_inherit(struct proxy *p, struct str id, const struct netns_id *netns, struct str kind, int fd);
 void proxy_disinherit(struct proxy *p);                         /* closes what no pod has asked for */
 

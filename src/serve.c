@@ -107,6 +107,9 @@ void serve_drain(struct serve *s)
 	}
 	s->draining = true;
 	s->handed_over = false;
+	/* The listeners go: nothing is left that could be handed over. */
+	handover_free(s->handover);
+	s->handover = NULL;
 	log_info(LOG_MAIN, "draining: no new connections; %d live ones have up to %u ms", proxy_connections(s->proxy), s->opt.drain_ms);
 	notify_stopping();
 	proxy_drain(s->proxy);

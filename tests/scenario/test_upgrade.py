@@ -219,6 +219,36 @@ def test_a_new_one_that_fails_changes_nothing():
         assert web.talk(shop.v4, 8080, b"x") == b"x"
 
 
+def test_who_drains_hands_over_nothing():
+    """Its listeners are closed: their descriptors are other files' by now."""
+    with Lab() as lab:
+        web, shop = lab.plain("web", "shop")
+        for h in (web, shop):
+            lab.workload(h)
+        for h in (web, shop):
+            h.start(f"--handover-dir={lab.dir}/{h.name}.handover", "--drain-time=10s")
+        shop.serve(8080)
+        held = web.connect(shop.v4, 8080)
+        held.sendall(b"x")
+        assert read_exact(held, 1) == b"x"
+        path = f"{lab.dir}/shop.handover/handover.sock"
+        early = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        early.connect(path)
+        shop.proc.send_signal(signal.SIGTERM)
+        eventually(lambda: "draining" in shop.log())
+        early.settimeout(5)
+        try:
+            early.send(b"\x0a\x02\x08\x01")
+            assert early.recv(100) == b""
+        except BrokenPipeError:
+            pass
+        assert not os.path.exists(path)
+        held.sendall(b"y")
+        assert read_exact(held, 1) == b"y"
+        held.close()
+        assert shop.proc.wait(20) == 0
+
+
 def test_after_a_crash_the_next_one_starts_anew():
     with Lab() as lab:
         web, shop = lab.plain("web", "shop")

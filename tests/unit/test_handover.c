@@ -71,12 +71,21 @@ START_TEST(only_in_a_directory_of_our_own)
 }
 END_TEST
 
+static bool no_listener;
+
+static int listening(void)
+{
+	int s = socket(AF_INET, SOCK_STREAM, 0);
+
+	return listen(s, 1) == 0 ? s : -1;
+}
+
 static void say(int fd, const char *packet, size_t n, int n_fds)
 {
 	union { char room[CMSG_SPACE(4 * sizeof(int))]; struct cmsghdr align; } control = { { 0 } };
 	struct iovec iov = { (void *)packet, n };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	int fds[4] = { 0, 0, 0, 0 };
+	int fd0 = no_listener ? 0 : listening(), fds[4] = { fd0, fd0, fd0, fd0 };
 
 	if (n_fds) {
 		msg.msg_control = &control;
@@ -153,6 +162,15 @@ START_TEST(takes_all_or_nothing)
 }
 END_TEST
 
+START_TEST(what_is_no_listener_is_not_kept)
+{
+	no_listener = true;
+	ck_assert_int_eq(make(), 0);
+	expect(COMPLETE, 0);
+	no_listener = false;
+}
+END_TEST
+
 START_TEST(more_descriptors_than_kinds)
 {
 	ck_assert_int_eq(make(), 0);
@@ -168,6 +186,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, start, stop);
 	tcase_add_test(tc, only_in_a_directory_of_our_own);
 	tcase_add_test(tc, takes_all_or_nothing);
+	tcase_add_test(tc, what_is_no_listener_is_not_kept);
 	tcase_add_test(tc, more_descriptors_than_kinds);
 	suite_add_tcase(s, tc);
 	return suite_run(s);
