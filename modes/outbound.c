@@ -117,6 +117,8 @@ static void fail(struct outbound *o, enum fail why, const char *detail)
 {
 	uint8_t reply[SOCKS_REPLY_MAX];
 
+	if (o->conn.ended)
+		return;
 	if (o->a && o->a->socks && why != FAIL_CLIENT_RESET)
 		socks_refuse(o, reply, socks_reply(socks_code_of(why), reply));
 	if (!o->conn.flow.opened && o->conn.local)
