@@ -286,54 +286,69 @@ void identity_forget(struct identity *i, struct str id)
 	entry_free(e);
 }
 
-/* Several threads may make one at once: the first stays. */
-static struct tlsctx *make_ctx(struct identity *i, struct str id, struct svid *svid, struct trust *trust)
+/* Several threads may make one at once: the first stays. False: what it would be made of is not in force any more. */
+static bool make_ctx(struct identity *i, struct str id, struct svid *svid, struct trust *trust, struct tlsctx **ret)
 {
-	struct tlsctx *ctx = NULL, *made;
+	struct tlsctx *made;
+	bool current;
 	struct entry *e;
 	struct err err;
 
+	*ret = NULL;
 	if (svid_ctx(svid, trust, &made, &err) != 0) {
 		log_error(LOG_IDENTITY, "no TLS context for %.*s: %s", STR_FMT(id), err.msg);
-		return NULL;
+		return true;
 	}
 	pthread_mutex_lock(&i->lock);
 	e = map_get(&i->entries, id);
-	if (e && e->svid == svid && i->trust == trust) {
-		if (!e->ctx)
-			e->ctx = tlsctx_ref(made);
-		ctx = tlsctx_ref(e->ctx);
-	}
+	current = e && e->svid == svid && i->trust == trust;
+	if (current && !e->ctx)
+		e->ctx = tlsctx_ref(made);
+	if (current)
+		*ret = tlsctx_ref(e->ctx);
 	pthread_mutex_unlock(&i->lock);
-	tlsctx_unref(ctx ? made : NULL);
-	return ctx ? ctx : made;
+	tlsctx_unref(made);
+	return current;
 }
 
-struct tlsctx *identity_get(struct identity *i, struct str id)
+/* What there is: a context, or what to make one of. */
+static struct tlsctx *look(struct identity *i, struct str id, struct svid **svid, struct trust **trust)
 {
-	struct trust *trust = NULL;
 	struct tlsctx *ctx = NULL;
-	struct svid *svid = NULL;
 	struct entry *e;
 
+	*svid = NULL;
 	pthread_mutex_lock(&i->lock);
 	e = map_get(&i->entries, id);
 	if (e && e->ctx) {
 		ctx = tlsctx_ref(e->ctx);
 	} else if (e && e->svid) {
-		svid = svid_ref(e->svid);
-		trust = trust_ref(i->trust);
+		*svid = svid_ref(e->svid);
+		*trust = trust_ref(i->trust);
 	} else if (e) {
 		fetch_hurry(&e->fetch, IDENTITY_NOW);
 	}
 	if (e)
 		e->used_ms = loop_now_ms(i->loop);
 	pthread_mutex_unlock(&i->lock);
-	if (!svid)
-		return ctx;
-	ctx = make_ctx(i, id, svid, trust);
-	svid_unref(svid);
-	trust_unref(trust);
+	return ctx;
+}
+
+struct tlsctx *identity_get(struct identity *i, struct str id)
+{
+	struct trust *trust;
+	struct tlsctx *ctx;
+	struct svid *svid;
+	bool made = false;
+
+	do {
+		ctx = look(i, id, &svid, &trust);
+		if (!svid)
+			return ctx;
+		made = make_ctx(i, id, svid, trust, &ctx);
+		svid_unref(svid);
+		trust_unref(trust);
+	} while (!made);
 	return ctx;
 }
 

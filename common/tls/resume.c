@@ -176,9 +176,7 @@ static STACK_OF(X509) *judge(const struct tlsctx *c, SSL_SESSION *session)
 	if (label.until <= time(NULL) || label.issuers >= atomic_load(&c->resume->n_issuers))
 		return NULL;
 	chain = X509_chain_up_ref(c->resume->issuers[label.issuers]);
-	if (chain && X509_up_ref(leaf) == 1 && sk_X509_unshift(chain, leaf) == 0)
-		X509_free(leaf);
-	if (chain && verify_again(c, chain, &v))
+	if (chain && sk_X509_unshift(chain, leaf) > 0 && X509_up_ref(leaf) == 1 && verify_again(c, chain, &v))
 		return chain;
 	sk_X509_pop_free(chain, X509_free);
 	return NULL;
