@@ -105,7 +105,10 @@ int serve_plane_open(struct serve *s, struct err *err)
 
 void serve_plane_changed(struct serve *s, bool policies)
 {
-	if (serve_pods_refresh(s) || policies)
+	/* There a connection's right depends on who is a waypoint, and of what, too. */
+	bool closed = mesh_settings(mesh_current())->stance >= STANCE_CLOSED;
+
+	if (serve_pods_refresh(s) || policies || closed)
 		proxy_rejudge(s->proxy);
 	else
 		proxy_wake(s->proxy);

@@ -87,6 +87,31 @@ def test_local_file_and_its_changes():
         assert web.talk("240.9.9.9", 80, b"x") == b"x"
 
 
+def test_a_live_connection_past_a_new_waypoint():
+    """With MESHD_ENFORCEMENT=closed; else it stays, as with Istio."""
+    for stance in ("closed", "istio"):
+        with Lab() as lab:
+            web, shop = lab.plain("web", "shop")
+            path = f"{lab.dir}/local.yaml"
+            write(path, local(web, shop))
+            for h in (web, shop):
+                h.start(workload=False, config=False, env=env(h, LOCAL_XDS_PATH=path, MESHD_ENFORCEMENT=stance))
+            shop.serve(8080)
+            held = web.connect("240.9.9.9", 80)
+            held.sendall(b"a")
+            assert held.recv(1) == b"a"
+            text = local(web, shop).replace("  hostname: shop.example", "  hostname: shop.example\n  waypoint: {destination: default/gone.example, hbonePort: 15008}")
+            write(path, text)
+            eventually(lambda: "gone.example" in shop.http("/config_dump")[1], 5)
+            assert web.refused("240.9.9.9", 80)
+            try:
+                held.sendall(b"b")
+                got = held.recv(1)
+            except ConnectionError:
+                got = b""
+            assert got == (b"b" if stance == "istio" else b""), (stance, got)
+
+
 def test_local_text():
     with Lab() as lab:
         web, shop = lab.plain("web", "shop")
