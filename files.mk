@@ -412,6 +412,7 @@ FUZZERS = \
 	tests/fuzz/fuzz_ads \
 	tests/fuzz/fuzz_authorization \
 	tests/fuzz/fuzz_baggage \
+	tests/fuzz/fuzz_citadel \
 	tests/fuzz/fuzz_dns \
 	tests/fuzz/fuzz_grpc \
 	tests/fuzz/fuzz_h1server \
@@ -572,6 +573,9 @@ tests_fuzz_fuzz_baggage_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_grpc_SOURCES = tests/fuzz/fuzz_grpc.c
 tests_fuzz_fuzz_grpc_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+
+tests_fuzz_fuzz_citadel_SOURCES = tests/fuzz/fuzz_citadel.c
+tests_fuzz_fuzz_citadel_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_dns_SOURCES = tests/fuzz/fuzz_dns.c
 tests_fuzz_fuzz_dns_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
