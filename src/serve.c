@@ -191,6 +191,8 @@ static int check_plane(const struct options *o, const struct settings *set, stru
 {
 	if (o->workloads.n)
 		return err_set(err, -EINVAL, "--workload goes with --config-dir: without one, istio-cni names the pods, or PROXY_WORKLOAD_INFO the one workload");
+	if (set->on_demand && set->xds.address && set->stance >= STANCE_CLOSED)
+		return err_set(err, -EINVAL, "XDS_ON_DEMAND does not go with MESHD_ENFORCEMENT=closed or strict: which services name a waypoint would be known for some only");
 	if (!set->xds.address && !set->local_xds_path && !set->local_xds)
 		return err_set(err, -EINVAL, "no configuration: want --config-dir=DIR, or XDS_ADDRESS, LOCAL_XDS_PATH or LOCAL_XDS in the environment");
 	return 0;

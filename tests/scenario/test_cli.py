@@ -120,6 +120,7 @@ def test_called_as_ztunnel():
         for env, want in (({"XDS_ADDRESS": "istiod"}, "XDS_ADDRESS: want HOST:PORT or https://HOST:PORT, got 'istiod'"),
                           ({"PROXY_MODE": "dedicated"}, "PROXY_WORKLOAD_INFO"),
                           ({"FAKE_CA": "true"}, "meshd ca init"),
+                          ({"XDS_ADDRESS": "https://istiod:15012", "XDS_ON_DEMAND": "true", "MESHD_ENFORCEMENT": "closed"}, "XDS_ON_DEMAND does not go with"),
                           ({"XDS_ADDRESS": ""}, "no configuration: want --config-dir=DIR, or XDS_ADDRESS")):
             for words in (("proxy", "ztunnel"), ()):
                 r = as_ztunnel(lab, *words, **env)
