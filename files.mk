@@ -666,6 +666,7 @@ EXTRA_FILES = \
 	tests/scenario/test_app.py \
 	tests/scenario/test_badpeer.py \
 	tests/scenario/test_certs.py \
+	tests/scenario/test_churn.py \
 	tests/scenario/test_cli.py \
 	tests/scenario/test_life.py \
 	tests/scenario/test_local.py \
