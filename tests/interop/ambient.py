@@ -79,13 +79,17 @@ class Node:
         self.start()
         self.c.forget(before)
 
-    def restart_cni(self):
-        """istio-cni ends without a word and starts again; its snapshot is complete before it listens."""
+    def restart_cni(self, keep=()):
+        """istio-cni ends without a word and starts again; its snapshot is complete before it listens. keep: pods whose network namespaces
+        it does not find."""
         path = self.zds.socket
         self.c.forget(self.zds, signal.SIGKILL)
         self.zds = self.c.zds(self.name, path + ".new")
         for pod in self.pods:
-            self.zds.add(pod)
+            if pod in keep:
+                self.zds.keep(pod.uid)
+            else:
+                self.zds.add(pod)
         os.rename(path + ".new", path)
         self.zds.socket = path
 
