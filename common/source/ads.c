@@ -232,7 +232,9 @@ static void trouble(struct ads *a, const struct grpc_end *end)
 		return;
 	}
 	snprintf(a->told, sizeof(a->told), "%s", text);
-	log_warn(LOG_XDS, "no stream from the control plane: %s; %s", text,
+	log_warn(LOG_XDS, "no stream from the control plane: %s%s; %s", text,
+		 end->from_server && end->code == GRPC_UNAUTHENTICATED ?
+		 ", it does not take our token (AUTH_TOKEN must be for the audience istio-ca, of a service account of this cluster, and in date)" : "",
 		 a->synced ? "what it said last stays in force" : "trying again");
 }
 
