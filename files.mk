@@ -702,6 +702,7 @@ EXTRA_FILES = \
 	SECURITY.md \
 	LICENSE \
 	tests/interop/test_upgrade.py \
+	tests/scenario/test_dns.py \
 	tests/scenario/test_inpod.py \
 	tests/scenario/test_upgrade.py \
 	tests/scenario/zds.py

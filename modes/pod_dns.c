@@ -34,7 +34,17 @@ int pod_dns_bind(const struct proxy_conf *conf, const struct sock_ops *ops, int 
 
 static struct workload *client(void *arg, const struct mesh *m, const struct ip *from)
 {
-	return pod_local(arg, m, from);
+	const struct pod *pod = arg;
+	const struct proxy_conf *conf = &pod->shared->proxy->conf;
+	struct workload *w = pod_local(pod, m, from);
+
+	/* Who asks on this host asks from an address of it, which need not be one that a workload has. */
+	for (int i = 0; !w && !pod->shared->name && i < conf->n_workloads; i++) {
+		struct str name, ns = str_cut(str_c(conf->workloads[i]), '/', &name);
+
+		w = mesh_workload_named(m, ns, name);
+	}
+	return w;
 }
 
 static void on_question(void *arg, struct str type, bool tcp, const struct workload *asker)
@@ -80,6 +90,6 @@ void pod_dns_start(struct pod *pod)
 		return;
 	pod->dns = dnsproxy_new(pod->worker->loop, &(struct dnsproxy_conf){
 		.udp = udp, .tcp = tcp, .n_udp = n_udp, .n_tcp = n_tcp, .netns = s->netns, .out = &pod->out.ops, .share = pod->share,
-		.wait_ms = conf->wait_ms, .ipv6 = conf->ipv6, .search_file = conf->dns.search_file, .preferred_ns = conf->dns.preferred_ns,
+		.wait_ms = conf->wait_ms, .pulse = s->netns == NETNS_OWN, .ipv6 = conf->ipv6, .search_file = conf->dns.search_file, .preferred_ns = conf->dns.preferred_ns,
 		.ops = &ops, .arg = pod });
 }

@@ -188,11 +188,12 @@ static int open_dns(struct opening *o)
 	for (int i = 0; i < s->n_sockets; i++)
 		if (s->sockets[i].kind == LISTEN_DNS_UDP)
 			return 0;
-	insock_init(&in, o->pod->netns == NETNS_OWN ? 0 : o->conf->mark, false, o->pod->share_ports);
+	insock_init(&in, o->conf->mark, false, o->pod->share_ports);    /* the mark also tells capture rules that we live */
 	n = pod_dns_bind(o->conf, &in.ops, fds);
 	for (int i = 0; i < n; i++)
 		add_socket(s, i % 2 ? LISTEN_DNS_TCP : LISTEN_DNS_UDP, s->home, fds[i]);
-	return n >= 0 ? 0 : err_set(o->err, n, "cannot listen for DNS on port %u: %s", o->conf->dns.at[0].port, strerror(-n));
+	return n >= 0 ? 0 : err_set(o->err, n, "cannot listen for DNS on port %u: %s; ISTIO_META_DNS_PROXY_ADDR names another place, "
+						   "ISTIO_META_DNS_CAPTURE=false does without", o->conf->dns.at[0].port, strerror(-n));
 }
 
 /* A listener of a group that closes loses what waits in its queue, unless the kernel may move that to another one. */

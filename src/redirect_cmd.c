@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "dns/resolvconf.h"
+
 struct option_row {
 	const char *name;
 	const char *value;    /* NULL: the option takes none */
@@ -58,6 +60,26 @@ static int no_ipv6(struct redirect *r, const char *v, struct err *err)
 	return 0;
 }
 
+/* A resolver on loopback that the host asks (systemd-resolved, dnsmasq) is asked by way of us, too. */
+static int with_dns(struct redirect *r, const char *v, struct err *err)
+{
+	struct resolvconf c;
+
+	(void)v;
+	(void)err;
+	r->dns = true;
+	resolvconf_init(&c, NULL);
+	resolvconf_refresh(&c, 1);
+	for (int i = 0; i < c.n_servers; i++) {
+		if (!ip_is_loopback(&c.servers[i].ip))
+			continue;
+		r->dns_local.v = xrealloc(r->dns_local.v, (r->dns_local.n + 1) * sizeof(*r->dns_local.v));
+		r->dns_local.v[r->dns_local.n++] = (struct cidr){ c.servers[i].ip, 128 };
+	}
+	resolvconf_done(&c);
+	return 0;
+}
+
 static int only_uid(struct redirect *r, const char *v, struct err *err)
 {
 	uint64_t uid;
@@ -100,6 +122,7 @@ static const struct option_row capture_options[] = {
 	  include_out_to },
 	{ "--exclude-uids", "UIDS", "leave connections made by these users alone", exclude_uids },
 	{ "--exclude-gids", "GIDS", "leave connections made by these groups alone", exclude_gids },
+	{ "--dns", NULL, "capture DNS (port 53) for the DNS proxy, too, while that lives", with_dns },
 	{ "--no-ipv6", NULL, "capture IPv4 only", no_ipv6 },
 };
 

@@ -263,7 +263,7 @@ static void place_dns(const struct serve *s, struct proxy_conf *conf)
 {
 	const struct settings *set = &s->set;
 
-	conf->dns.search_file = set->mode == MODE_DEDICATED;
+	conf->dns.search_file = !s->pods_mode || set->mode == MODE_DEDICATED;
 	conf->dns.preferred_ns = set->preferred_ns;
 	if (!set->dns_localhost) {
 		conf->dns.at[conf->dns.n++] = set->dns_addr;
@@ -286,7 +286,7 @@ static int start_proxy(struct serve *s, struct err *err)
 	};
 
 	conf.dns_only = !s->set.proxy;
-	if (s->pods_mode && s->set.dns)
+	if (s->set.dns)
 		place_dns(s, &conf);
 	if (s->set.original_source == MAYBE_TRUE && !conf.spoof)
 		return err_set(err, -EPERM, "ENABLE_ORIG_SRC=true, but preserving source addresses is not permitted: it needs CAP_NET_ADMIN");

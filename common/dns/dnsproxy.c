@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "dns/dnsproxy_int.h"
 #include "dns/nametable.h"
+#include "net/sockopt.h"
 
 #define FLOWS        256         /* captured client sockets whose destination is remembered */
 #define FLOW_MS      5000        /* less than connection tracking remembers an unanswered datagram (30 s) */
@@ -107,12 +108,20 @@ static struct str type_of(const struct asked *a, char text[16])
 	return a->kind == DNSMSG_QUESTION ? dnsmsg_type_name(a->m.type, text) : str_c("");
 }
 
+/* For labels of metrics: a client must not be able to make 65536 of them. */
+static struct str label_of(const struct asked *a, char text[16])
+{
+	struct str type = type_of(a, text);
+
+	return str_starts(type, str_c("TYPE")) ? str_c("unknown") : type;
+}
+
 static void count_question(struct dnsproxy *p, const struct asked *a, const struct workload *client)
 {
 	char text[16];
 
 	if (p->conf.ops->on_question)
-		p->conf.ops->on_question(p->conf.arg, type_of(a, text), a->from.tcp != NULL, client);
+		p->conf.ops->on_question(p->conf.arg, label_of(a, text), a->from.tcp != NULL, client);
 }
 
 static void say(const struct asked *a, const struct workload *client, const char *result, unsigned addresses)
@@ -370,13 +379,13 @@ static void count_upstream(const struct question *q, bool answered)
 	char text[16];
 
 	if (c->ops->on_upstream)
-		c->ops->on_upstream(c->arg, type_of(&q->asked, text), q->asked.from.tcp != NULL, q->client, answered, elapsed_ns(&q->since));
+		c->ops->on_upstream(c->arg, label_of(&q->asked, text), q->asked.from.tcp != NULL, q->client, answered, elapsed_ns(&q->since));
 }
 
 /* The name is the mesh's: that nobody else knows it does not mean that it does not exist. */
 static bool denies_existence(const struct question *q, const uint8_t *b, size_t n)
 {
-	return q->in_mesh && !q->replied && (n < DNSMSG_HEAD || (b[3] & 15) == DNS_NXDOMAIN || (b[3] & 15) == DNS_SERVFAIL);
+	return q->in_mesh && !q->replied && (n < DNSMSG_HEAD || (b[3] & 15) != DNS_NOERROR);
 }
 
 static void on_reply(void *arg, const uint8_t *b, size_t n, bool last)
@@ -602,6 +611,18 @@ static void on_datagram(struct ev_loop *ev, ev_io *w, int revents)
 	share_end(u->proxy->conf.share);
 }
 
+/* A message to ourselves that is no question. */
+static void on_pulse(struct timer *t)
+{
+	static const uint8_t nothing[DNSMSG_HEAD] = { [2] = 0x80 };
+	struct dnsproxy *p = container_of(t, struct dnsproxy, pulse);
+
+	for (int i = 0; i < p->conf.n_udp && i < DNSPROXY_SOCKETS; i++)
+		send_datagram(&(struct dnsproxy_from){ .udp = &p->udp[i], .peer = p->udp[i].local, .local = p->udp[i].local }, nothing,
+			      sizeof(nothing));
+	timer_start(t, NET_PULSE_MS);
+}
+
 /* ---- life ---- */
 
 int dnsproxy_bind(const struct addr *at, const struct sock_ops *ops, int *udp, int *tcp)
@@ -664,6 +685,9 @@ struct dnsproxy *dnsproxy_new(struct loop *l, const struct dnsproxy_conf *conf)
 		p->own[p->n_own++] = local_of(conf->tcp[i]);
 		p->tcp[i] = listener_new(l, conf->tcp[i], conf->share, dnsproxy_tcp_accept, p);
 	}
+	timer_init(&p->pulse, l, on_pulse);
+	if (conf->pulse)
+		on_pulse(&p->pulse);
 	return p;
 }
 
@@ -679,6 +703,7 @@ void dnsproxy_free(struct dnsproxy *p)
 		ev_io_stop(p->loop->ev, &p->udp[i].io);
 		close(p->udp[i].fd);
 	}
+	timer_stop(&p->pulse);
 	for (int i = 0; i < DNSPROXY_SOCKETS; i++)
 		listener_free(p->tcp[i]);
 	resolvconf_done(&p->resolv);

@@ -17,7 +17,7 @@ struct dnsproxy;
 struct dnsproxy_ops {
 	/* The workload that asks from this address; NULL: not known (yet). Borrowed from the mesh. */
 	struct workload *(*client)(void *arg, const struct mesh *m, const struct ip *from);
-	/* The rest may be NULL. type: "A"; "" when the question could not be read. client: NULL when it is not known. */
+	/* The rest may be NULL. type: "A"; "unknown" for a rare one; "" when the question could not be read. client: NULL when it is not known. */
 	void (*on_question)(void *arg, struct str type, bool tcp, const struct workload *client);
 	/* A question was handed on and answered, or not, after that time. */
 	void (*on_upstream)(void *arg, struct str type, bool tcp, const struct workload *client, bool answered, uint64_t duration_ns);
@@ -33,6 +33,7 @@ struct dnsproxy_conf {
 	const struct sock_ops *out;      /* `prepare` marks those sockets; borrowed; NULL ok */
 	struct share *share;             /* borrowed; whose time its clients take; NULL: nobody's */
 	unsigned wait_ms;                /* how long a question waits for its client to be known; 0: not at all */
+	bool pulse;                      /* keep the capture of DNS alive (net/sockopt.h) */
 	bool ipv6;                       /* there are IPv6 addresses to answer */
 	bool search_file;                /* search domains of resolv.conf instead of Kubernetes' three */
 	const char *resolv_conf;         /* borrowed; NULL: /etc/resolv.conf */

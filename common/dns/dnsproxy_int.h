@@ -54,6 +54,7 @@ struct dnsproxy {
 	struct list questions;           /* struct question: handed on, or waiting */
 	struct list clients;             /* struct dnsproxy_tcp */
 	int n_questions, n_clients;
+	struct timer pulse;
 	struct resolvconf resolv;
 	struct conntrack conntrack;
 	struct dnsproxy_flow *flows;     /* owned; made on first use */

@@ -46,6 +46,7 @@ void redirect_done(struct redirect *r)
 {
 	free(r->out_excluded_to.v);
 	free(r->out_only_to.v);
+	free(r->dns_local.v);
 	free(r->uids.v);
 	free(r->gids.v);
 	free(r->cgroup);
@@ -251,6 +252,41 @@ static void put_outbound(struct buf *out, const struct redirect *r)
 	buf_puts(out, "\t}\n");
 }
 
+static void put_dns(struct buf *out, const struct redirect *r)
+{
+	static const char *const protocols[] = { "udp", "tcp" };
+
+	buf_printf(out, "\t# DNS is led to us only while we show that we live: each datagram from our DNS port counts for %u s.\n"
+			"\tset dns-alive {\n\t\ttypeof meta nfproto\n\t\tsize 2\n\t\tflags dynamic,timeout\n\t\ttimeout %us\n\t}\n",
+		   NET_PULSE_GONE_S, NET_PULSE_GONE_S);
+	buf_printf(out, "\tchain dns-pulse {\n\t\ttype filter hook output priority mangle; policy accept;\n"
+			"\t\tmeta mark & 0x%x == 0x%x udp sport %u update @dns-alive { meta nfproto }\n\t}\n",
+		   NET_MARK_MASK, NET_MARK, REDIRECT_DNS_PORT);
+	buf_puts(out, "\tchain dns {\n\t\ttype nat hook output priority -101; policy accept;\n"
+		      "\t\tmeta l4proto != { tcp, udp } return\n\t\tth dport != 53 return\n");
+	if (!r->ipv6)
+		buf_puts(out, "\t\tmeta nfproto ipv6 return\n");
+	put_own(out);
+	put_ids(out, "skuid", &r->uids);
+	put_ids(out, "skgid", &r->gids);
+	for (size_t i = 0; i < r->out_excluded_to.n; i++) {
+		put_cidr(out, &r->out_excluded_to.v[i]);
+		buf_puts(out, " return\n");
+	}
+	for (size_t k = 0; k < ARRAY_LEN(protocols); k++) {
+		for (size_t i = 0; i <= r->dns_local.n; i++) {
+			if (i < r->dns_local.n)
+				put_cidr(out, &r->dns_local.v[i]);
+			else
+				buf_puts(out, "\t\toifname != \"lo\"");
+			buf_puts(out, " ");
+			put_owner(out, r);
+			buf_printf(out, "meta l4proto %s meta nfproto @dns-alive counter redirect to :%u\n", protocols[k], REDIRECT_DNS_PORT);
+		}
+	}
+	buf_puts(out, "\t}\n");
+}
+
 static void put_notes(struct buf *out, const struct redirect *r)
 {
 	buf_puts(out, "# Capture rules of meshd: input for `nft -f -`.\n");
@@ -279,6 +315,8 @@ void redirect_script(const struct redirect *r, struct buf *out)
 	if (!r->one_uid)
 		put_inbound(out, r);
 	put_outbound(out, r);
+	if (r->dns)
+		put_dns(out, r);
 	buf_puts(out, "}\n");
 }
 

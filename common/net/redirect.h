@@ -16,6 +16,7 @@
 #define REDIRECT_TABLE     "meshd"
 #define REDIRECT_OUT_PORT  15001
 #define REDIRECT_IN_PORT   15006
+#define REDIRECT_DNS_PORT  15053
 
 enum redirect_mode { REDIRECT_ZTUNNEL, REDIRECT_SIDECAR };
 
@@ -47,6 +48,8 @@ struct redirect {
 	struct ids uids, gids;    /* sockets of these owners are not captured */
 	bool one_uid;
 	uint32_t uid;             /* with one_uid: only this owner's outgoing connections are captured */
+	bool dns;                 /* questions to port 53, too, but only while the DNS proxy shows that it lives: see NET_PULSE_MS */
+	struct cidrs dns_local;   /* resolvers of this host, on loopback, whose questions are captured, too */
 	char *cgroup;             /* owned; only sockets of this cgroup v2 (and those below it) are; a path that nft can read, */
 	unsigned cgroup_level;    /* relative to /sys/fs/cgroup, and how deep the group is in its hierarchy */
 };

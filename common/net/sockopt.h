@@ -12,6 +12,11 @@
 #define NET_MARK      0x539u    /* istio's: every socket of ours carries it where permitted */
 #define NET_MARK_MASK 0xfffu
 
+/* Capture of DNS lasts while marked datagrams leave port 15053: in a quiet spell the DNS proxy sends itself one this often. It
+ * ends by itself NET_PULSE_GONE_S later, so that a proxy that was killed or hangs takes nobody's DNS along. */
+#define NET_PULSE_MS     1000u
+#define NET_PULSE_GONE_S 3u
+
 struct keepalive {
 	unsigned idle_s;            /* 0: no keepalive */
 	unsigned interval_s;

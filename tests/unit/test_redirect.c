@@ -63,7 +63,7 @@ static const struct {
 	const char *ssh;
 	enum redirect_mode mode;
 	const char *in_excluded, *out_excluded, *to;
-	bool one_uid, no_ipv6;
+	bool one_uid, no_ipv6, dns;
 	const char *cgroup;
 	const char *want;
 } script_rows[] = {
@@ -83,6 +83,11 @@ static const struct {
 	{ .want = "!nfproto" },
 	{ .cgroup = "a/b", .want = "\t\tsocket cgroupv2 level 2 \"a/b\" meta l4proto tcp counter redirect to :15006\n" },
 	{ .cgroup = "a/b", .want = "\t\tsocket cgroupv2 level 2 \"a/b\" meta l4proto tcp counter redirect to :15001\n" },
+	{ .want = "!15053 " },
+	{ .dns = true, .want = "meta mark & 0xfff == 0x539 udp sport 15053 update @dns-alive { meta nfproto }\n" },
+	{ .dns = true, .want = "\t\toifname != \"lo\" meta l4proto tcp meta nfproto @dns-alive counter redirect to :15053\n" },
+	{ .dns = true, .want = "\t\tip daddr 127.0.0.53/32 meta l4proto udp meta nfproto @dns-alive counter redirect to :15053\n" },
+	{ .dns = true, .one_uid = true, .want = "\t\toifname != \"lo\" meta skuid 7 meta l4proto udp meta nfproto @dns-alive" },
 	{ .want = "type route hook output" },
 	{ .want = "!127.0.0.6" },
 	{ .mode = REDIRECT_SIDECAR, .want = "!type route hook output" },
@@ -106,6 +111,9 @@ START_TEST(script_has)
 		ck_assert_int_eq(ports_add(&r.out_excluded, str_c(script_rows[_i].out_excluded), &err), 0);
 	if (script_rows[_i].to)
 		ck_assert_int_eq(cidrs_add(&r.out_only_to, str_c(script_rows[_i].to), &err), 0);
+	r.dns = script_rows[_i].dns;
+	if (r.dns)
+		ck_assert_int_eq(cidrs_add(&r.dns_local, str_c("127.0.0.53"), &err), 0);
 	r.one_uid = script_rows[_i].one_uid;
 	r.uid = 7;
 	r.ipv6 = !script_rows[_i].no_ipv6;
