@@ -630,6 +630,7 @@ EXTRA_FILES = \
 	packaging/systemd/meshd.sysusers \
 	packaging/systemd/meshd.tmpfiles \
 	tests/bench/bench.py \
+	tests/bench/istiod.py \
 	tests/bench/load.c \
 	tests/bench/wds.c \
 	tests/interop/README.md \
@@ -648,7 +649,12 @@ EXTRA_FILES = \
 	tests/interop/test_image.py \
 	tests/interop/test_istioctl.py \
 	tests/interop/test_networks.py \
+	tests/interop/test_observed.py \
 	tests/interop/test_otlp.py \
+	tests/interop/test_outage.py \
+	tests/interop/test_parts.py \
+	tests/interop/test_rotation.py \
+	tests/interop/test_swap.py \
 	tests/interop/test_waypoints.py \
 	tests/interop/test_xds.py \
 	tests/interop/test_ztunnel.py \
@@ -696,6 +702,8 @@ EXTRA_FILES = \
 	common/telemetry/README.md \
 	common/tls/README.md \
 	common/traffic/README.md \
+	modes/README.md \
+	src/README.md \
 	common/LAYERS \
 	README.md \
 	ARCHITECTURE.md \

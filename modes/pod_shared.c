@@ -94,6 +94,20 @@ static bool is_for(const struct inherited *i, const struct pod_shared *s)
 	return strcmp(i->pod, s->id) == 0 && i->netns.dev == s->netns_id.dev && i->netns.ino == s->netns_id.ino;
 }
 
+/* What this pod listens for, whatever the process before us did. */
+static bool is_wanted(const struct proxy_conf *conf, bool hbone_only, enum pod_listener kind)
+{
+	switch (kind) {
+	case LISTEN_DNS_UDP:
+	case LISTEN_DNS_TCP:
+		return conf->dns.n && !hbone_only;
+	case LISTEN_HBONE:
+		return !conf->dns_only;
+	default:
+		return !conf->dns_only && !hbone_only && (kind != LISTEN_SOCKS || conf->socks);
+	}
+}
+
 static void take_inherited(struct proxy *p, struct pod_shared *s)
 {
 	int n[LISTENERS] = { 0 }, room = LISTENERS * p->n_workers + 2 * PROXY_DNS_MAX;
@@ -104,7 +118,7 @@ static void take_inherited(struct proxy *p, struct pod_shared *s)
 	list_each_safe(at, next, &p->inherited) {
 		struct inherited *i = container_of(at, struct inherited, link);
 
-		if (!is_for(i, s))
+		if (!is_for(i, s) || !is_wanted(&p->conf, s->hbone_only, i->kind))
 			continue;
 		s->sockets[s->n_sockets++] = (struct pod_socket){ i->kind, s->spread && i->kind <= LISTEN_HBONE ? n[i->kind]++ % p->n_workers : s->home, i->fd };
 		inherited_free(i);
@@ -220,9 +234,9 @@ static int open_sockets(void *arg)
 	if (o->pod->share_ports && o->pod->netns != NETNS_OWN && !o->shared->n_sockets)
 		share_queues(o);
 
-	for (int kind = o->pod->hbone_only ? LISTEN_HBONE : 0; r == 0 && kind <= LISTEN_HBONE && !o->conf->dns_only; kind++)
-		r = kind == LISTEN_SOCKS && !o->conf->socks ? 0 : open_kind(o, kind);
-	return r == 0 && !o->pod->hbone_only ? open_dns(o) : r;
+	for (int kind = 0; r == 0 && kind <= LISTEN_HBONE; kind++)
+		r = is_wanted(o->conf, o->pod->hbone_only, kind) ? open_kind(o, kind) : 0;
+	return r == 0 && is_wanted(o->conf, o->pod->hbone_only, LISTEN_DNS_UDP) ? open_dns(o) : r;
 }
 
 static struct pod_shared *shared_new(struct proxy *p, const struct pod_conf *conf)

@@ -219,6 +219,18 @@ def test_a_new_one_that_fails_changes_nothing():
         assert web.talk(shop.v4, 8080, b"x") == b"x"
 
 
+def test_what_is_not_wanted_any_more_is_closed():
+    with Lab() as lab:
+        web = lab.plain("web")
+        lab.workload(web)
+        args = f"--handover-dir={lab.dir}/web.handover"
+        web.start(args, env={"UNSTABLE_ENABLE_SOCKS5": "true"})
+        web.connect("127.0.0.1", 15080).close()
+        old = replace(web, args)
+        assert old.wait(20) == 0
+        assert ":15080" not in web.run("ss", "-Hltn").stdout and ":15001" in web.run("ss", "-Hltn").stdout
+
+
 def test_who_drains_hands_over_nothing():
     """Its listeners are closed: their descriptors are other files' by now."""
     with Lab() as lab:
