@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 
-#define SLOTS 64     /* workloads remembered per thread; a pod's proxy serves one, a node's some dozens */
+#define SLOTS 1024   /* workloads remembered per thread: a node has up to some hundred pods, and two in one slot drive each other out */
 
 enum level { LEVEL_WORKLOAD, LEVEL_NAMESPACE, LEVEL_MESH };
 
