@@ -20,8 +20,8 @@ def made(host, *kind):
 
 
 class Churn:
-    def __init__(self, lab, hosts):
-        self.lab, self.hosts, self.end, self.done = lab, hosts, time.time() + SECONDS, {}
+    def __init__(self, lab, hosts, seconds):
+        self.lab, self.hosts, self.end, self.done = lab, hosts, time.time() + seconds, {}
 
     def on(self, fn, *args):
         """Again and again; that connections fail is the point."""
@@ -30,7 +30,7 @@ class Churn:
                 try:
                     fn(*args)
                     self.done[fn.__name__] = self.done.get(fn.__name__, 0) + 1
-                except OSError:
+                except (OSError, EOFError):
                     time.sleep(0.002)
         return threading.Thread(target=run)
 
@@ -106,25 +106,41 @@ class Churn:
         time.sleep(0.2)
 
 
+def start(lab, seconds):
+    lab.lock = threading.Lock()
+    lab.write("s.yaml", service("shop", {80: 8080}, ["10.96.0.7", "fd96::7"]))
+    lab.write("t.yaml", service("web", {80: 8080}, ["10.96.0.8"]))
+    lab.start(UNSTABLE_ENABLE_SOCKS5="true", MESHD_ENFORCEMENT="closed")
+    hosts = lab.pods("web", "shop", "cart")
+    lab.snapshot()
+    for h in hosts:
+        h.serve(8080, greeter(b"hello"))
+    c = Churn(lab, hosts, seconds)
+    threads = [c.on(c.config)]
+    for h in hosts:
+        threads += [c.on(f, h) for f in (c.traffic, c.traffic, c.socks, c.dns, c.junk)]
+    threads += [c.on(c.pods, h) for h in hosts[1:]]
+    for t in threads:
+        t.start()
+    return hosts, c, threads
+
+
 def test_churn():
     with Node() as lab:
-        lab.lock = threading.Lock()
-        lab.write("s.yaml", service("shop", {80: 8080}, ["10.96.0.7", "fd96::7"]))
-        lab.write("t.yaml", service("web", {80: 8080}, ["10.96.0.8"]))
-        lab.start(UNSTABLE_ENABLE_SOCKS5="true", MESHD_ENFORCEMENT="closed")
-        hosts = lab.pods("web", "shop", "cart")
-        lab.snapshot()
-        for h in hosts:
-            h.serve(8080, greeter(b"hello"))
-        c = Churn(lab, hosts)
-        threads = [c.on(c.config)]
-        for h in hosts:
-            threads += [c.on(f, h) for f in (c.traffic, c.traffic, c.socks, c.dns, c.junk)]
-        threads += [c.on(c.pods, h) for h in hosts[1:]]
-        for t in threads:
-            t.start()
+        hosts, c, threads = start(lab, SECONDS)
         for t in threads:
             t.join()
         assert lab.node.proc.poll() is None, lab.node.tail()
         eventually(lambda: hosts[0].talk(hosts[1].v4, 8080, b"x")[:5] == b"hello", 10)
         print(c.done)
+
+
+def test_the_end_amid_all():
+    with Node() as lab:
+        hosts, c, threads = start(lab, 3)
+        time.sleep(1 + random.random())
+        lab.node.proc.terminate()
+        assert lab.node.proc.wait(20) == 0, lab.node.tail()
+        lab.node.proc = None
+        for t in threads:
+            t.join()
