@@ -148,6 +148,15 @@ static void ask_init(struct dest_ask *a, const struct mesh *m, const struct work
 	a->network = client ? client->network : mesh_settings(m)->network;
 }
 
+/* A block of addresses that are to be left alone says nothing of a workload of the mesh that has one of them. */
+static bool yields(const struct service *s, const struct ip *ip)
+{
+	for (int i = 0; i < s->n_vips; i++)
+		if (s->vips[i].cidr.bits == 128 && ip_eq(&s->vips[i].cidr.ip, ip))
+			return false;
+	return s->lb_mode == LB_PASSTHROUGH;
+}
+
 void dest_choose(const struct mesh *m, const struct workload *client, const struct addr *original,
 		 const struct dest_tried *tried, uint64_t *seed, uint64_t now_ms, struct dest *ret)
 {
@@ -159,6 +168,7 @@ void dest_choose(const struct mesh *m, const struct workload *client, const stru
 	a.original = *original;
 	s = mesh_service_by_vip(m, str_c(a.network), &original->ip, str_c(client ? client->ns : ""));
 	w = mesh_workload_by_ip(m, str_c(a.network), &original->ip);
+	s = s && w && yields(s, &original->ip) ? NULL : s;
 	*ret = (struct dest){ .kind = DEST_PASSTHROUGH, .target = *original, .connect = *original, .service = s };
 	if (s)
 		go_to_service(&a, s, !w, ret);

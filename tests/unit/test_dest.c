@@ -119,6 +119,8 @@ static const struct {
 	{ "10.1.0.6:1", DEST_PASSTHROUGH, "10.1.0.6:1", "10.1.0.6:1", "shop/pass", "" },
 	{ "10.1.0.7:80", DEST_NONE, "10.1.0.7:80", "10.1.0.7:80", "shop/homeless", "" },
 	{ "10.2.7.7:80", DEST_HBONE, "10.0.0.8:8080", "10.0.0.8:15008", "shop/net", "net" },
+	{ "10.3.0.2:80", DEST_PASSTHROUGH, "10.3.0.2:80", "10.3.0.2:80", "shop/block", "" },
+	{ "10.3.0.1:80", DEST_HBONE, "10.3.0.1:80", "10.3.0.1:15008", "", "inside" },
 	/* the VIP is also a workload's address: the service first, the workload for what the service does not have */
 	{ "10.0.0.9:80", DEST_HBONE, "10.0.0.9:8080", "10.0.0.9:15008", "shop/own", "own" },
 	{ "10.0.0.9:22", DEST_HBONE, "10.0.0.9:22", "10.0.0.9:15008", "", "own" },
@@ -144,6 +146,8 @@ static void put_kinds(void)
 	put((struct service){ .key = "shop/homeless" }, "10.1.0.7", homeless, 1);
 	put((struct service){ .key = "shop/net" }, "10.2.0.0/16", net, 1);
 	put((struct service){ .key = "shop/own" }, "10.0.0.9", own, 1);
+	put((struct service){ .key = "shop/block", .lb_mode = LB_PASSTHROUGH }, "10.3.0.0/16", NULL, 0);
+	mesh_put_workload(edit, make(&(struct spec){ .uid = "inside", .ips = { "10.3.0.1" }, .tunnel = TUNNEL_HBONE }));
 	mesh_edit_publish(edit);
 }
 
