@@ -645,6 +645,7 @@ EXTRA_FILES = \
 	tests/interop/run \
 	tests/interop/test_ca.py \
 	tests/interop/test_cluster.py \
+	tests/interop/test_dns.py \
 	tests/interop/test_envoy.py \
 	tests/interop/test_image.py \
 	tests/interop/test_istioctl.py \
@@ -665,6 +666,7 @@ EXTRA_FILES = \
 	tests/lint/layers \
 	tests/lint/manual \
 	tests/lint/sizes \
+	tests/scenario/dns.py \
 	tests/scenario/harness.py \
 	tests/scenario/pki.py \
 	tests/scenario/redirect.sh \

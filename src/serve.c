@@ -259,22 +259,22 @@ static void tune(const struct serve *s)
 	tuning.dry_run_info = set->authz_info_log || !s->pods_mode;
 }
 
+/* Istio's chart says 127.0.0.1:15053, though istio-cni leads IPv6 questions to ::1: both, then. */
 static void place_dns(const struct serve *s, struct proxy_conf *conf)
 {
 	const struct settings *set = &s->set;
+	struct addr at = set->dns_addr;
+	bool both = set->dns_localhost || (set->mode == MODE_SHARED && s->pods_mode && ip_is_v4(&at.ip) && ip_is_loopback(&at.ip));
 
 	conf->dns.search_file = !s->pods_mode || set->mode == MODE_DEDICATED;
 	conf->dns.preferred_ns = set->preferred_ns;
-	if (!set->dns_localhost) {
-		conf->dns.at[conf->dns.n++] = set->dns_addr;
+	if (set->dns_localhost)
+		ip_parse(str_c("127.0.0.1"), &at.ip);
+	conf->dns.at[conf->dns.n++] = at;
+	if (!both || !set->ipv6)
 		return;
-	}
-	for (int i = 0; i < (set->ipv6 ? 2 : 1); i++) {
-		struct addr *at = &conf->dns.at[conf->dns.n++];
-
-		ip_parse(str_c(i ? "::1" : "127.0.0.1"), &at->ip);
-		at->port = set->dns_addr.port;
-	}
+	ip_parse(str_c("::1"), &at.ip);
+	conf->dns.at[conf->dns.n++] = at;
 }
 
 static int start_proxy(struct serve *s, struct err *err)

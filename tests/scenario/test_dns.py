@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """DNS through the real binary: pods whose questions are captured, a host whose capture lives only as long as meshd does."""
-import json, os, random, shutil, signal, socket, struct, subprocess, time
-from harness import Lab, eventually, need_program, sh
+import os, signal, struct, threading, time
+from dns import A, AAAA, ANY, DNSKEY, HTTPS, MX, RRSIG, SRV, TXT, Upstream, asks, counts, dnsmasq, question, resolver, tcp, udp, unbound
+from harness import Lab, eventually, need_program
 from test_inpod import Node
-
-A, MX, TXT, AAAA, SRV, HTTPS, ANY = 1, 15, 16, 28, 33, 65, 255
 
 SERVICES = """
 apiVersion: networking.istio.io/v1
@@ -38,114 +37,6 @@ CAPTURE = """table inet captured-dns {
 	}
 }
 """
-
-
-def question(name, type, id=None, edns=None, flags=0x0100):
-    labels = b"".join(bytes([len(l)]) + l.encode() for l in name.split(".") if l) + b"\0"
-    opt = b"" if edns is None else b"\0" + struct.pack("!HHIH", 41, edns, 0x8000, 0)
-    return struct.pack("!6H", random.randrange(65536) if id is None else id, flags, 1, 0, 0, bool(opt)) + labels + struct.pack("!HH", type, 1) + opt
-
-
-def udp(host, server, q, timeout=3, port=53):
-    with host:
-        s = socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM)
-    with s:
-        s.settimeout(timeout)
-        s.connect((server, port))
-        s.send(q)
-        return s.recv(65535)
-
-
-def tcp(host, server, *qs, timeout=3, port=53):
-    """One answer, or a list of them."""
-    out = []
-    with host.connect(server, port, timeout) as s:
-        s.sendall(b"".join(struct.pack("!H", len(q)) + q for q in qs))
-        f = s.makefile("rb")
-        for _ in qs:
-            out.append(f.read(struct.unpack("!H", f.read(2))[0]))
-    return out if len(qs) > 1 else out[0]
-
-
-def counts(answer):
-    """(rcode, answers, authorities)"""
-    return answer[3] & 15, *struct.unpack("!HH", answer[6:10])
-
-
-def resolver(host, lab, text):
-    path = f"{lab.dir}/resolv.conf-{host.name}"
-    with open(path, "w") as f:
-        f.write(text)
-    return path
-
-
-def asks(host, conf, *cmd, check=True):
-    """Runs cmd on the host with this resolv.conf."""
-    return host.run("unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', conf, *cmd, check=check)
-
-
-class Upstream:
-    """A real name server on a host; start() waits until it answers."""
-    def __init__(self, lab, host, *cmd, ip=None):
-        self.proc = host.popen(*cmd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(f"{lab.dir}/upstream-{host.name}", "a"))
-        lab.closing.append(self)
-        eventually(lambda: udp(host, ip or host.v4, question("ready.test", A), 0.2), 10, what=f"{cmd[0]} answers")
-
-    def close(self):
-        if self.proc.poll() is None:
-            self.proc.kill()
-        self.proc.wait()
-
-
-def dnsmasq(lab, host, *args):
-    need_program("dnsmasq")
-    return Upstream(lab, host, "dnsmasq", "-k", "-C", "/dev/null", "-p", "53", "--no-resolv", "--no-hosts", "--user=root",
-                    f"--pid-file={lab.dir}/dnsmasq-{host.name}.pid", "--address=/plain.test/10.1.1.1", "--txt-record=plain.test,a text",
-                    "--mx-host=api.example.test,mail.example.test,10", "--edns-packet-max=4096", *args)
-
-
-def signed_zone(lab):
-    """example.test, signed, with an RRset too large for 512 bytes."""
-    for p in ("unbound", "ldns-keygen", "ldns-signzone"):
-        need_program(p)
-    zone = f"{lab.dir}/example.test"
-    with open(zone, "w") as f:
-        f.write("$ORIGIN example.test.\n$TTL 300\n@ IN SOA ns hostmaster 1 7200 1800 86400 60\n@ IN NS ns\nns IN A 10.1.1.53\n"
-                "www IN A 10.1.1.80\nwww IN AAAA fd01::80\nalias IN CNAME www\n_s._tcp IN SRV 1 2 80 www\n" +
-                "".join(f"large IN TXT \"{i:02} {'x' * 100}\"\n" for i in range(20)))
-    key = sh("ldns-keygen", "-a", "ECDSAP256SHA256", "example.test", cwd=lab.dir).stdout.strip()
-    sh("ldns-signzone", "-o", "example.test", zone, f"{lab.dir}/{key}", cwd=lab.dir)
-    return f"{zone}.signed"
-
-
-def unbound(lab, host):
-    zone, conf = signed_zone(lab), f"{lab.dir}/unbound.conf"
-    with open(conf, "w") as f:
-        f.write(f"""server:
-  interface: 0.0.0.0
-  interface: ::0
-  access-control: 0.0.0.0/0 allow
-  access-control: ::/0 allow
-  do-daemonize: no
-  username: ""
-  chroot: ""
-  directory: "{lab.dir}"
-  pidfile: "{lab.dir}/unbound.pid"
-  use-syslog: no
-  rrset-roundrobin: no
-  module-config: "iterator"
-  local-zone: "test." nodefault
-  local-zone: "ready.test" static
-  local-zone: "cluster.local" static
-  local-zone: "gone.test" always_nxdomain
-auth-zone:
-  name: example.test
-  zonefile: "{zone}"
-  for-upstream: yes
-  for-downstream: yes
-  fallback-enabled: no
-""")
-    return Upstream(lab, host, "unbound", "-d", "-c", conf)
 
 
 def captured(lab, host):
@@ -222,11 +113,11 @@ def test_real_clients_and_signed_answers():
         up, out = lab.plain("up", "out")
         unbound(lab, up)
         direct = udp(out, up.v4, question("www.example.test", A, edns=4096))
-        assert counts(direct)[:2] == (0, 2) and struct.pack("!H", 46) in direct        # with its RRSIG
+        assert counts(direct)[:2] == (0, 2) and struct.pack("!H", RRSIG) in direct        # with its RRSIG
         assert udp(out, up.v4, question("large.example.test", TXT))[2] & 2             # and one that is truncated
         for name, type, edns in (("www.example.test", A, None), ("www.example.test", A, 4096), ("alias.example.test", AAAA, 1232),
                                  ("large.example.test", TXT, None), ("large.example.test", TXT, 1232), ("large.example.test", TXT, 4096),
-                                 ("none.example.test", A, 4096), ("example.test", 48, 4096), ("_s._tcp.example.test", SRV, None),
+                                 ("none.example.test", A, 4096), ("example.test", DNSKEY, 4096), ("_s._tcp.example.test", SRV, None),
                                  ("gone.test", A, 1232)):
             for ask in (udp, tcp):
                 for flags in (0x0100, 0x0110, 0x0120):       # RD, with CD, with AD
@@ -237,13 +128,12 @@ def test_real_clients_and_signed_answers():
         assert asks(web, conf, "getent", "ahostsv6", "cart").stdout.split()[0] == "fd77::9:1"
         assert asks(web, conf, "getent", "ahostsv4", "www.example.test").stdout.split()[0] == "10.1.1.80"
         assert asks(web, conf, "getent", "ahosts", "gone.test", check=False).returncode == 2
-        web.serve(8080, lambda c, peer: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
-        if shutil.which("dig"):
-            dig = lambda *a: asks(web, conf, "dig", "+noall", "+answer", "+comments", *a).stdout
-            assert "status: NOERROR" in dig("cart.default", "A") and "10.77.9.1" in dig("cart.default", "A")
-            assert "RRSIG" in dig("+dnssec", "www.example.test") and "flags: qr aa rd" in dig("cart.default")
-            assert dig("large.example.test", "TXT").count("TXT") == 20      # by way of TC and TCP
-            assert "status: NXDOMAIN" in dig("gone.test")
+        need_program("dig")
+        dig = lambda *a: asks(web, conf, "dig", "+noall", "+answer", "+comments", *a).stdout
+        assert "status: NOERROR" in dig("cart.default", "A") and "10.77.9.1" in dig("cart.default", "A")
+        assert "RRSIG" in dig("+dnssec", "www.example.test") and "flags: qr aa rd" in dig("cart.default")
+        assert dig("large.example.test", "TXT").count("TXT") == 20      # by way of TC and TCP
+        assert "status: NXDOMAIN" in dig("gone.test")
 
 
 def test_without_a_server_in_mind():
@@ -288,18 +178,12 @@ def test_client_that_is_not_known():
         assert 4.5 < time.time() - t < 7
         lab.write("services.yaml", SERVICES)
         got = []
-        import threading
-        th = threading.Thread(target=lambda: got.append(udp_thread(lab, web, question("cart", A))))
+        th = threading.Thread(target=lambda: got.append(udp(web, "10.77.0.250", question("cart", A), timeout=8)))
         th.start()
         time.sleep(0.5)
         lab.workload(web)
         th.join(8)
         assert got and counts(got[0]) == (0, 1, 0)
-
-
-def udp_thread(lab, host, q):
-    """A thread has its own network namespace: it goes in and comes back."""
-    return udp(host, "10.77.0.250", q, timeout=8)
 
 
 def test_switched_off_and_moved():

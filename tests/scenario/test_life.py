@@ -135,13 +135,12 @@ def test_descriptors_do_not_leak():
         before = fds()
         for i in range(200):
             try:
-                s = web.connect(shop.v4, 8080 if i % 2 else 9)
-                s.sendall(b"x")
-                if i % 4 == 1:
-                    read_exact(s, 1)
+                with web.connect(shop.v4, 8080 if i % 2 else 9) as s:
+                    s.sendall(b"x")
+                    if i % 4 == 1:
+                        read_exact(s, 1)
             except OSError:
                 pass
-            s.close()
         eventually(lambda: max(a - b for a, b in zip(fds(), before)) <= 4, what=f"{before} {fds()}")
 
 
