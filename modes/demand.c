@@ -6,7 +6,8 @@
 
 #include "base/map.h"
 
-#define GOOD_MS 5000     /* how long an answer is good */
+#define GOOD_MS      5000   /* how long an answer is good */
+#define TIDY_MS      100    /* a full table is looked through this often at most */
 
 struct asked {
 	enum demand_answer answer;
@@ -22,13 +23,9 @@ struct demand {
 	void *arg;
 	pthread_mutex_t lock;    /* of what follows */
 	struct map names;        /* struct asked */
+	uint64_t tidied_ms;
 	struct asked *fresh;
 };
-
-static uint64_t now_ms(void)
-{
-	return (uint64_t)(ev_time() * 1000);
-}
 
 static void on_wake(struct ev_loop *ev, ev_async *w, int revents)
 {
@@ -80,8 +77,11 @@ void demand_free(struct demand *d)
 static void forget_stale(struct demand *d)
 {
 	struct map kept = { 0 };
-	uint64_t now = now_ms();
+	uint64_t now = loop_now_ms(d->loop);
 
+	if (now - d->tidied_ms < TIDY_MS)
+		return;
+	d->tidied_ms = now;
 	map_each(slot, &d->names) {
 		struct asked *a = slot->value;
 
@@ -119,7 +119,7 @@ enum demand_answer demand_ask(struct demand *d, struct str name)
 		return DEMAND_DONE;
 	pthread_mutex_lock(&d->lock);
 	a = map_get(&d->names, name);
-	fresh = !a || (a->answer != DEMAND_ASKED && a->until_ms <= now_ms());
+	fresh = !a || (a->answer != DEMAND_ASKED && a->until_ms <= loop_now_ms(d->loop));
 	a = a ? a : add(d, name);
 	if (a && fresh) {
 		a->answer = DEMAND_ASKED;
@@ -142,7 +142,7 @@ void demand_tell(struct demand *d, struct str name, enum demand_answer answer)
 	a = map_get(&d->names, name);
 	if (a) {
 		a->answer = answer;
-		a->until_ms = now_ms() + GOOD_MS;
+		a->until_ms = loop_now_ms(d->loop) + GOOD_MS;
 	}
 	pthread_mutex_unlock(&d->lock);
 }
