@@ -291,7 +291,7 @@ static bool receive(struct inpod *i)
 	}
 	n_fds = take_fds(&msg, fds);
 	if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
-		r = err_set(&err, -EPROTO, "a packet of more than %d bytes or %d descriptors", ZDS_PACKET_MAX, FDS_MAX);
+		r = err_set(&err, -EPROTO, "a packet of more than %d bytes or %d descriptors, or there is no descriptor left for it (ulimit -n)", ZDS_PACKET_MAX, FDS_MAX);
 	else
 		r = zds_parse(data, (size_t)n, &q, &err);
 	if (r == 0)

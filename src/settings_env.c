@@ -70,7 +70,7 @@ const struct setting_row setting_rows[] = {
 	ROW(BOOL, "TLS12_ENABLED", tls12, "false", "also accept TLS 1.2"),
 	ROW(TEXT, "LOCAL_XDS_PATH", local_xds_path, NULL, "a file of workloads, services and policies, as ztunnel reads it"),
 	ROW(TEXT, "LOCAL_XDS", local_xds, NULL, "the same, as text"),
-	ROW(BOOL, "XDS_ON_DEMAND", on_demand, "false", "ask istiod only for what traffic needs; works with the DNS proxy, too, but it does not find the ServiceEntries of other namespaces by name"),
+	ROW(BOOL, "XDS_ON_DEMAND", on_demand, "false", "ask istiod only for what traffic needs; not with MESHD_ENFORCEMENT=closed or strict; works with the DNS proxy, too, but it does not find the ServiceEntries of other namespaces by name"),
 	ROW(BOOL, "IPV6_ENABLED", ipv6, "true", "listen and connect over IPv6"),
 	ROW(MAYBE, "ENABLE_ORIG_SRC", original_source, NULL, "applications see their clients' addresses. true: not starting where that is not permitted; unset: where permitted"),
 	ROW(BOOL, "LOCALHOST_APP_TUNNEL", localhost_app_tunnel, "true", "an application that takes PROXY protocol is reached on loopback"),
