@@ -3,7 +3,7 @@
 import os, shutil, threading, time
 from harness import Lab, REAL_ROOT, TD, eventually, need_root, read_exact, sh
 from pki import Pki
-from wire import SETTINGS, Closed, context, hbone, tls
+from wire import H2, SETTINGS, Closed, context, hbone, tls
 
 
 def put(lab, name, certs):
@@ -149,6 +149,43 @@ def test_revoked():
         except (OSError, Closed):
             pass
         assert hbone(out, shop.v4, good).connect(f"{shop.v4}:8080")[1] == 200
+
+
+def test_tickets_do_not_outlive_what_they_stand_for():
+    """A peer that is no meshd shows its ticket again: it is who it was, and after its revocation nobody."""
+    with Lab() as lab:
+        pki = Pki(lab.dir)
+        crl = f"{lab.dir}/crl.pem"
+        pki.crl(crl)
+        shop, out = lab.plain("shop", "out")
+        lab.workload(shop)
+        shop.start(certs=put(lab, "shop", pki.leaf("shop")), env={"CRL_PATH": crl})
+        shop.serve(8080)
+        thief = pki.leaf("thief")
+        ctx = context(thief)
+
+        def again(session):
+            h = H2(ctx.wrap_socket(out.connect(shop.v4, 15008), session=session))
+            h.wait(SETTINGS, 0)
+            return h
+
+        h = again(None)
+        for resumed in (False, True, True):
+            assert h.sock.session_reused == resumed
+            assert h.connect(f"{shop.v4}:8080")[1] == 200
+            before, h = h, again(h.sock.session)
+            before.sock.close()
+        peers = [r["src.identity"] for r in eventually(lambda: [r for r in shop.records() if r.get("message") == "connection complete"][2:] and shop.records())
+                 if r.get("message") == "connection complete"]
+        assert set(peers) == {f"spiffe://{TD}/ns/default/sa/thief"}, peers
+        ticket = h.sock.session
+        pki.revoke(thief[0], crl)
+        eventually(lambda: "was reloaded" in shop.log(), 6)
+        try:
+            again(ticket).connect(f"{shop.v4}:8080")
+            raise AssertionError("the ticket of a revoked peer was taken")
+        except (OSError, Closed) as e:
+            assert not isinstance(e, TimeoutError)
 
 
 def test_development_ca_is_guarded():
