@@ -280,6 +280,8 @@ static int set_dns(struct settings *s, const struct proxyconfig *pc, struct err 
 		s->dns_addr.port = (uint16_t)n;
 	else if (s->dns_localhost || addr_parse(str_c(at), &s->dns_addr) < 0)
 		return err_set(err, -EINVAL, "ISTIO_META_DNS_PROXY_ADDR: want localhost:PORT or IP:PORT, got '%.200s'", at);
+	if (s->dns && !s->dns_localhost && !ip_is_loopback(&s->dns_addr.ip))
+		settings_note(s, "ISTIO_META_DNS_PROXY_ADDR=%s answers everybody who can reach it; localhost:15053 answers this host alone", at);
 	return 0;
 }
 

@@ -468,6 +468,13 @@ START_TEST(notes)
 	ck_assert_ptr_null(meta("BAD"));
 	ck_assert_ptr_nonnull(strstr(s.notes[0], "ZTUNNEL_WORKER_THREADS"));
 	ck_assert_ptr_nonnull(strstr(s.notes[1], "ISTIO_METAJSON_BAD"));
+	setenv("ISTIO_META_DNS_PROXY_ADDR", "0.0.0.0:15053", 1);
+	read_ok();
+	ck_assert_int_eq(s.n_notes, 3);
+	ck_assert_ptr_nonnull(strstr(s.notes[2], "answers everybody"));
+	setenv("ISTIO_META_DNS_CAPTURE", "false", 1);
+	read_ok();
+	ck_assert_int_eq(s.n_notes, 2);
 }
 END_TEST
 
