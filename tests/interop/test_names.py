@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names, as applications in captured pods ask for them: istio-cni's rules, a resolver that the pod names, the C library."""
 import os, shutil, socket, struct, threading, time
-from ambient import MESHD, ZTUNNEL, Node
+from ambient import MESHD, Node
 from cluster import Cluster
 from harness import eventually, read_exact
 
@@ -168,7 +168,7 @@ def dns(program):
                 assert get("only4.default.svc.cluster.local", AAAA).nodata()
                 assert get("any.wild.test").addresses == {"240.7.7.7"}
                 assert get(full.upper()).addresses == {vip}
-                if one.program == MESHD:       # ztunnel asks its own resolver, and makes its own questions and answers
+                if one.program == MESHD:       # a ztunnel asks its own resolver, and makes its own questions and answers
                     beyond(resolver, get, full, tcp)
         if one.program == MESHD:
             assert get("shop.many.default.svc.cluster.local").addresses == {shop.v4}       # a pod by its name
@@ -213,8 +213,3 @@ def libc(web, outer, vip, vip6, shop, shop2, far):
 
 def test_meshd():
     dns(MESHD)
-
-
-def test_ztunnel():
-    """The same where ztunnel can do it: what the first part asks for is what it answers."""
-    dns(ZTUNNEL)

@@ -52,3 +52,37 @@ def test_ours():
 
 def test_ztunnel_as_client():
     meet(ZTUNNEL)
+
+
+def canary(program):
+    """A part of the connections goes to a second waypoint; what istiod is told of the weight holds for the next ones."""
+    with Cluster() as c:
+        one, two = Node(c, "node1", program), Node(c, "node2", MESHD)
+        one.start()
+        two.start()
+        web, shop = one.pod("default", "web"), two.pod("default", "shop")
+        seen = {}
+        for name in "wp", "next":
+            waypoint(c, two, name)
+            seen[name] = c.closing[-1].peers
+        shop.serve(8080)
+        labels = {"istio.io/use-waypoint": "wp", "istio.io/use-waypoint-canary": "next"}
+        def weigh(weight):
+            return c.service("default", "shop", {80: 8080}, labels=labels, annotations={"istio.io/use-waypoint-canary-weight": str(weight)})[0]
+        def share(n=40):
+            for s in seen.values():
+                s.clear()
+            for _ in range(n):
+                assert web.talk(vip, 80, b"hi", timeout=2).endswith(b"hi")
+            return len(seen["next"]) / n
+        vip = weigh(50)
+        eventually(lambda: 0 < share(4) < 1, 20)
+        assert 0.15 < share() < 0.85
+        weigh(100)
+        eventually(lambda: share(10) == 1, 5)
+        weigh(0)
+        eventually(lambda: share(10) == 0, 5)
+
+
+def test_canary():
+    canary(MESHD)
