@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -290,6 +291,7 @@ int h1server_open(struct loop *l, const struct addr *at, const struct h1server_s
 	if (fd < 0)
 		return err_set(err, -errno, "cannot open a socket for %s: %s", addr_format(at, text), strerror(errno));
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));   /* what is accepted inherits it */
 	if (family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, ip_is_any(&at->ip) ? &zero : &one, sizeof(one));
 	if (bind(fd, (struct sockaddr *)&sa, addr_to_sockaddr(at, family, &sa)) < 0 || listen(fd, BACKLOG) < 0) {

@@ -27,7 +27,7 @@ struct sock {
 	int fd;
 	int error;
 	int broken;                   /* a write failed; the reader gets what came before that, then the reset */
-	size_t dropped;               /* input after done */
+	unsigned dropped;             /* input after done */
 	unsigned read_bytes;          /* grows while the other side keeps up */
 	bool connecting, connected, want_read, eof, shut, shut_sent, done, dead;
 };
@@ -215,7 +215,7 @@ static void read_in(struct sock *k)
 		n = recv(k->fd, mem, k->read_bytes, 0);
 	while (n < 0 && errno == EINTR);
 	if (k->done) {
-		k->dropped += n > 0 ? (size_t)n : 0;
+		k->dropped += n > 0 ? (unsigned)n : 0;
 		if (n == 0 || (n < 0 && errno != EAGAIN) || k->dropped > LIMIT_LINGER_BYTES)
 			sock_end(k, k->dropped > LIMIT_LINGER_BYTES);
 	} else if (n > 0) {
@@ -245,7 +245,6 @@ static void opened(struct sock *k)
 		flush_out(k);
 }
 
-/* On loopback the handshake is over when connect() returns. */
 static void report_open(struct deferred *d)
 {
 	struct sock *k = container_of(d, struct sock, notify);
@@ -389,14 +388,10 @@ static struct sock *sock_new(struct loop *l, int fd)
 struct stage *sock_accept(struct loop *l, int fd)
 {
 	struct sock *k = sock_new(l, fd);
-	int one = 1;
 
-	if (!k) {
+	if (!k)
 		close(fd);
-		return NULL;
-	}
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	return &k->stage;
+	return k ? &k->stage : NULL;
 }
 
 static enum fail connect_fail(int error)
@@ -418,6 +413,7 @@ static int sock_dial(struct sock *k, const struct addr *to, const struct addr *s
 {
 	struct sockaddr_storage sa;
 	int family = ip_is_v4(&to->ip) ? AF_INET : AF_INET6, one = 1, r;
+	socklen_t n = addr_to_sockaddr(to, family, &sa);
 
 	k->fd = open_socket(family, ops);
 	if (k->fd < 0)
@@ -426,9 +422,12 @@ static int sock_dial(struct sock *k, const struct addr *to, const struct addr *s
 	r = ops && ops->prepare ? ops->prepare(k->fd, family, ops, source) : 0;
 	if (r < 0)
 		return -r;
-	r = connect(k->fd, (struct sockaddr *)&sa, addr_to_sockaddr(to, family, &sa));
+	r = connect(k->fd, (struct sockaddr *)&sa, n);
+	/* Within a host the handshake is over by now, but only a second call says so: cheaper than to wait for writability. */
+	if (r < 0 && errno == EINPROGRESS)
+		r = connect(k->fd, (struct sockaddr *)&sa, n);
 	k->connected = r == 0;
-	return r == 0 || errno == EINPROGRESS ? 0 : errno;
+	return r == 0 || errno == EALREADY ? 0 : errno;
 }
 
 struct stage *sock_connect(struct loop *l, const struct addr *to, const struct addr *source,
@@ -480,6 +479,7 @@ int sock_listen(const struct addr *at, const struct sock_ops *ops)
 	if (fd < 0)
 		return fd;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, ip_is_any(&at->ip) ? &zero : &one, sizeof(one));
 	if (ops && ops->prepare)

@@ -17,7 +17,8 @@ struct sock_ops {
 	struct share *share;       /* as for sock_share */
 };
 
-/* Takes over a connected, non-blocking fd. Reading is off until stage_want. NULL when memory is out (fd is closed). */
+/* Takes over a connected, non-blocking fd (of a sock_listen). Reading is off until stage_want. NULL
+ * when memory is out (fd is closed). */
 struct stage *sock_accept(struct loop *l, int fd);
 
 /* Connects to `to`; OPEN or CLOSED (FAIL_CONNECT, FAIL_CONNECT_TIMEOUT, FAIL_OVERLOAD) follows, never inside this call.
@@ -29,7 +30,7 @@ int sock_errno(const struct stage *s);   /* of the failed connect or reset; 0 wh
 int sock_fd(const struct stage *s);
 
 /* A listening TCP socket: non-blocking, close-on-exec, SO_REUSEADDR, dual-stack on [::]; ops prepare it before it is bound.
- * fd or -errno. */
+ * TCP_NODELAY, which accepted sockets inherit. fd or -errno. */
 int sock_listen(const struct addr *at, const struct sock_ops *ops);
 
 #endif

@@ -11,22 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifndef IPV6_FREEBIND
-#define IPV6_FREEBIND 78
-#endif
-
 static int set_int(int fd, int level, int option, int value)
 {
 	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
-}
-
-/* -EAFNOSUPPORT and the like come back as they are. */
-static int family_of(int fd)
-{
-	int family;
-	socklen_t n = sizeof(family);
-
-	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &n) < 0 ? -errno : family;
 }
 
 int sockopt_mark(int fd, unsigned mark)
@@ -34,27 +21,19 @@ int sockopt_mark(int fd, unsigned mark)
 	return set_int(fd, SOL_SOCKET, SO_MARK, (int)mark);
 }
 
-int sockopt_transparent(int fd)
+int sockopt_transparent(int fd, int family)
 {
-	int family = family_of(fd);
-
-	if (family < 0)
-		return family;
 	return family == AF_INET6 ? set_int(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1)
 				  : set_int(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
 }
 
-int sockopt_spoof(int fd, const struct addr *source)
+int sockopt_spoof(int fd, int family, const struct addr *source)
 {
 	struct addr from = { source->ip, 0 };
 	struct sockaddr_storage sa;
-	int family = family_of(fd);
-	int r = family < 0 ? family : sockopt_transparent(fd);
+	int r = sockopt_transparent(fd, family);
 	socklen_t n;
 
-	if (r == 0)
-		r = family == AF_INET6 ? set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1)
-				       : set_int(fd, IPPROTO_IP, IP_FREEBIND, 1);
 	/* Without this each (source, destination) pair would use up a port of the whole source address. */
 	if (r == 0)
 		r = set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
@@ -84,21 +63,21 @@ int sockopt_keepalive(int fd, const struct keepalive *k)
 	return r;
 }
 
-static bool tried(int (*try)(int fd))
+static bool tried(int (*try)(int fd, int family))
 {
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int family = AF_INET, fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	bool ok;
 
 	if (fd < 0)
-		fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		fd = socket(family = AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return false;
-	ok = try(fd) == 0;
+	ok = try(fd, family) == 0;
 	close(fd);
 	return ok;
 }
 
-static int try_mark(int fd)
+static int try_mark(int fd, int family)
 {
 	return sockopt_mark(fd, NET_MARK);
 }
@@ -137,12 +116,11 @@ static int outsock_prepare(int fd, int family, const struct sock_ops *ops, const
 	const struct outsock *o = container_of(ops, const struct outsock, ops);
 	int r = o->mark ? sockopt_mark(fd, o->mark) : 0;
 
-	(void)family;
-	if (r == 0 && is_stream(fd))
+	if (r == 0 && (o->keepalive.idle_s || o->keepalive.user_timeout_ms) && is_stream(fd))
 		r = sockopt_keepalive(fd, &o->keepalive);
 	if (r < 0 || !source)
 		return r;
-	r = sockopt_spoof(fd, source);
+	r = sockopt_spoof(fd, family, source);
 	if (r < 0)
 		spoof_failed(source, r);
 	return 0;
@@ -174,7 +152,7 @@ static int insock_prepare(int fd, int family, const struct sock_ops *ops, const 
 	if (i->transparent) {
 		set_int(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
 		if (family == AF_INET6)
-			sockopt_transparent(fd);
+			sockopt_transparent(fd, family);
 	}
 	return r;
 }

@@ -29,9 +29,9 @@ bool net_can_mark(void);
 bool net_can_spoof(void);
 
 int sockopt_mark(int fd, unsigned mark);
-int sockopt_transparent(int fd);
+int sockopt_transparent(int fd, int family);
 /* Binds fd to a source address that need not be local; the port is chosen by connect(). */
-int sockopt_spoof(int fd, const struct addr *source);
+int sockopt_spoof(int fd, int family, const struct addr *source);
 int sockopt_keepalive(int fd, const struct keepalive *k);
 
 /* How meshd opens its connections: ops for sock_connect (and `prepare` for datagram sockets). A source address that the kernel refuses is reported once and

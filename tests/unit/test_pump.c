@@ -61,11 +61,28 @@ END_TEST
 
 START_TEST(small_writes_are_not_held_back)
 {
-	socklen_t len = sizeof(int);
-	int on = 0;
+	struct addr at;
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	int listener, fd, on = 0;
+	struct stage *s;
 
-	ck_assert_int_eq(getsockopt(sock_fd(p.down), IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
+	ck_assert_int_eq(addr_parse(str_c("127.0.0.1:0"), &at), 0);
+	listener = sock_listen(&at, NULL);
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&sa, &len), 0);
+	addr_from_sockaddr(&sa, &at);
+	s = sock_connect(l, &at, NULL, NULL, 0);
+	turn(l);
+	fd = accept(listener, NULL, NULL);
+	len = sizeof(on);
+	ck_assert_int_eq(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
 	ck_assert_int_eq(on, 1);
+	on = 0;
+	ck_assert_int_eq(getsockopt(sock_fd(s), IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
+	ck_assert_int_eq(on, 1);
+	stage_done(s, FAIL_CLIENT_RESET);
+	close(fd);
+	close(listener);
 }
 END_TEST
 
