@@ -56,9 +56,7 @@ void conn_account(struct conn *c)
 {
 	if (!c->flow.opened)
 		return;
-	flow_bytes(&c->flow, c->pump.bytes_up - c->told_up, c->pump.bytes_down - c->told_down);
-	c->told_up = c->pump.bytes_up;
-	c->told_down = c->pump.bytes_down;
+	flow_bytes(&c->flow, c->pump.bytes_up - c->flow.bytes_received, c->pump.bytes_down - c->flow.bytes_sent);
 }
 
 static void conn_free(struct deferred *d)

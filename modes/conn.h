@@ -16,7 +16,6 @@ struct conn {
 	struct workload *local;          /* reference */
 	struct authz_input input;        /* inbound: what was judged; principal borrowed from flow.source_id */
 	struct addr meant;               /* outbound: where the client wanted to go; port 0: unknown */
-	uint64_t told_up, told_down;     /* bytes that flow_bytes has seen */
 	struct deferred grave;
 	void (*free_fn)(struct conn *c); /* frees what embeds the connection; after conn_end */
 	bool judged, pumping, ended;

@@ -37,7 +37,6 @@ struct attempt {
 
 struct outbound {
 	struct conn conn;
-	struct addr original;
 	struct attempt *a;            /* owned; NULL once the pump runs */
 	bool tunnel, across;
 };
@@ -226,7 +225,7 @@ static void on_up_failed(struct outbound *o, struct stage *up)
 	if (retry) {
 		char text[ADDR_TEXT];
 
-		log_debug(LOG_HBONE, "%s via %s: %s; trying another endpoint", addr_format(&o->original, text), o->a->chosen->name, fail_info(why)->reason);
+		log_debug(LOG_HBONE, "%s via %s: %s; trying another endpoint", addr_format(&o->conn.meant, text), o->a->chosen->name, fail_info(why)->reason);
 		try_next(o);
 		return;
 	}
@@ -354,10 +353,9 @@ static bool is_pending(const struct outbound *o)
 	return identity_state(o->conn.pod->worker->proxy->identity, str_c(o->conn.local->identity), NULL) <= IDENTITY_PENDING;
 }
 
-/* One of the client's family if there is one, at random. */
-static const struct ip *pick_answer(struct outbound *o, const struct ip *v, int n)
+/* One of that family if there is one, at random. */
+static const struct ip *pick_answer(struct outbound *o, bool v4, const struct ip *v, int n)
 {
-	bool v4 = ip_is_v4(&o->original.ip);
 	int same = 0, at;
 
 	for (int i = 0; i < n; i++)
@@ -379,7 +377,7 @@ static void on_resolved(void *arg, const struct ip *v, int n, const char *error)
 	if (o->conn.ended)
 		return;
 	if (n) {
-		t->known_ip = *pick_answer(o, v, n);
+		t->known_ip = *pick_answer(o, ip_is_v4(&o->conn.meant.ip), v, n);
 		try_next(o);
 		return;
 	}
@@ -426,7 +424,7 @@ static bool must_ask(struct outbound *o, const struct dest *d)
 	if (!demand)
 		return false;
 	if (d->kind == DEST_PASSTHROUGH && !d->service) {
-		snprintf(name, sizeof(name), "%s/%s", o->conn.local->network, ip_format(&o->original.ip, text));
+		snprintf(name, sizeof(name), "%s/%s", o->conn.local->network, ip_format(&o->conn.meant.ip, text));
 		answer = demand_ask(demand, str_c(name));
 	} else if (d->kind == DEST_NONE && d->missing) {
 		answer = demand_ask(demand, str_c(dest_gateway_name(d->missing, name)));
@@ -447,7 +445,7 @@ static void try_next(struct outbound *o)
 	struct stage *up;
 	struct dest d;
 
-	dest_choose(mesh_current(), o->conn.local, &o->original, &o->a->tried, &pod->worker->seed, loop_now_ms(pod->worker->loop), &d);
+	dest_choose(mesh_current(), o->conn.local, &o->conn.meant, &o->a->tried, &pod->worker->seed, loop_now_ms(pod->worker->loop), &d);
 	if (must_ask(o, &d))
 		return;
 	if (d.kind == DEST_NONE) {
@@ -526,8 +524,8 @@ static struct outbound *outbound_new(struct pod *pod, int fd, const struct addr 
 /* The client's wish is known. */
 static void go(struct outbound *o)
 {
-	o->conn.flow.dest = o->conn.meant = o->original;
-	if (is_loop(o->conn.pod, &o->original)) {
+	o->conn.flow.dest = o->conn.meant;
+	if (is_loop(o->conn.pod, &o->conn.meant)) {
 		fail(o, FAIL_LOOP, NULL);
 	} else if (!o->conn.local) {
 		fail(o, FAIL_NO_WORKLOAD, NULL);
@@ -546,7 +544,7 @@ void outbound_accept(struct pod *pod, int fd, const struct addr *peer)
 
 	if (!o)
 		return;
-	o->original = original;
+	o->conn.meant = original;
 	if (r < 0)
 		conn_end(&o->conn, FAIL_CONNECT, "the original destination is unknown");
 	else
@@ -571,7 +569,7 @@ static void on_wish_resolved(void *arg, const struct ip *v, int n, const char *e
 		fail(o, FAIL_RESOLVE, error);
 		return;
 	}
-	o->original = (struct addr){ *pick_answer(o, v, n), o->a->socks->to.port };
+	o->conn.meant = (struct addr){ *pick_answer(o, ip_is_v4(&o->conn.flow.source.ip), v, n), o->a->socks->to.port };
 	go(o);
 }
 
@@ -590,10 +588,9 @@ static void find_host(struct outbound *o)
 	for (i = 0; i < host.n; i++)
 		name[i] = (char)tolower((unsigned char)host.p[i]);
 	name[i && name[i - 1] == '.' ? i - 1 : i] = '\0';
-	o->original.ip = o->conn.flow.source.ip;   /* which family to prefer */
 	if (o->conn.local && nametable_find(&view, name, &match) &&
 	    (nametable_addresses(&view, &match, v4, &ip, 1) || nametable_addresses(&view, &match, !v4, &ip, 1))) {
-		o->original = (struct addr){ ip, o->a->socks->to.port };
+		o->conn.meant = (struct addr){ ip, o->a->socks->to.port };
 		go(o);
 		return;
 	}
@@ -611,7 +608,6 @@ static void on_asked(struct outbound *o)
 		find_host(o);
 		return;
 	}
-	o->original = s->to;
 	go(o);
 }
 

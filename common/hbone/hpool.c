@@ -65,7 +65,6 @@ struct tunnel {
 	struct request *request;   /* owned; NULL once the reply came */
 	struct buf early;          /* written while waiting */
 	struct deferred grave;
-	char *reply_baggage;       /* owned */
 	char *error;               /* owned; NULL: none */
 	int status;
 	bool open, want_read, shut, done, closed, sent_data, refused, lost;
@@ -149,7 +148,7 @@ static void entry_free(struct entry *e)
 
 static void entry_release(struct entry *e)
 {
-	if (list_empty(&e->conns) && list_empty(&e->waiting) && !e->serve.queued)
+	if (list_empty(&e->conns) && list_empty(&e->waiting) && !deferred_queued(&e->serve))
 		entry_free(e);
 }
 
@@ -168,7 +167,6 @@ static void tunnel_free(struct deferred *d)
 	struct tunnel *t = container_of(d, struct tunnel, grave);
 
 	buf_done(&t->early);
-	free(t->reply_baggage);
 	free(t->error);
 	free(t);
 }
@@ -186,8 +184,6 @@ static void tunnel_fail(struct tunnel *t, enum fail why)
 
 static void take_reply(struct tunnel *t, const struct h2_head *head)
 {
-	struct str baggage = h2_head_get(head, "baggage");
-
 	t->status = head->status;
 	request_drop(t);
 	if (head->status != 200) {
@@ -197,8 +193,6 @@ static void take_reply(struct tunnel *t, const struct h2_head *head)
 	}
 	t->open = true;
 	stage_want(&t->stream->stage, t->want_read);
-	if (baggage.n)
-		t->reply_baggage = str_dup(baggage);
 	stage_emit(&t->stage, STAGE_OPEN, NULL, 0);
 	t->conn = NULL;
 }
@@ -615,7 +609,9 @@ struct str hpool_peer_id(const struct stage *tunnel)
 
 struct str hpool_reply_baggage(const struct stage *tunnel)
 {
-	return str_c(tunnel_of(tunnel)->reply_baggage);
+	const struct h2_head *head = tunnel_of(tunnel)->stream->head;
+
+	return head ? h2_head_get(head, "baggage") : (struct str){ 0 };
 }
 
 static void each_conn(struct hpool *p, void (*fn)(struct hconn *c, void *arg), void *arg)

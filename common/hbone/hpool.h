@@ -43,7 +43,7 @@ int hpool_status(const struct stage *tunnel);
 bool hpool_may_retry(const struct stage *tunnel);
 const char *hpool_error(const struct stage *tunnel);          /* TLS or connect detail for the log; "" */
 struct str hpool_peer_id(const struct stage *tunnel);         /* inside OPEN; else empty */
-struct str hpool_reply_baggage(const struct stage *tunnel);   /* after OPEN */
+struct str hpool_reply_baggage(const struct stage *tunnel);   /* borrowed; inside OPEN only */
 void hpool_drain(struct hpool *p);
 /* After a rotation or CRL change: idle connections with the old context go, busy ones take no new streams, and those whose
  * peer is revoked or expired under `now` are cut at the end of the turn. now NULL: there is no successor. */

@@ -106,7 +106,8 @@ static ssize_t on_source_read(nghttp2_session *ng, int32_t id, uint8_t *out, siz
 			      nghttp2_data_source *source, void *arg)
 {
 	struct stream *s = source->ptr;
-	size_t have = buf_len(&s->out) + s->lent_len - s->lent_off, n = have < max ? have : max;
+	struct h2 *h = arg;
+	size_t have = buf_len(&s->out) + (h->lender == s ? h->lent_len - h->lent_off : 0), n = have < max ? have : max;
 
 	if (n == have && s->shut)
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
@@ -117,22 +118,22 @@ static ssize_t on_source_read(nghttp2_session *ng, int32_t id, uint8_t *out, siz
 }
 
 /* The frame's bytes: first what was kept, then what the writer lends right now. */
-static int frame_iov(struct stream *s, size_t n, struct iovec *iov, int max)
+static int frame_iov(const struct h2 *h, struct stream *s, size_t n, struct iovec *iov, int max)
 {
-	size_t from_out = n < buf_len(&s->out) ? n : buf_len(&s->out), skip = s->lent_off;
+	size_t from_out = n < buf_len(&s->out) ? n : buf_len(&s->out), skip = h->lent_off;
 	int k = 0;
 
 	if (from_out)
 		iov[k++] = (struct iovec){ buf_data(&s->out), from_out };
 	n -= from_out;
-	for (int i = 0; n && i < s->n_lent && k < max; i++) {
-		size_t off = skip < s->lent[i].iov_len ? skip : s->lent[i].iov_len;
-		size_t len = s->lent[i].iov_len - off;
+	for (int i = 0; n && i < h->n_lent && k < max; i++) {
+		size_t off = skip < h->lent[i].iov_len ? skip : h->lent[i].iov_len;
+		size_t len = h->lent[i].iov_len - off;
 
 		skip -= off;
 		len = len < n ? len : n;
 		if (len)
-			iov[k++] = (struct iovec){ (uint8_t *)s->lent[i].iov_base + off, len };
+			iov[k++] = (struct iovec){ (uint8_t *)h->lent[i].iov_base + off, len };
 		n -= len;
 	}
 	return k;
@@ -150,11 +151,12 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
 	if (h->below->queued > LIMIT_QUEUE_LOW)
 		return NGHTTP2_ERR_WOULDBLOCK;
 	iov[0] = (struct iovec){ (void *)head, 9 };
-	stage_write(h->below, iov, 1 + frame_iov(s, n, iov + 1, PIECES + 2));
+	stage_write(h->below, iov, 1 + frame_iov(h, s, n, iov + 1, PIECES + 2));
 	from_out = n < buf_len(&s->out) ? n : buf_len(&s->out);
 	if (from_out)
 		buf_consume(&s->out, from_out);
-	s->lent_off += n - from_out;
+	if (n > from_out)
+		h->lent_off += n - from_out;   /* only the lender has more than it keeps */
 	if (s->done)
 		s->done_ms = loop_now_ms(h->loop);   /* it moves: the linger starts anew */
 	else

@@ -31,9 +31,6 @@ struct stream {
 	struct deferred wake, grave;
 	struct buf out;           /* accepted, waits for window */
 	struct buf in;            /* received while the reader did not want it */
-	const struct iovec *lent; /* what the present write() call lends */
-	int n_lent;
-	size_t lent_len, lent_off;
 	int first_piece, last_piece;
 	size_t owed;              /* taken by the reader's side but not yet returned to the peer's window */
 	size_t grown_bytes;       /* taken since the window grew last */
@@ -60,6 +57,10 @@ struct h2 {
 	int n_fields;
 	struct piece *pieces;     /* only inside h2_input */
 	int n_pieces, n_streams;
+	struct stream *lender;    /* what the present write() call lends, and how much of it was sent; NULL: nothing */
+	const struct iovec *lent;
+	int n_lent;
+	size_t lent_len, lent_off;
 	size_t buffered;          /* in all streams' `in` */
 	size_t owed;              /* connection credit held back because of a cap */
 	uint64_t stuck_ms;        /* since when the peer's connection window is zero; 0: it is not */

@@ -85,7 +85,7 @@ static void drop_input(struct stream *s)
 
 static void stream_bury(struct stream *s)
 {
-	if (!s->done || !s->closed || s->grave.queued)
+	if (!s->done || !s->closed || deferred_queued(&s->grave))
 		return;
 	drop_input(s);
 	list_del(&s->touched);
@@ -201,29 +201,30 @@ void stream_deliver_touched(struct h2 *h)
 static void stream_write(struct stage *stage, const struct iovec *iov, int n)
 {
 	struct stream *s = stream_of(stage);
+	size_t sent = 0, total = iov_len(iov, n);
 	struct h2 *h = s->pub.h2;
 
 	if (!h || s->closed || s->shut || s->done)
 		return;
-	s->lent = iov;
-	s->n_lent = n;
-	s->lent_len = iov_len(iov, n);
-	s->lent_off = 0;
 	if (s->provided && !buf_len(&s->out) && !h->busy) {
+		h->lender = s;
+		h->lent = iov;
+		h->n_lent = n;
+		h->lent_len = total;
+		h->lent_off = 0;
 		nghttp2_session_resume_data(h->ng, s->pub.id);
 		h2_send(h);
+		sent = h->lent_off;
+		h->lender = NULL;
 	}
-	if (s->lent_off < s->lent_len) {
-		if (buf_append_iov(&s->out, iov, n, s->lent_off) < 0)
+	if (sent < total) {
+		if (buf_append_iov(&s->out, iov, n, sent) < 0)
 			nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, NGHTTP2_INTERNAL_ERROR);
 		if (s->provided)
 			nghttp2_session_resume_data(h->ng, s->pub.id);
 		h2_flush_later(h);
 		stage_set_queued(stage, buf_len(&s->out));
 	}
-	s->lent = NULL;
-	s->n_lent = 0;
-	s->lent_len = s->lent_off = 0;
 }
 
 static void stream_want(struct stage *stage, bool read)

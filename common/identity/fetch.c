@@ -175,7 +175,7 @@ void fetcher_free(struct fetcher *x)
 	if (!x)
 		return;
 	x->pump.run = fetcher_bury;     /* it may be queued: then it is freed there */
-	if (!x->pump.queued)
+	if (!deferred_queued(&x->pump))
 		free(x);
 }
 

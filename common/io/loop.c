@@ -10,22 +10,28 @@
 
 #define TRIM_AFTER_S 2.0
 
+static struct deferred end;     /* of each queue: what is queued always has a next */
+
+static struct deferred *take(struct loop *l)
+{
+	struct deferred **head = l->first != &end ? &l->first : l->flushes != &end ? &l->flushes : &l->graves;
+	struct deferred *d = *head;
+
+	if (d == &end)
+		return NULL;
+	*head = d->next;
+	if (l->first == &end)
+		l->last = &l->first;
+	d->next = NULL;
+	return d;
+}
+
 static void run_all(struct loop *l)
 {
-	while (l->first || l->graves) {
-		struct deferred *d = l->first;
+	struct deferred *d;
 
-		if (d) {
-			l->first = d->next;
-			if (!l->first)
-				l->last = &l->first;
-		} else {
-			d = l->graves;
-			l->graves = d->next;
-		}
-		d->queued = false;
+	while ((d = take(l)))
 		d->run(d);
-	}
 }
 
 static void on_prepare(struct ev_loop *ev, ev_prepare *w, int revents)
@@ -72,6 +78,7 @@ struct loop *loop_new(int worker)
 		free(l);
 		return NULL;
 	}
+	l->first = l->flushes = l->graves = &end;
 	l->last = &l->first;
 	list_init(&l->leftovers);
 	l->worker = worker;
@@ -130,21 +137,29 @@ uint64_t loop_now_ms(const struct loop *l)
 
 void loop_defer(struct loop *l, struct deferred *d)
 {
-	if (d->queued)
+	if (deferred_queued(d))
 		return;
-	d->queued = true;
-	d->next = NULL;
+	d->next = &end;
 	*l->last = d;
 	l->last = &d->next;
 }
 
+static void push(struct deferred **head, struct deferred *d)
+{
+	if (deferred_queued(d))
+		return;
+	d->next = *head;
+	*head = d;
+}
+
+void loop_flush(struct loop *l, struct deferred *d)
+{
+	push(&l->flushes, d);
+}
+
 void loop_bury(struct loop *l, struct deferred *d)
 {
-	if (d->queued)
-		return;
-	d->queued = true;
-	d->next = l->graves;
-	l->graves = d;
+	push(&l->graves, d);
 }
 
 uint8_t *loop_borrow(struct loop *l)

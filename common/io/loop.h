@@ -17,10 +17,10 @@
 
 /* Work for the end of this turn. Embed it; a zeroed one is not queued. Runs once per loop_defer. */
 struct deferred {
-	struct deferred *next;
+	struct deferred *next;       /* NULL: not queued */
 	void (*run)(struct deferred *d);
-	bool queued;
 };
+static inline bool deferred_queued(const struct deferred *d) { return d->next != NULL; }
 
 /* Something that nobody owns any more and that still finishes; loop_free ends it. */
 struct leftover {
@@ -34,6 +34,7 @@ struct loop {
 	ev_check check;
 	ev_timer trim;                      /* gives borrowed memory back after a quiet spell */
 	struct deferred *first, **last;
+	struct deferred *flushes;           /* after those */
 	struct deferred *graves;            /* freed after everything else of the turn */
 	struct list leftovers;
 	struct epoch_reader epoch;
@@ -52,6 +53,8 @@ void loop_stop(struct loop *l);               /* from the loop's own thread */
 uint64_t loop_now_ms(const struct loop *l);   /* monotonic, coarse (some milliseconds) */
 
 void loop_defer(struct loop *l, struct deferred *d);
+/* Like loop_defer, but after all of that: where a layer that gathers sends what the layers above had to say in this turn. */
+void loop_flush(struct loop *l, struct deferred *d);
 /* Like loop_defer, but after every flush of this turn: the place to free an object that may be on the call stack. */
 void loop_bury(struct loop *l, struct deferred *d);
 

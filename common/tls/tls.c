@@ -147,7 +147,7 @@ static void tls_fail_later(struct tls *t, enum fail why)
 {
 	t->dead = true;
 	t->stage.fail = why;
-	loop_defer(t->stage.loop, &t->flush);
+	loop_flush(t->stage.loop, &t->flush);
 }
 
 static void note_error(struct tls *t, const char *what)
@@ -266,7 +266,7 @@ static void tls_write(struct stage *s, const struct iovec *iov, int n)
 		update_queued(t);
 	}
 	if (t->record_len)
-		loop_defer(s->loop, &t->flush);
+		loop_flush(s->loop, &t->flush);
 }
 
 /* ---- reading ---- */
@@ -329,7 +329,7 @@ static void handshake_done(struct tls *t)
 	}
 	stage_emit(&t->stage, STAGE_OPEN, NULL, 0);
 	if (t->shut && !t->done)
-		loop_defer(t->stage.loop, &t->flush);
+		loop_flush(t->stage.loop, &t->flush);
 }
 
 static void handshake(struct tls *t)
@@ -411,7 +411,7 @@ static void tls_shut(struct stage *s)
 
 	t->shut = true;
 	if (t->open)
-		loop_defer(s->loop, &t->flush);
+		loop_flush(s->loop, &t->flush);
 }
 
 static void tls_done(struct stage *s, enum fail why)
