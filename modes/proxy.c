@@ -247,9 +247,10 @@ static void describe(struct conn *c, struct proxy_conn_info *i)
 	const char *peer = f->direction == FLOW_INBOUND ? f->source_id : f->dest_id;
 	const char *host = f->service && !f->service_guessed ? f->service->hostname : f->service_host;
 
-	snprintf(i->uid, sizeof(i->uid), "%s", c->local ? c->local->uid : "");
-	snprintf(i->host, sizeof(i->host), "%s", host ? host : "");
-	snprintf(i->peer, sizeof(i->peer), "%s", peer ? peer : "");
+	/* In one block, which uid owns. */
+	i->uid = xasprintf("%s%c%s%c%s", c->local ? c->local->uid : "", 0, host ? host : "", 0, peer ? peer : "");
+	i->host = i->uid + strlen(i->uid) + 1;
+	i->peer = i->host + strlen(i->host) + 1;
 	i->source = f->source;
 	i->original = f->direction == FLOW_OUTBOUND ? c->meant : f->hbone.port ? f->hbone : f->dest;
 	i->actual = f->direction == FLOW_INBOUND ? c->input.dest : f->dest;
@@ -259,6 +260,11 @@ static void describe(struct conn *c, struct proxy_conn_info *i)
 	i->inbound = f->direction == FLOW_INBOUND;
 	i->hbone = f->mtls;
 	i->across = c->across;
+}
+
+static void run_answer(struct pworker *w, struct order *o)
+{
+	sem_post(o->answered);
 }
 
 static void run_list(struct pworker *w, struct order *o)
@@ -275,32 +281,24 @@ static void run_list(struct pworker *w, struct order *o)
 	sem_post(o->answered);
 }
 
-int proxy_list(struct proxy *p, struct proxy_conn_info **ret)
+void proxy_list(struct proxy *p, void (*fn)(const struct proxy_conn_info *info, void *arg), void *arg)
 {
-	struct order *orders = xcalloc((size_t)p->n_workers, sizeof(*orders));
-	struct proxy_conn_info *all = NULL;
-	int n = 0;
 	sem_t answered;
 
 	sem_init(&answered, 0, 0);
 	for (int i = 0; i < p->n_workers; i++) {
-		orders[i] = (struct order){ .mail.run = run_order, .to = &p->workers[i], .run = run_list, .answered = &answered };
-		worker_send(p->workers[i].worker, &orders[i].mail);
-	}
-	for (int i = 0; i < p->n_workers; i++)
+		struct order o = { .mail.run = run_order, .to = &p->workers[i], .run = fn ? run_list : run_answer, .answered = &answered };
+
+		worker_send(p->workers[i].worker, &o.mail);
 		while (sem_wait(&answered) < 0 && errno == EINTR)
 			;
-	for (int i = 0; i < p->n_workers; i++) {
-		all = xrealloc(all, (size_t)(n + orders[i].n_info) * sizeof(*all));
-		if (orders[i].n_info)
-			memcpy(all + n, orders[i].info, (size_t)orders[i].n_info * sizeof(*all));
-		n += orders[i].n_info;
-		free(orders[i].info);
+		for (int k = 0; k < o.n_info; k++) {
+			fn(&o.info[k], arg);
+			free((char *)o.info[k].uid);
+		}
+		free(o.info);
 	}
 	sem_destroy(&answered);
-	free(orders);
-	*ret = all;
-	return n;
 }
 
 /* ---- pods ---- */
@@ -381,12 +379,9 @@ int proxy_start(const struct proxy_conf *conf, struct identity *identity, struct
 
 void proxy_free(struct proxy *p)
 {
-	struct proxy_conn_info *all;
-
 	/* A barrier: after it nobody hands accepted sockets to a worker that may be gone. */
 	send_all(p, run_drain, NULL);
-	proxy_list(p, &all);
-	free(all);
+	proxy_list(p, NULL, NULL);
 	send_all(p, run_end, NULL);
 	for (int i = 0; i < p->n_workers; i++)
 		worker_join(p->workers[i].worker);

@@ -108,15 +108,16 @@ int proxy_busy(const struct proxy *p);                          /* with HBONE co
 /* Cuts what is left and joins the workers. */
 void proxy_free(struct proxy *p);
 
-/* What the control thread may learn of live connections: copied on the workers, handed over when all have answered. */
+/* What the control thread may learn of a live connection: copied on its worker. */
 struct proxy_conn_info {
-	char uid[256], host[256], peer[256];
+	const char *uid, *host, *peer;
 	struct addr source, original, actual;
 	uint64_t received, sent, age_ms;
 	bool inbound, hbone, across;
 };
-/* Waits for the workers (they answer within a turn). *ret is the caller's to free. */
-int proxy_list(struct proxy *p, struct proxy_conn_info **ret);
+/* One worker after the other: waits for its answer (it comes within a turn), then calls fn for each of its connections. The
+ * info is lent. fn NULL: only waits. */
+void proxy_list(struct proxy *p, void (*fn)(const struct proxy_conn_info *info, void *arg), void *arg);
 
 /* For pods. The worker for a connection that was accepted here: for a tunnel (which is then counted) the one with the
  * fewest; for a pod that is not spread here, unless another has much less to do. */

@@ -81,23 +81,32 @@ static void each_workload(void *arg, void (*fn)(const struct admin_workload *w, 
 	}
 }
 
+struct listing {
+	const char *uid;
+	void (*fn)(const struct admin_connection *c, void *fn_arg);
+	void *fn_arg;
+};
+
+static void list_one(const struct proxy_conn_info *i, void *arg)
+{
+	const struct listing *l = arg;
+	struct admin_connection c = {
+		.direction = i->inbound ? ADMIN_INBOUND : ADMIN_OUTBOUND, .workload_uid = i->uid, .source = i->source,
+		.original = i->original, .actual = i->actual, .host = i->host, .protocol = i->across ? "DOUBLEHBONE" : i->hbone ? "HBONE" : "TCP",
+		.peer = i->peer, .bytes_received = i->received, .bytes_sent = i->sent, .age_ms = i->age_ms,
+	};
+
+	if (!l->uid || strcmp(l->uid, i->uid) == 0)
+		l->fn(&c, l->fn_arg);
+}
+
 static void each_connection(void *arg, const char *uid, void (*fn)(const struct admin_connection *c, void *fn_arg), void *fn_arg)
 {
+	struct listing l = { uid, fn, fn_arg };
 	struct serve *s = arg;
-	struct proxy_conn_info *v = NULL;
-	int n = s->proxy ? proxy_list(s->proxy, &v) : 0;
 
-	for (int i = 0; i < n; i++) {
-		struct admin_connection c = {
-			.direction = v[i].inbound ? ADMIN_INBOUND : ADMIN_OUTBOUND, .workload_uid = v[i].uid, .source = v[i].source,
-			.original = v[i].original, .actual = v[i].actual, .host = v[i].host, .protocol = v[i].across ? "DOUBLEHBONE" : v[i].hbone ? "HBONE" : "TCP",
-			.peer = v[i].peer, .bytes_received = v[i].received, .bytes_sent = v[i].sent, .age_ms = v[i].age_ms,
-		};
-
-		if (!uid || strcmp(uid, v[i].uid) == 0)
-			fn(&c, fn_arg);
-	}
-	free(v);
+	if (s->proxy)
+		proxy_list(s->proxy, list_one, &l);
 }
 
 static void each_finding(void *arg, void (*fn)(bool error, const char *text, void *fn_arg), void *fn_arg)

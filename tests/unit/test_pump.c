@@ -59,6 +59,58 @@ START_TEST(half_close_both_ways)
 }
 END_TEST
 
+/* A reset of a side that nobody wants to read, for the other one does not: what it said before still arrives, then both end. */
+START_TEST(reset_behind_a_slow_reader)
+{
+	static char block[1 << 20];
+	size_t sent = 0, got = 0;
+	ssize_t n;
+
+	fcntl(client, F_SETFL, O_NONBLOCK);
+	for (int quiet = 0; quiet < 3; quiet++) {
+		while ((n = send(client, block, sizeof(block), MSG_NOSIGNAL)) > 0) {
+			sent += (size_t)n;
+			quiet = 0;
+		}
+		turn(l);
+	}
+	ck_assert_uint_gt(p.up->queued, LIMIT_QUEUE_LOW);
+	reset_and_close(client);
+	client = -1;
+	turn(l);
+	ck_assert_int_eq(ended, -1);
+	fcntl(server, F_SETFL, O_NONBLOCK);
+	for (int i = 0; i < 2000 && ended < 0; i++) {
+		while ((n = recv(server, block, sizeof(block), 0)) > 0)
+			got += (size_t)n;
+		ev_run(l->ev, EVRUN_NOWAIT);
+	}
+	ck_assert_int_eq(ended, FAIL_CLIENT_RESET);
+	ck_assert_uint_gt(got, LIMIT_QUEUE_LOW);
+	ck_assert_uint_le(got, sent);
+}
+END_TEST
+
+START_TEST(reader_that_never_reads_ends)
+{
+	static char block[1 << 20];
+
+	fcntl(client, F_SETFL, O_NONBLOCK);
+	for (int i = 0; i < 3; i++) {
+		while (send(client, block, sizeof(block), MSG_NOSIGNAL) > 0)
+			;
+		turn(l);
+	}
+	reset_and_close(client);
+	client = -1;
+	turn(l);
+	reset_and_close(server);
+	server = -1;
+	turn(l);
+	ck_assert_int_ge(ended, 0);
+}
+END_TEST
+
 START_TEST(small_writes_are_not_held_back)
 {
 	struct addr at;
@@ -157,6 +209,8 @@ int main(void)
 	tcase_set_timeout(t, 20);
 	tcase_add_test(t, half_close_both_ways);
 	tcase_add_test(t, small_writes_are_not_held_back);
+	tcase_add_test(t, reset_behind_a_slow_reader);
+	tcase_add_test(t, reader_that_never_reads_ends);
 	tcase_add_loop_test(t, reset_stays_reset, 0, 2);
 	tcase_add_test(t, stopped_reader_stops_its_writer);
 	tcase_add_test(t, reset_after_the_end_takes_nothing_back);
