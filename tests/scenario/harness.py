@@ -336,7 +336,7 @@ class Lab:
         self.home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         sh("ip", "netns", "add", self.hub)
         sh("ip", "-n", self.hub, "-b", "-", input="""link set lo up
-link add mesh0 type bridge
+link add mesh0 address 02:4d:00:00:ff:00 type bridge
 addr add 10.77.0.1/24 dev mesh0
 addr add fd77::1/64 dev mesh0 nodad
 link set mesh0 up
