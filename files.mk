@@ -35,11 +35,16 @@ libmeshd_a_SOURCES = \
 	common/http/grpc_call.c \
 	common/http/grpc_conn.c \
 	common/http/grpc_frame.c \
+	common/http/h1.c \
+	common/http/h1parse.c \
 	common/http/h1post.c \
 	common/http/h1request.c \
 	common/http/h1server.c \
+	common/http/h1stream.c \
 	common/http/h2.c \
 	common/http/h2stream.c \
+	common/http/message.c \
+	common/http/path.c \
 	common/identity/certdump.c \
 	common/identity/citadel.c \
 	common/identity/csr.c \
@@ -217,11 +222,15 @@ HEADERS_ALL = \
 	common/http/grpc.h \
 	common/http/grpc_frame.h \
 	common/http/grpc_int.h \
+	common/http/h1.h \
+	common/http/h1_int.h \
 	common/http/h1post.h \
 	common/http/h1server.h \
 	common/http/h1server_int.h \
 	common/http/h2.h \
 	common/http/h2_int.h \
+	common/http/message.h \
+	common/http/stream.h \
 	common/identity/ca.h \
 	common/identity/certdump.h \
 	common/identity/citadel.h \
@@ -330,9 +339,11 @@ HEADERS_ALL = \
 	tests/unit/dnsnet.h \
 	tests/unit/fakeca.h \
 	tests/unit/h2peer.h \
+	tests/unit/memstage.h \
 	tests/unit/pki.h \
 	tests/unit/shake.h \
 	tests/unit/shell.h \
+	tests/unit/smuggling.txt \
 	tests/unit/stages.h \
 	tests/unit/suite.h
 
@@ -366,6 +377,7 @@ UNIT_TESTS = \
 	tests/unit/test_grpc \
 	tests/unit/test_grpc_conn \
 	tests/unit/test_guard \
+	tests/unit/test_h1 \
 	tests/unit/test_h1post \
 	tests/unit/test_h1server \
 	tests/unit/test_h2 \
@@ -378,6 +390,7 @@ UNIT_TESTS = \
 	tests/unit/test_localca \
 	tests/unit/test_map \
 	tests/unit/test_mesh \
+	tests/unit/test_message \
 	tests/unit/test_nametable \
 	tests/unit/test_netns \
 	tests/unit/test_notify \
@@ -415,8 +428,10 @@ FUZZERS = \
 	tests/fuzz/fuzz_citadel \
 	tests/fuzz/fuzz_dns \
 	tests/fuzz/fuzz_grpc \
-	tests/fuzz/fuzz_h1server \
+	tests/fuzz/fuzz_h1_request \
+	tests/fuzz/fuzz_h1_response \
 	tests/fuzz/fuzz_hserve \
+	tests/fuzz/fuzz_message \
 	tests/fuzz/fuzz_socks \
 	tests/fuzz/fuzz_wds \
 	tests/fuzz/fuzz_yaml \
@@ -480,6 +495,8 @@ tests_unit_test_grpc_conn_SOURCES = tests/unit/test_grpc_conn.c
 
 tests_unit_test_guard_SOURCES = tests/unit/test_guard.c
 
+tests_unit_test_h1_SOURCES = tests/unit/test_h1.c
+
 tests_unit_test_h1post_SOURCES = tests/unit/test_h1post.c
 
 tests_unit_test_h1server_SOURCES = tests/unit/test_h1server.c
@@ -503,6 +520,8 @@ tests_unit_test_localca_SOURCES = tests/unit/test_localca.c
 tests_unit_test_map_SOURCES = tests/unit/test_map.c
 
 tests_unit_test_mesh_SOURCES = tests/unit/test_mesh.c
+
+tests_unit_test_message_SOURCES = tests/unit/test_message.c
 
 tests_unit_test_nametable_SOURCES = tests/unit/test_nametable.c
 
@@ -580,11 +599,17 @@ tests_fuzz_fuzz_citadel_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 tests_fuzz_fuzz_dns_SOURCES = tests/fuzz/fuzz_dns.c
 tests_fuzz_fuzz_dns_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
-tests_fuzz_fuzz_h1server_SOURCES = tests/fuzz/fuzz_h1server.c
-tests_fuzz_fuzz_h1server_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+tests_fuzz_fuzz_h1_request_SOURCES = tests/fuzz/fuzz_h1_request.c
+tests_fuzz_fuzz_h1_request_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+
+tests_fuzz_fuzz_h1_response_SOURCES = tests/fuzz/fuzz_h1_response.c
+tests_fuzz_fuzz_h1_response_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_hserve_SOURCES = tests/fuzz/fuzz_hserve.c
 tests_fuzz_fuzz_hserve_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+
+tests_fuzz_fuzz_message_SOURCES = tests/fuzz/fuzz_message.c
+tests_fuzz_fuzz_message_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_socks_SOURCES = tests/fuzz/fuzz_socks.c
 tests_fuzz_fuzz_socks_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)

@@ -25,6 +25,12 @@
 #define LIMIT_QUEUED_FRAMES      20000          /* frames that wait for a peer who does not read */
 #define LIMIT_POOL_STREAMS       100            /* streams per pooled connection until the peer says otherwise */
 
+/* HTTP/1 */
+#define LIMIT_H1_HEAD_BYTES      (64 * 1024)
+#define LIMIT_H1_AHEAD           (16 * 1024)    /* input that waits for the present exchange's end */
+#define LIMIT_H1_LINE_BYTES      4096           /* of framing between two pieces of a chunked body */
+#define LIMIT_H1_INFOS           16             /* interim responses to one request */
+
 /* Times */
 #define LIMIT_CONNECT_MS         10000
 #define LIMIT_HANDSHAKE_MS       15000
@@ -32,6 +38,9 @@
 #define LIMIT_GOAWAY_MS          500            /* between saying that an HTTP/2 connection will end and refusing new streams */
 #define LIMIT_PING_MS            10000          /* idle time before a keepalive PING */
 #define LIMIT_PING_TIMEOUT_MS    20000
+#define LIMIT_H1_HEAD_MS         15000
+#define LIMIT_H1_IDLE_MS         3600000        /* between two requests of a client */
+#define LIMIT_H1_STALL_MS        300000
 #define LIMIT_LINGER_MS          10000          /* how long a closed stage may still send what it accepted */
 #define LIMIT_LINGER_BYTES       (256 * 1024)   /* input that is read away meanwhile */
 #define LIMIT_POOL_IDLE_MS       300000

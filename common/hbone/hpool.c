@@ -182,7 +182,7 @@ static void tunnel_fail(struct tunnel *t, enum fail why)
 	stage_emit(&t->stage, STAGE_CLOSED, NULL, 0);
 }
 
-static void take_reply(struct tunnel *t, const struct h2_head *head)
+static void take_reply(struct tunnel *t, const struct http_head *head)
 {
 	t->status = head->status;
 	request_drop(t);
@@ -282,10 +282,10 @@ static void on_reply_timeout(struct timer *timer)
 	tunnel_fail(container_of(timer, struct request, deadline)->tunnel, FAIL_REPLY_TIMEOUT);
 }
 
-static int add_field(struct h2_field *f, int n, const char *name, struct str value)
+static int add_field(struct http_field *f, int n, const char *name, struct str value)
 {
 	if (value.n)
-		f[n++] = (struct h2_field){ str_c(name), value };
+		f[n++] = (struct http_field){ str_c(name), value };
 	return n;
 }
 
@@ -293,7 +293,7 @@ static int add_field(struct h2_field *f, int n, const char *name, struct str val
 static bool tunnel_start(struct tunnel *t, struct hconn *c)
 {
 	struct request *r = t->request;
-	struct h2_field fields[4];
+	struct http_field fields[4];
 	int n = 0;
 
 	n = add_field(fields, n, "baggage", r->baggage);
@@ -609,9 +609,9 @@ struct str hpool_peer_id(const struct stage *tunnel)
 
 struct str hpool_reply_baggage(const struct stage *tunnel)
 {
-	const struct h2_head *head = tunnel_of(tunnel)->stream->head;
+	const struct http_head *head = tunnel_of(tunnel)->stream->head;
 
-	return head ? h2_head_get(head, "baggage") : (struct str){ 0 };
+	return head ? http_head_get(head, "baggage") : (struct str){ 0 };
 }
 
 static void each_conn(struct hpool *p, void (*fn)(struct hconn *c, void *arg), void *arg)

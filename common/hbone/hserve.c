@@ -41,7 +41,7 @@ static void refuse(struct hserve *h, struct h2_stream *tunnel, enum fail why, st
 static void on_request(struct h2 *h2, struct h2_stream *s, void *arg)
 {
 	struct hserve *h = arg;
-	const struct h2_head *head = s->head;
+	const struct http_head *head = s->head;
 	struct hserve_request req = { 0 };
 
 	if (!str_is(head->method, "CONNECT")) {
@@ -53,7 +53,7 @@ static void on_request(struct h2 *h2, struct h2_stream *s, void *arg)
 		return;
 	}
 	for (int i = 0; i < head->n_fields; i++) {
-		const struct h2_field *f = &head->fields[i];
+		const struct http_field *f = &head->fields[i];
 
 		if (str_is(f->name, "baggage"))
 			baggage_parse(f->value, &req.baggage);
@@ -107,7 +107,7 @@ struct hserve *hserve_new(struct stage *tls, const struct hserve_ops *ops, void 
 
 void hserve_accept(struct h2_stream *tunnel, struct str baggage)
 {
-	struct h2_field f = { str_c("baggage"), baggage };
+	struct http_field f = { str_c("baggage"), baggage };
 
 	h2_reply(tunnel, 200, &f, baggage.n ? 1 : 0, false);
 }

@@ -133,14 +133,14 @@ static void end_by_loss(struct grpc_call *c, enum fail why)
 
 /* ---- the reply ---- */
 
-static void take_head(struct grpc_call *c, const struct h2_head *head)
+static void take_head(struct grpc_call *c, const struct http_head *head)
 {
-	struct str type = h2_head_get(head, "content-type"), status = h2_head_get(head, "grpc-status");
+	struct str type = http_head_get(head, "content-type"), status = http_head_get(head, "grpc-status");
 	char text[160];
 
 	if (head->end && status.p) {
 		c->head_status = (struct str){ str_dup(status), status.n };
-		status = h2_head_get(head, "grpc-message");
+		status = http_head_get(head, "grpc-message");
 		c->head_message = (struct str){ str_dup(status), status.n };
 		return;   /* the end follows */
 	}
@@ -235,14 +235,14 @@ bool grpc_meta_private(const struct grpc_meta *m)
 	return m->tls;
 }
 
-static int put_meta(const struct grpc_meta *m, struct h2_field *f, int n)
+static int put_meta(const struct grpc_meta *m, struct http_field *f, int n)
 {
 	const char *p = (const char *)m->text.mem;
 
 	for (int i = 0; i < m->n; i++) {
 		struct str name = str_c(p), value = str_c(p + name.n + 1);
 
-		f[n++] = (struct h2_field){ name, value };
+		f[n++] = (struct http_field){ name, value };
 		p += name.n + value.n + 2;
 	}
 	return n;
@@ -261,16 +261,16 @@ static void timeout_format(const struct grpc_call *c, char text[16])
 
 static struct h2_stream *request(struct grpc_call *c, struct grpc_conn *conn, const struct grpc_meta *meta)
 {
-	struct h2_field f[LIMIT_HEADER_COUNT];
+	struct http_field f[LIMIT_HEADER_COUNT];
 	char timeout[16];
 	int n = 0;
 
-	f[n++] = (struct h2_field){ str_c("content-type"), str_c(CONTENT_TYPE) };
-	f[n++] = (struct h2_field){ str_c("te"), str_c("trailers") };
-	f[n++] = (struct h2_field){ str_c("user-agent"), str_c("meshd/" PACKAGE_VERSION) };
+	f[n++] = (struct http_field){ str_c("content-type"), str_c(CONTENT_TYPE) };
+	f[n++] = (struct http_field){ str_c("te"), str_c("trailers") };
+	f[n++] = (struct http_field){ str_c("user-agent"), str_c("meshd/" PACKAGE_VERSION) };
 	if (c->deadline_at) {
 		timeout_format(c, timeout);
-		f[n++] = (struct h2_field){ str_c("grpc-timeout"), str_c(timeout) };
+		f[n++] = (struct http_field){ str_c("grpc-timeout"), str_c(timeout) };
 	}
 	n = put_meta(meta, f, n);
 	return h2_request(conn->h2, str_c("POST"), c->g->url.authority, str_c(c->g->url.tls ? "https" : "http"), str_c(c->path), f, n);

@@ -1,25 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/h1post.h"
 
-#include <llhttp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
+#include "http/h1.h"
 
 struct h1post {
 	struct dial *dial;            /* NULL: it ended */
-	struct stage *top;            /* owned */
+	struct h1 *h1;                /* NULL: not yet, or it ended */
+	struct http_stream *stream;
 	struct loop *loop;
-	llhttp_t parser;
+	struct arena texts;           /* of the request's head */
+	struct http_head head;
+	struct http_field field[LIMIT_HEADER_COUNT];
 	struct buf out, body;
-	size_t head_bytes;            /* of the reply, so far */
+	int status;
 	struct timer deadline;
 	struct deferred grave;
 	void (*on_done)(void *arg, const struct h1post_reply *reply);
 	void *arg;
 	unsigned deadline_ms;
-	bool over, complete;
+	bool over;
 };
 
 static void post_gone(struct deferred *d)
@@ -28,6 +32,7 @@ static void post_gone(struct deferred *d)
 
 	buf_done(&p->out);
 	buf_done(&p->body);
+	arena_done(&p->texts);
 	free(p);
 }
 
@@ -36,7 +41,10 @@ static void post_end(struct h1post *p, enum fail why)
 	p->over = true;
 	timer_stop(&p->deadline);
 	dial_cancel(p->dial);
-	stage_done(p->top, why);
+	if (p->stream)
+		stage_done(&p->stream->stage, why);
+	if (p->h1)
+		h1_close(p->h1, why);
 	p->grave.run = post_gone;
 	loop_bury(p->loop, &p->grave);
 }
@@ -60,75 +68,42 @@ static void succeed(struct h1post *p)
 	if (p->over)
 		return;
 	post_end(p, FAIL_NONE);
-	p->on_done(p->arg, &(struct h1post_reply){ .status = p->parser.status_code, .body = buf_str(&p->body), .error = "" });
+	p->on_done(p->arg, &(struct h1post_reply){ .status = p->status, .body = buf_str(&p->body), .error = "" });
 }
 
-static int on_body(llhttp_t *parser, const char *at, size_t n)
-{
-	struct h1post *p = container_of(parser, struct h1post, parser);
-	size_t room = LIMIT_REPLY_BYTES - buf_len(&p->body);
-
-	return buf_append(&p->body, at, n < room ? n : room);
-}
-
-/* The rest of the input, if any, is nobody's. A 1xx is not the reply. */
-static int on_complete(llhttp_t *parser)
-{
-	struct h1post *p = container_of(parser, struct h1post, parser);
-
-	if (parser->status_code < 200)
-		return 0;
-	p->complete = true;
-	return HPE_PAUSED;
-}
-
-static int on_head_bytes(llhttp_t *parser, const char *at, size_t n)
-{
-	struct h1post *p = container_of(parser, struct h1post, parser);
-
-	p->head_bytes += n;
-	return p->head_bytes > LIMIT_HEADER_BYTES ? -1 : 0;
-}
-
-static const llhttp_settings_t settings = {
-	.on_status = on_head_bytes, .on_header_field = on_head_bytes, .on_header_value = on_head_bytes,
-	.on_body = on_body, .on_message_complete = on_complete,
-};
-
-static void take(struct h1post *p, const char *at, size_t n)
-{
-	llhttp_errno_t e = llhttp_execute(&p->parser, at, n);
-
-	if (p->complete)
-		succeed(p);
-	else if (e != HPE_OK)
-		fail(p, "the server's answer is not HTTP/1.1");
-}
-
-static void on_top(struct stage *s, enum stage_event ev, const struct iovec *iov, int n)
+static void on_stream(struct stage *s, enum stage_event ev, const struct iovec *iov, int n)
 {
 	struct h1post *p = s->arg;
 
 	switch (ev) {
+	case STAGE_OPEN:
+		p->status = p->stream->head->status;
+		break;
 	case STAGE_DATA:
-		for (int i = 0; i < n && !p->over; i++)
-			take(p, iov[i].iov_base, iov[i].iov_len);
+		for (int i = 0; i < n; i++) {
+			size_t room = LIMIT_REPLY_BYTES - buf_len(&p->body);
+
+			if (buf_append(&p->body, iov[i].iov_base, iov[i].iov_len < room ? iov[i].iov_len : room) < 0)
+				fail(p, "out of memory");
+		}
 		break;
 	case STAGE_EOF:
-	case STAGE_CLOSED:
-		/* A body without a length ends here. */
-		if (ev == STAGE_EOF)
-			llhttp_finish(&p->parser);
-		if (p->complete)
-			succeed(p);
-		else
-			fail(p, "the server closed the connection before it had answered");
+		succeed(p);
 		break;
-	case STAGE_OPEN:
+	case STAGE_CLOSED:
+		fail(p, s->fail == FAIL_HTTP1 ? "the server's answer is not HTTP/1.1" : "the server closed the connection before it had answered");
+		break;
 	case STAGE_DRAINED:
 		break;
 	}
 }
+
+static void on_conn_closed(struct h1 *h, enum fail why, void *arg)
+{
+	((struct h1post *)arg)->h1 = NULL;
+}
+
+static const struct h1_ops h1_ops = { .on_closed = on_conn_closed };
 
 static void on_dialed(void *arg, struct stage *top, const struct addr *at, const char *error)
 {
@@ -140,11 +115,17 @@ static void on_dialed(void *arg, struct stage *top, const struct addr *at, const
 		fail(p, error);
 		return;
 	}
-	p->top = top;
-	top->on_event = on_top;
-	top->arg = p;
-	stage_want(top, true);
-	stage_write(top, &iov, 1);
+	p->h1 = h1_new(top, false, &h1_conf_default, &h1_ops, p);
+	p->stream = p->h1 ? h1_request(p->h1, &p->head) : NULL;
+	if (!p->stream) {
+		fail(p, "the request cannot be sent: a header of it is not valid");
+		return;
+	}
+	p->stream->stage.on_event = on_stream;
+	p->stream->stage.arg = p;
+	stage_want(&p->stream->stage, true);
+	stage_write(&p->stream->stage, &iov, 1);
+	stage_shut(&p->stream->stage);
 	buf_done(&p->out);
 }
 
@@ -157,14 +138,24 @@ static void on_deadline(struct timer *t)
 	fail(p, text);
 }
 
-static int put_request(struct buf *out, const struct h1post_conf *c)
+static void put_field(struct h1post *p, struct str name, struct str value)
 {
-	buf_printf(out, "POST %.*s HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: meshd/" PACKAGE_VERSION "\r\nContent-Type: %.*s\r\n"
-		   "Content-Length: %zu\r\nConnection: close\r\n", STR_FMT(c->path), STR_FMT(c->authority), STR_FMT(c->content_type), c->body_bytes);
-	for (int i = 0; i < c->n_fields; i++)
-		buf_printf(out, "%.*s: %.*s\r\n", STR_FMT(c->fields[i].name), STR_FMT(c->fields[i].value));
-	buf_puts(out, "\r\n");
-	return buf_append(out, c->body, c->body_bytes);
+	p->field[p->head.n_fields++] = (struct http_field){ str_c(arena_dup(&p->texts, name)), str_c(arena_dup(&p->texts, value)) };
+}
+
+/* The connection comes later: everything is copied. */
+static void put_head(struct h1post *p, const struct h1post_conf *c)
+{
+	char length[24];
+
+	snprintf(length, sizeof(length), "%zu", c->body_bytes);
+	p->head = (struct http_head){ .method = str_c("POST"), .path = str_c(arena_dup(&p->texts, c->path)),
+				      .authority = str_c(arena_dup(&p->texts, c->authority)), .fields = p->field, .close = true };
+	put_field(p, str_c("User-Agent"), str_c("meshd/" PACKAGE_VERSION));
+	put_field(p, str_c("Content-Type"), c->content_type);
+	put_field(p, str_c("Content-Length"), str_c(length));
+	for (int i = 0; i < c->n_fields && p->head.n_fields < LIMIT_HEADER_COUNT; i++)
+		put_field(p, c->fields[i].name, c->fields[i].value);
 }
 
 struct h1post *h1post_start(struct loop *l, const struct h1post_conf *conf,
@@ -172,16 +163,18 @@ struct h1post *h1post_start(struct loop *l, const struct h1post_conf *conf,
 {
 	struct h1post *p = calloc(1, sizeof(*p));
 
-	if (!p || put_request(&p->out, conf) < 0) {
-		if (p)
-			post_gone(&p->grave);
+	if (!p)
+		return NULL;
+	p->texts.block = 1024;
+	put_head(p, conf);
+	if (buf_append(&p->out, conf->body, conf->body_bytes) < 0) {
+		post_gone(&p->grave);
 		return NULL;
 	}
 	p->loop = l;
 	p->on_done = on_done;
 	p->arg = arg;
 	p->deadline_ms = conf->deadline_ms;
-	llhttp_init(&p->parser, HTTP_RESPONSE, &settings);
 	timer_init(&p->deadline, l, on_deadline);
 	timer_start(&p->deadline, conf->deadline_ms);
 	p->dial = dial_start(l, conf->dial, on_dialed, p);

@@ -4,7 +4,7 @@
 #define HTTP_H1POST_H
 
 #include "http/dial.h"
-#include "http/h2.h"
+#include "http/message.h"
 
 struct h1post;
 
@@ -14,7 +14,7 @@ struct h1post_conf {
 	struct str authority;                /* the Host header */
 	struct str path;                     /* with query */
 	struct str content_type;
-	const struct h2_field *fields;       /* more headers */
+	const struct http_field *fields;       /* more headers */
 	int n_fields;
 	const void *body;
 	size_t body_bytes;

@@ -4,87 +4,7 @@
 
 #include "http/h1server_int.h"
 
-static struct h1server_request *of(llhttp_t *p)
-{
-	return container_of(p, struct h1server_request, parser);
-}
-
-static int fail_with(struct h1server_request *c, int status)
-{
-	c->error = status;
-	return HPE_USER;
-}
-
-/* Appends to the text that s ends with: callbacks may bring it in pieces. */
-static int head_add(struct h1server_request *c, struct str *s, const char *p, size_t n)
-{
-	if (!c->head.mem && !buf_reserve(&c->head, LIMIT_ADMIN_HEAD_BYTES + 1))
-		return fail_with(c, 503);
-	if (buf_len(&c->head) + n > LIMIT_ADMIN_HEAD_BYTES)
-		return fail_with(c, 431);
-	if (!s->p)
-		s->p = (const char *)buf_data(&c->head) + buf_len(&c->head);
-	buf_append(&c->head, p, n);
-	s->n += n;
-	return 0;
-}
-
-static int on_url(llhttp_t *p, const char *at, size_t n)
-{
-	return head_add(of(p), &of(p)->target, at, n);
-}
-
-static int on_field(llhttp_t *p, const char *at, size_t n)
-{
-	struct h1server_request *c = of(p);
-
-	if (c->in_value || c->n_fields == 0) {
-		if (c->n_fields == H1_HEADERS)
-			return fail_with(c, 431);
-		c->field[c->n_fields++] = (struct h1_field){ 0 };
-		c->in_value = false;
-	}
-	return head_add(c, &c->field[c->n_fields - 1].name, at, n);
-}
-
-static int on_value(llhttp_t *p, const char *at, size_t n)
-{
-	struct h1server_request *c = of(p);
-
-	c->in_value = true;
-	return head_add(c, &c->field[c->n_fields - 1].value, at, n);
-}
-
-static int on_head_end(llhttp_t *p)
-{
-	struct h1server_request *c = of(p);
-
-	if ((p->flags & F_CONTENT_LENGTH) && p->content_length > H1SERVER_BODY_BYTES)
-		return fail_with(c, 413);
-	return 0;
-}
-
-static int on_body(llhttp_t *p, const char *at, size_t n)
-{
-	struct h1server_request *c = of(p);
-
-	c->body_bytes += n;
-	return c->body_bytes > H1SERVER_BODY_BYTES ? fail_with(c, 413) : 0;
-}
-
-static int on_complete(llhttp_t *p)
-{
-	struct h1server_request *c = of(p);
-
-	c->complete = true;
-	c->keep_alive = llhttp_should_keep_alive(p) && !p->upgrade;
-	return HPE_PAUSED;
-}
-
-static const llhttp_settings_t settings = {
-	.on_url = on_url, .on_header_field = on_field, .on_header_value = on_value, .on_headers_complete = on_head_end,
-	.on_body = on_body, .on_message_complete = on_complete,
-};
+#define TURN_PIECES 4      /* of a streamed reply that one turn makes: others want the thread, too */
 
 static int hex(char c)
 {
@@ -108,132 +28,146 @@ static struct str decode(struct str s)
 	return (struct str){ at, n };
 }
 
-static void target_split(struct h1server_request *c)
+static void target_split(struct h1server_request *c, struct str target)
 {
 	struct str query;
 
-	c->path = str_cut(c->target, '?', &query);
+	c->path = str_cut(target, '?', &query);
 	while (query.n && c->n_params < H1_PARAMS) {
 		struct str value, name, one = str_cut(query, '&', &query);
 
 		name = str_cut(one, '=', &value);
-		c->param[c->n_params++] = (struct h1_field){ decode(name), decode(value) };
+		c->param[c->n_params++] = (struct http_field){ decode(name), decode(value) };
 	}
 }
 
-/* RFC 9112 3.2: one Host in HTTP/1.1, and the authority of an absolute target replaces it. */
-static bool host_settle(struct h1server_request *c)
+static struct str keep(struct h1server_request *c, struct str s)
 {
-	struct str http = str_c("http://"), rest;
-	struct h1_field *host = NULL;
-	int hosts = 0;
+	struct str r = { (const char *)buf_data(&c->text) + buf_len(&c->text), s.n };
 
-	for (int i = 0; i < c->n_fields; i++)
-		if (str_eq_nocase(c->field[i].name, str_c("host"))) {
-			host = &c->field[i];
-			hosts++;
-		}
-	if (hosts > 1 || (hosts == 0 && c->parser.http_major == 1 && c->parser.http_minor == 1))
+	buf_append(&c->text, s.p, s.n);
+	return r;
+}
+
+bool h1request_begin(struct h1server_request *c, const struct http_head *head)
+{
+	struct str target = head->path.n ? head->path : head->authority;
+
+	c->method = c->path = str_c("");
+	/* The authority may be there twice: a target that is one. */
+	if (!buf_reserve(&c->text, 2 * LIMIT_ADMIN_HEAD_BYTES))
 		return false;
-	if (str_starts(c->target, http)) {
-		rest = (struct str){ c->target.p + http.n, c->target.n - http.n };
-		if (!host)
-			return false;
-		host->value = str_cut(rest, '/', &rest);
-		c->target = rest.p ? (struct str){ rest.p - 1, rest.n + 1 } : str_c("/");
-	}
+	c->method = keep(c, head->method);
+	c->head_only = str_is(c->method, "HEAD");
+	c->authority = head->authority.p ? keep(c, head->authority) : (struct str){ 0 };
+	for (int i = 0; i < head->n_fields; i++)
+		c->field[c->n_fields++] = (struct http_field){ keep(c, head->fields[i].name), keep(c, head->fields[i].value) };
+	target_split(c, keep(c, target));
 	return true;
-}
-
-void h1request_init(struct h1server_request *c)
-{
-	llhttp_init(&c->parser, HTTP_REQUEST, &settings);
 }
 
 void h1request_reset(struct h1server_request *c)
 {
-	buf_done(&c->head);
-	c->head_bytes = c->body_bytes = 0;
+	c->text.head = c->text.tail = 0;
+	c->body_bytes = 0;
 	c->n_fields = c->n_params = 0;
-	c->method = c->target = c->path = (struct str){ 0 };
-	c->error = 0;
-	c->in_value = c->complete = c->head_only = c->replied = c->started = false;
-	llhttp_resume(&c->parser);
+	c->head_only = c->replied = c->shut = false;
 }
 
-int h1request_parse(struct h1server_request *c)
-{
-	struct str in = buf_str(&c->in);
-	llhttp_errno_t e = llhttp_execute(&c->parser, in.p, in.n);
-	size_t used = e == HPE_OK ? in.n : (size_t)(llhttp_get_error_pos(&c->parser) - in.p);
+/* ---- replies ---- */
 
-	if (!c->complete && e != HPE_OK)
-		return c->error ? c->error : 400;
-	/* Line ends and colons are not kept, so the cap on the kept text does not bound what was sent. */
-	c->head_bytes += used;
-	buf_consume(&c->in, used);
-	return c->head_bytes > 2 * LIMIT_ADMIN_HEAD_BYTES + H1SERVER_BODY_BYTES ? 431 : 0;
+static void reply_over(struct h1server_request *c)
+{
+	struct stage *s = &c->rq->stage;
+
+	c->shut = true;
+	c->rq = NULL;
+	timer_stop(&c->timer);
+	stage_done(s, FAIL_NONE);
 }
 
-static const char *reason(int status)
+/* False: it was answered before. */
+static bool put_head(struct h1server_request *c, int status, const char *content_type, const char *length, bool close)
 {
-	switch (status) {
-	case 200: return "OK";
-	case 400: return "Bad Request";
-	case 403: return "Forbidden";
-	case 404: return "Not Found";
-	case 405: return "Method Not Allowed";
-	case 408: return "Request Timeout";
-	case 413: return "Content Too Large";
-	case 431: return "Request Header Fields Too Large";
-	case 501: return "Not Implemented";
-	case 503: return "Service Unavailable";
-	default:  return "Internal Server Error";
+	struct http_field f[4] = {
+		{ str_c("content-type"), str_c(content_type) }, { str_c("x-content-type-options"), str_c("nosniff") },
+		{ str_c("cache-control"), str_c("no-store") }, { str_c("content-length"), length ? str_c(length) : str_c("") },
+	};
+
+	if (c->replied || !c->rq)
+		return false;
+	c->replied = true;
+	http_reply(c->rq, &(struct http_head){ .status = status, .fields = f, .n_fields = length ? 4 : 3, .close = close || c->server->closed });
+	return true;
+}
+
+static void fill(struct h1server_request *c)
+{
+	if (!c->stream.more(c->stream.arg, &c->out))
+		h1request_stream_end(c);
+}
+
+void h1request_send(struct h1server_request *c)
+{
+	int pieces = 0;
+
+	while (c->rq && c->replied && c->rq->stage.queued <= LIMIT_QUEUE_LOW) {
+		struct iovec iov;
+		size_t n;
+
+		if (!buf_len(&c->out) && !c->stream.more) {
+			reply_over(c);
+			return;
+		}
+		if (!buf_len(&c->out) && pieces++ == TURN_PIECES) {
+			timer_start(&c->next, 0);
+			return;
+		}
+		if (!buf_len(&c->out)) {
+			fill(c);
+			continue;   /* a piece may be empty */
+		}
+		n = buf_len(&c->out) < LIMIT_READ_BYTES ? buf_len(&c->out) : LIMIT_READ_BYTES;
+		iov = (struct iovec){ buf_data(&c->out), n };
+		stage_write(&c->rq->stage, &iov, 1);
+		buf_consume(&c->out, n);
 	}
 }
 
-/* False: it was answered before. framing: the header that says how long the body is, or nothing. */
-static bool put_head(struct h1server_request *c, int status, const char *content_type, const char *framing)
+static void reply(struct h1server_request *c, int status, const char *content_type, struct buf *body, bool close)
 {
-	if (c->replied)
-		return false;
-	c->replied = true;
-	if (c->eof || c->server->closed)
-		c->keep_alive = false;
-	buf_printf(&c->out, "HTTP/1.1 %d %s\r\ncontent-type: %s\r\n%s"
-		   "x-content-type-options: nosniff\r\ncache-control: no-store\r\n",
-		   status, reason(status), content_type, framing);
-	if (!c->keep_alive)
-		buf_puts(&c->out, "connection: close\r\n");
-	else if (c->parser.http_minor == 0)
-		buf_puts(&c->out, "connection: keep-alive\r\n");
-	buf_puts(&c->out, "\r\n");
-	return true;
+	char length[24];
+
+	snprintf(length, sizeof(length), "%zu", body ? buf_len(body) : 0);
+	if (put_head(c, status, content_type, length, close)) {
+		if (body && !c->head_only) {
+			c->out = *body;
+			*body = (struct buf){ 0 };
+		}
+		h1request_send(c);
+	}
+	if (body)
+		buf_done(body);
 }
 
 void h1server_reply(struct h1server_request *c, int status, const char *content_type, struct buf *body)
 {
-	size_t n = body ? buf_len(body) : 0;
-	char framing[48];
-
-	snprintf(framing, sizeof(framing), "content-length: %zu\r\n", n);
-	if (put_head(c, status, content_type, framing) && n && !c->head_only)
-		buf_append(&c->out, buf_data(body), n);
-	if (body)
-		buf_done(body);
+	reply(c, status, content_type, body, false);
 }
 
 /* HTTP/1.0 knows no chunks: there the body ends with the connection. */
 void h1server_reply_stream(struct h1server_request *c, int status, const char *content_type,
 			   const struct h1server_stream *body)
 {
-	c->chunked = c->parser.http_minor != 0;
-	if (!c->chunked)
-		c->keep_alive = false;
-	if (!put_head(c, status, content_type, c->chunked ? "transfer-encoding: chunked\r\n" : "") || c->head_only)
+	if (!put_head(c, status, content_type, NULL, false)) {
+		body->done(body->arg);
+		return;
+	}
+	if (c->head_only)
 		body->done(body->arg);
 	else
 		c->stream = *body;
+	h1request_send(c);
 }
 
 void h1request_stream_end(struct h1server_request *c)
@@ -243,26 +177,6 @@ void h1request_stream_end(struct h1server_request *c)
 	c->stream = (struct h1server_stream){ 0 };
 	if (s.more)
 		s.done(s.arg);
-}
-
-void h1request_fill(struct h1server_request *c)
-{
-	struct buf piece = { 0 };
-	bool more = c->stream.more(c->stream.arg, &piece);
-
-	if (c->chunked && buf_len(&piece)) {
-		buf_printf(&c->out, "%zx\r\n", buf_len(&piece));
-		buf_append(&c->out, buf_data(&piece), buf_len(&piece));
-		buf_puts(&c->out, "\r\n");
-	} else {
-		buf_append(&c->out, buf_data(&piece), buf_len(&piece));
-	}
-	buf_done(&piece);
-	if (more)
-		return;
-	if (c->chunked)
-		buf_puts(&c->out, "0\r\n\r\n");
-	h1request_stream_end(c);
 }
 
 void h1server_reply_text(struct h1server_request *c, int status, const char *fmt, ...)
@@ -290,6 +204,8 @@ struct str h1server_path(const struct h1server_request *c)
 
 struct str h1server_header(const struct h1server_request *c, const char *name)
 {
+	if (str_eq_nocase(str_c(name), str_c("host")) && c->authority.p)
+		return c->authority;
 	for (int i = 0; i < c->n_fields; i++)
 		if (str_eq_nocase(c->field[i].name, str_c(name)))
 			return c->field[i].value.p ? c->field[i].value : str_c("");
@@ -335,30 +251,21 @@ static const char *error_text(int status)
 	switch (status) {
 	case 408: return "the request did not end in time\n";
 	case 413: return "the request's body is too large\n";
-	case 431: return "the request's head is too large\n";
-	case 503: return "out of memory\n";
-	default:  return "this is not a valid HTTP/1.1 request\n";
+	default:  return "out of memory\n";
 	}
 }
 
 void h1request_refuse(struct h1server_request *c, int status)
 {
-	c->keep_alive = false;
-	c->replied = false;
-	h1server_reply_text(c, status, "%s", error_text(status));
+	struct buf body = { 0 };
+
+	buf_puts(&body, error_text(status));
+	reply(c, status, "text/plain; charset=utf-8", &body, true);
 }
 
 void h1request_answer(struct h1server_request *c)
 {
-	c->method = str_c(llhttp_method_name((llhttp_method_t)llhttp_get_method(&c->parser)));
-	c->head_only = str_is(c->method, "HEAD");
-	if (!host_settle(c)) {
-		h1request_refuse(c, 400);
-		return;
-	}
-	target_split(c);
 	dispatch(c);
 	if (!c->replied)
 		h1server_reply_text(c, 500, "the handler of this page gave no answer\n");
 }
-

@@ -14,7 +14,10 @@
 
 #define BACKLOG   64
 #define RETRY_MS  100
-#define TURN_PIECES 4      /* of a streamed reply that one turn makes: others want the thread, too */
+
+static const struct h1_conf conf = {
+	.head_bytes = LIMIT_ADMIN_HEAD_BYTES, .head_ms = H1SERVER_HEAD_MS, .idle_ms = H1SERVER_IDLE_MS, .stall_ms = H1SERVER_STALL_MS,
+};
 
 /* --- connection --- */
 
@@ -43,167 +46,133 @@ static void conn_free(struct deferred *d)
 	struct h1server_request *c = container_of(d, struct h1server_request, grave);
 	struct h1server *s = c->server;
 
-	buf_done(&c->in);
 	buf_done(&c->out);
-	buf_done(&c->head);
+	buf_done(&c->text);
 	free(c);
 	s->n_conns--;
 	reserve_refill(s);
 	server_gone(s);
 }
 
-static void conn_end(struct h1server_request *c, enum fail why)
+/* The connection is gone, or goes. */
+static void conn_gone(struct h1server_request *c)
 {
-	if (c->dead)
-		return;
 	c->dead = true;
 	list_del(&c->link);
 	timer_stop(&c->timer);
 	timer_stop(&c->next);
-	/* A reply that is cut short must not look like a whole one. */
-	stage_done(c->sock, c->stream.more && why == FAIL_NONE ? FAIL_OVERLOAD : why);
+	if (c->rq)
+		stage_done(&c->rq->stage, FAIL_CLIENT_RESET);
+	c->rq = NULL;
 	h1request_stream_end(c);
 	c->grave.run = conn_free;
 	loop_bury(c->server->loop, &c->grave);
 }
 
-/* Hands over as much as the socket takes without holding it twice. */
-static void conn_send(struct h1server_request *c)
+static void conn_end(struct h1server_request *c, enum fail why)
 {
-	int pieces = 0;
-
-	while (!c->dead && (buf_len(&c->out) || c->stream.more) && c->sock->queued <= LIMIT_QUEUE_LOW) {
-		struct iovec iov;
-		size_t n;
-
-		if (!buf_len(&c->out) && pieces++ == TURN_PIECES) {
-			timer_start(&c->next, 0);
-			return;
-		}
-		if (!buf_len(&c->out)) {
-			h1request_fill(c);
-			continue;   /* a piece may be empty */
-		}
-		n = buf_len(&c->out) < LIMIT_READ_BYTES ? buf_len(&c->out) : LIMIT_READ_BYTES;
-		iov = (struct iovec){ buf_data(&c->out), n };
-		stage_write(c->sock, &iov, 1);
-		buf_consume(&c->out, n);
-		timer_start(&c->timer, H1SERVER_STALL_MS);
-	}
-}
-
-static bool busy(const struct h1server_request *c)
-{
-	return c->replied && (buf_len(&c->out) || c->stream.more || c->sock->queued > LIMIT_QUEUE_LOW);
-}
-
-static void conn_parse(struct h1server_request *c)
-{
-	int status;
-
-	if (!c->started) {
-		c->started = true;
-		timer_start(&c->timer, H1SERVER_HEAD_MS);
-	}
-	status = h1request_parse(c);
-	if (status)
-		h1request_refuse(c, status);
-	else if (c->complete)
-		h1request_answer(c);
-	conn_send(c);
-}
-
-/* Goes on after a reply, or after bytes came. */
-static void conn_next(struct h1server_request *c)
-{
-	while (!c->dead) {
-		if (busy(c)) {
-			/* Only a reader learns of a reset: nothing more is made for a client that went. */
-			stage_want(c->sock, c->stream.more && buf_len(&c->in) < LIMIT_ADMIN_HEAD_BYTES);
-			return;
-		}
-		if (c->replied) {
-			if (!c->keep_alive) {
-				conn_end(c, FAIL_NONE);
-				return;
-			}
-			h1request_reset(c);
-			timer_start(&c->timer, H1SERVER_IDLE_MS);
-			list_del(&c->link);
-			list_add_tail(&c->server->conns, &c->link);
-		}
-		if (!buf_len(&c->in))
-			break;
-		conn_parse(c);
-		if (!c->replied && !buf_len(&c->in))
-			break;
-	}
 	if (c->dead)
 		return;
-	if (c->eof)
-		conn_end(c, FAIL_NONE);
-	else
-		stage_want(c->sock, true);
+	/* A reply that is cut short must not look like a whole one. */
+	h1_close(c->h1, c->rq && c->replied && !c->shut ? FAIL_OVERLOAD : why);
+	conn_gone(c);
 }
 
-static void on_event(struct stage *s, enum stage_event ev, const struct iovec *iov, int n)
+/* ---- one request after the other ---- */
+
+static void on_timer(struct timer *t)
+{
+	h1request_refuse(container_of(t, struct h1server_request, timer), 408);
+}
+
+static void on_next(struct timer *t)
+{
+	h1request_send(container_of(t, struct h1server_request, next));
+}
+
+static void take_head(struct h1server_request *c)
+{
+	const struct http_head *head = c->rq->head;
+	struct str length = http_head_get(head, "content-length");
+	uint64_t n = 0;
+
+	if (!h1request_begin(c, head))
+		h1request_refuse(c, 503);
+	else if (str_to_u64(length, &n) && n > H1SERVER_BODY_BYTES)
+		h1request_refuse(c, 413);
+	else if (head->end)
+		h1request_answer(c);
+	else
+		timer_start(&c->timer, H1SERVER_HEAD_MS);
+}
+
+static void on_stream(struct stage *s, enum stage_event ev, const struct iovec *iov, int n)
 {
 	struct h1server_request *c = s->arg;
 
 	switch (ev) {
 	case STAGE_OPEN:
-		return;
+		stage_want(s, true);
+		take_head(c);
+		break;
 	case STAGE_DATA:
-		if (buf_append_iov(&c->in, iov, n, 0) < 0)
-			conn_end(c, FAIL_MEMORY);
-		else
-			conn_next(c);
-		return;
+		c->body_bytes += iov_len(iov, n);
+		if (c->body_bytes > H1SERVER_BODY_BYTES && !c->replied)
+			h1request_refuse(c, 413);
+		break;
 	case STAGE_EOF:
-		c->eof = true;
-		conn_next(c);
-		return;
+		timer_stop(&c->timer);
+		if (!c->replied)
+			h1request_answer(c);
+		break;
 	case STAGE_DRAINED:
-		conn_send(c);
-		conn_next(c);
-		return;
-	case STAGE_CLOSED:
-		conn_end(c, FAIL_CLIENT_RESET);
-		return;
+		h1request_send(c);
+		break;
+	case STAGE_CLOSED:     /* on_closed follows */
+		break;
 	}
 }
 
-static void on_next(struct timer *t)
+static void on_request(struct h1 *h, struct http_stream *s, void *arg)
 {
-	struct h1server_request *c = container_of(t, struct h1server_request, next);
+	struct h1server_request *c = arg;
 
-	conn_send(c);
-	conn_next(c);
+	h1request_reset(c);
+	c->rq = s;
+	s->stage.on_event = on_stream;
+	s->stage.arg = c;
 }
 
-static void on_timer(struct timer *t)
+static void on_idle(struct h1 *h, void *arg)
 {
-	struct h1server_request *c = container_of(t, struct h1server_request, timer);
+	struct h1server_request *c = arg;
 
-	if (c->started && !c->replied) {
-		h1request_refuse(c, 408);
-		conn_send(c);
-		conn_end(c, FAIL_NONE);
-	} else {
-		conn_end(c, c->replied ? FAIL_CLIENT_RESET : FAIL_NONE);
-	}
+	list_del(&c->link);
+	list_add_tail(&c->server->conns, &c->link);
 }
+
+static void on_closed(struct h1 *h, enum fail why, void *arg)
+{
+	struct h1server_request *c = arg;
+
+	if (!c->dead)
+		conn_gone(c);
+}
+
+static const struct h1_ops ops = { on_request, on_idle, on_closed };
 
 static void conn_new(struct h1server *s, int fd)
 {
 	struct h1server_request *c = calloc(1, sizeof(*c));
+	struct stage *sock;
 
 	if (!c) {
 		close(fd);
 		return;
 	}
-	c->sock = sock_accept(s->loop, fd);
-	if (!c->sock) {
+	sock = sock_accept(s->loop, fd);
+	c->h1 = sock ? h1_new(sock, true, &conf, &ops, c) : NULL;
+	if (!c->h1) {
 		free(c);
 		return;
 	}
@@ -212,13 +181,8 @@ static void conn_new(struct h1server *s, int fd)
 	c->server = s;
 	s->n_conns++;
 	list_add_tail(&s->conns, &c->link);
-	h1request_init(c);
 	timer_init(&c->timer, s->loop, on_timer);
 	timer_init(&c->next, s->loop, on_next);
-	timer_start(&c->timer, H1SERVER_HEAD_MS);
-	c->sock->on_event = on_event;
-	c->sock->arg = c;
-	stage_want(c->sock, true);
 }
 
 /* --- listening --- */

@@ -205,7 +205,7 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
 	return 0;
 }
 
-static void put_field(struct h2_head *head, struct h2_field *fields, struct str name, struct str value)
+static void put_field(struct http_head *head, struct http_field *fields, struct str name, struct str value)
 {
 	uint64_t status;
 
@@ -220,13 +220,13 @@ static void put_field(struct h2_head *head, struct h2_field *fields, struct str 
 	else if (str_is(name, ":status"))
 		head->status = str_to_u64(value, &status) ? (int)status : 0;
 	else
-		fields[head->n_fields++] = (struct h2_field){ name, value };
+		fields[head->n_fields++] = (struct http_field){ name, value };
 }
 
 static void emit_head(struct h2 *h, struct stream *s, bool end)
 {
-	struct h2_field fields[LIMIT_HEADER_COUNT];
-	struct h2_head head = { .fields = fields, .end = end };
+	struct http_field fields[LIMIT_HEADER_COUNT];
+	struct http_head head = { .fields = fields, .end = end };
 	struct buf block = h->head;
 	const char *p = (const char *)block.mem, *stop = p + buf_len(&block);
 
@@ -601,20 +601,12 @@ struct str h2_trailer(const struct h2_stream *pub, const char *name)
 	return (struct str){ 0 };
 }
 
-struct str h2_head_get(const struct h2_head *head, const char *name)
-{
-	for (int i = 0; i < head->n_fields; i++)
-		if (str_is(head->fields[i].name, name))
-			return head->fields[i].value;
-	return (struct str){ 0 };
-}
-
 static nghttp2_nv nv(const char *name, struct str value, uint8_t flags)
 {
 	return (nghttp2_nv){ (uint8_t *)name, (uint8_t *)value.p, strlen(name), value.n, flags };
 }
 
-static size_t add_fields(nghttp2_nv *to, size_t n, const struct h2_field *fields, int n_fields)
+static size_t add_fields(nghttp2_nv *to, size_t n, const struct http_field *fields, int n_fields)
 {
 	for (int i = 0; i < n_fields && n < LIMIT_HEADER_COUNT; i++)
 		to[n++] = (nghttp2_nv){ (uint8_t *)fields[i].name.p, (uint8_t *)fields[i].value.p, fields[i].name.n,
@@ -623,7 +615,7 @@ static size_t add_fields(nghttp2_nv *to, size_t n, const struct h2_field *fields
 }
 
 struct h2_stream *h2_request(struct h2 *h, struct str method, struct str authority, struct str scheme, struct str path,
-			     const struct h2_field *fields, int n_fields)
+			     const struct http_field *fields, int n_fields)
 {
 	nghttp2_data_provider provider = { .read_callback = on_source_read };
 	nghttp2_nv list[LIMIT_HEADER_COUNT + 4];
@@ -650,7 +642,7 @@ struct h2_stream *h2_request(struct h2 *h, struct str method, struct str authori
 	return &s->pub;
 }
 
-void h2_reply(struct h2_stream *pub, int status, const struct h2_field *fields, int n_fields, bool end)
+void h2_reply(struct h2_stream *pub, int status, const struct http_field *fields, int n_fields, bool end)
 {
 	struct stream *s = container_of(pub, struct stream, pub);
 	nghttp2_data_provider provider = { .source = { .ptr = s }, .read_callback = on_source_read };

@@ -8,31 +8,16 @@
 #ifndef HTTP_H2_H
 #define HTTP_H2_H
 
-#include "base/str.h"
+#include "http/message.h"
 #include "io/stage.h"
 
 struct h2;
-
-struct h2_field {
-	struct str name, value;
-};
-
-/* A request or response head; borrowed until the callback returns. */
-struct h2_head {
-	struct str method, authority, scheme, path;   /* request */
-	int status;                                   /* response */
-	const struct h2_field *fields;                /* the rest, in order, lower-case names */
-	int n_fields;
-	bool end;                                     /* END_STREAM came with it */
-};
-/* The first field of that name; n == 0 and p == NULL when absent. */
-struct str h2_head_get(const struct h2_head *head, const char *name);
 
 struct h2_stream {
 	struct stage stage;      /* OPEN comes with the head of the response (client) or of the request (server) */
 	struct h2 *h2;           /* NULL once the stream is detached from its connection */
 	int32_t id;
-	struct h2_head *head;    /* valid inside OPEN only */
+	struct http_head *head;    /* valid inside OPEN only */
 	uint32_t error;          /* with CLOSED: the code of RST_STREAM (RFC 9113 section 7); 0: none, or the connection ended */
 	bool refused;            /* with CLOSED: the peer certainly did not process the request; another try is safe */
 	bool keep_trailers;      /* set by the owner in time: without it they are thrown away */
@@ -62,10 +47,10 @@ int h2_room(const struct h2 *h);
 
 /* Client: opens a stream. CONNECT: scheme and path empty. NULL: no room or no memory. Writing at once is allowed. */
 struct h2_stream *h2_request(struct h2 *h, struct str method, struct str authority, struct str scheme, struct str path,
-			     const struct h2_field *fields, int n_fields);
+			     const struct http_field *fields, int n_fields);
 /* From EOF or CLOSED on: the first trailer of that name; n == 0 and p == NULL when absent. */
 struct str h2_trailer(const struct h2_stream *s, const char *name);
 /* Server: answers; end closes our half with it. */
-void h2_reply(struct h2_stream *s, int status, const struct h2_field *fields, int n_fields, bool end);
+void h2_reply(struct h2_stream *s, int status, const struct http_field *fields, int n_fields, bool end);
 
 #endif

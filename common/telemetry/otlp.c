@@ -24,7 +24,7 @@ struct otlp {
 	struct dial_url url;              /* of endpoint */
 	struct grpc *grpc;                /* NULL: over HTTP */
 	struct dial_conf dial;            /* over HTTP */
-	struct h2_field *headers;         /* owned, their texts too */
+	struct http_field *headers;         /* owned, their texts too */
 	int n_headers;
 	struct buf resource, scope;       /* ResourceSpans.resource and ScopeSpans.scope, as fields */
 	unsigned timeout_ms;
@@ -363,7 +363,7 @@ static int take_headers(struct otlp *o, const struct otlp_conf *conf, struct err
 	for (int i = 0; i < conf->n_headers; i++) {
 		if (!header_ok(&conf->headers[i]))
 			return err_set(err, -EINVAL, "the header '%.100s' for the collector has no legal name or value", conf->headers[i].name);
-		o->headers[o->n_headers++] = (struct h2_field){ str_c(xstrdup(conf->headers[i].name)), str_c(xstrdup(conf->headers[i].value)) };
+		o->headers[o->n_headers++] = (struct http_field){ str_c(xstrdup(conf->headers[i].name)), str_c(xstrdup(conf->headers[i].value)) };
 	}
 	return 0;
 }

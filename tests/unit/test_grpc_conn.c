@@ -29,7 +29,7 @@ static void on_stream(struct stage *s, enum stage_event ev, const struct iovec *
 
 static void on_request(struct h2 *h, struct h2_stream *s, void *arg)
 {
-	struct h2_field f[] = { { str_c("content-type"), str_c("application/grpc") }, { str_c("grpc-status"), str_c("0") } };
+	struct http_field f[] = { { str_c("content-type"), str_c("application/grpc") }, { str_c("grpc-status"), str_c("0") } };
 
 	requests++;
 	s->stage.on_event = on_stream;

@@ -44,7 +44,7 @@ static void on_done(void *arg, const struct h1post_reply *r)
 static struct h1post *post(unsigned deadline_ms)
 {
 	static struct dial_conf dial;
-	struct h2_field f = { str_c("x-token"), str_c("abc") };
+	struct http_field f = { str_c("x-token"), str_c("abc") };
 
 	dial = (struct dial_conf){ .host = str_c("127.0.0.1"), .port = port };
 	return h1post_start(l, &(struct h1post_conf){ &dial, str_c("here:1"), str_c("/v1/traces"), str_c("text/plain"), &f, 1, "hello", 5, deadline_ms },
@@ -76,7 +76,7 @@ START_TEST(answers)
 		{ "", 0, "" },
 	};
 	static const char want[] = "POST /v1/traces HTTP/1.1\r\nHost: here:1\r\nUser-Agent: meshd/" PACKAGE_VERSION "\r\nContent-Type: text/plain\r\n"
-				   "Content-Length: 5\r\nConnection: close\r\nx-token: abc\r\n\r\nhello";
+				   "Content-Length: 5\r\nx-token: abc\r\nConnection: close\r\n\r\nhello";
 	char got[1024];
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
