@@ -15,7 +15,7 @@ Nothing plays the kubelet or the controllers: a pod is what pod() says it is, an
 """
 import contextlib, http.client, json, os, queue, shutil, signal, ssl, subprocess, sys, threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "scenario"))
-from harness import Host, Lab, ROOT, Skip, TD, eventually, sh
+from harness import Host, Lab, ROOT, Skip, TD, complaint, eventually, sh
 from pki import Pki
 
 PEERS = os.environ.get("MESHD_PEERS") or f"{ROOT}/build/peers"
@@ -58,7 +58,8 @@ def replace(path, text):
 class Daemon:
     """A program in the network of a host; its output goes to the file `log`."""
     def __init__(self, cluster, host, name, *cmd, env={}, stdin=subprocess.DEVNULL, stdout=None):
-        self.name, self.logfile = name, f"{cluster.dir}/{name}.log"
+        self.name, self.logfile, self.ours = name, f"{cluster.dir}/{name}.log", cmd[0] == cluster.meshd
+        self.cluster = cluster
         with open(self.logfile, "a") as log:
             self.proc = host.popen(*cmd, stdin=stdin, stdout=stdout or log, stderr=log, env={**cluster.env, **env}, start_new_session=True)
 
@@ -71,8 +72,9 @@ class Daemon:
         os.kill(self.proc.pid, sig)
 
     def stop(self, sig=signal.SIGTERM, timeout=5):
-        """The exit status; what does not end in time is killed."""
-        if self.proc.poll() is None:
+        """The exit status; what does not end in time is killed. How meshd ended is judged when the cluster is left."""
+        running = self.proc.poll() is None
+        if running:
             self.kill(signal.SIGCONT)
             self.kill(sig)
             try:
@@ -80,6 +82,9 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 self.proc.kill()
                 self.proc.wait()
+        found = self.ours and (complaint(self.log()) or running and sig == signal.SIGTERM and self.proc.returncode)
+        if found:
+            self.cluster.problems.append(f"{self.name} ended with {self.proc.returncode}: {found}")
         return self.proc.returncode
 
     close = stop
@@ -121,7 +126,7 @@ class Cluster(Lab):
         super().__init__()
         self.more_env, self.mesh, self.plugged, self.max_age, self.system_labels = env, {**MESH, **mesh}, ca, max_connection_age, labels
         self.env["PATH"] = f"{PEERS}:{self.env['PATH']}"
-        self.daemons, self.nodes, self.namespaces = [], {}, set()
+        self.daemons, self.nodes, self.namespaces, self.problems = [], {}, set(), []
         self.istiod = "10.77.0.1:15012"
         self.pki, self.roots, self.intermediates = None, {}, 0
 
@@ -146,12 +151,13 @@ class Cluster(Lab):
             for d in self.daemons:
                 print(d.tail(2000))
         for d in reversed(self.daemons):
-            d.stop(signal.SIGKILL if d.name in ("etcd", "kube-apiserver", "istiod") else signal.SIGTERM)
+            d.stop(signal.SIGKILL if d.name in ("etcd", "kube-apiserver", "istiod") else signal.SIGTERM, 15 if d.ours else 5)
         self.daemons = []
         super().__exit__(kind, value, trace)
         if self.plane:
             os.close(self.plane.fd)
             self.plane = None
+        assert kind or not self.problems, "\n".join(self.problems)
 
     def start(self):
         self.plane = Plane(self)

@@ -113,7 +113,7 @@ def test_ca_is_away():
         load.end()
         line = next(l for l in one.log().splitlines() if "the one from before is used until" in l)
         assert "the certificate of spiffe://cluster.local/ns/" in line and "the CA at https://10.77.0.1:15012" in line and "CA_ADDRESS" in line, line
-        eventually(lambda: certificates(one)[WEB]["state"].startswith("Unavailable: the CA at"), 35, 0.5, "its end")
+        eventually(lambda: certificates(one)[WEB]["state"].startswith("Unavailable: the CA at"), 50, 0.5, "its end")
         assert web.refused(shop.v4, 8080, timeout=10)
         c.start_istiod()
         eventually(lambda: serial(one, WEB) not in (before, []) and serial(two, SHOP), 40, 0.5, "a new certificate")
@@ -145,7 +145,7 @@ def memory(pid):
         for line in maps:
             span, mode = line.split()[:2]
             start, end = (int(x, 16) for x in span.split("-"))
-            if "w" in mode:
+            if "w" in mode and end - start < 1 << 30:      # larger is a sanitizer's shadow
                 mem.seek(start)
                 try:
                     yield mem.read(end - start)

@@ -62,6 +62,12 @@ def eventually(fn, seconds=5, every=0.05, what=""):
         time.sleep(every)
 
 
+def complaint(log):
+    """What a sanitizer or an assertion said; else None."""
+    bad = re.search(r"(ERROR|WARNING): \w+Sanitizer|runtime error:|Assertion .* failed", log)
+    return bad and bad.group() + "\n" + log[max(0, bad.start() - 500):][:6000]
+
+
 def reset(sock):
     """Closes with RST."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -267,8 +273,7 @@ route add ::/0 via fd77::1
         self.check_log()
 
     def check_log(self):
-        bad = re.search(r"(ERROR|WARNING): \w+Sanitizer|runtime error:|Assertion .* failed", self.log())
-        assert not bad, f"{self.name}: {bad.group()}\n{self.log()[max(0, bad.start() - 500):][:6000]}"
+        assert not (found := complaint(self.log())), f"{self.name}: {found}"
 
     def log(self):
         return open(self.logfile, errors="replace").read() if self.logfile and os.path.exists(self.logfile) else ""
