@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A connection that carries HTTP of either version; its streams are all alike (http/stream.h), so who relays them never asks
+ * which it is. */
+#ifndef HTTP_CONN_H
+#define HTTP_CONN_H
+
+#include "http/stream.h"
+
+enum http_codec { HTTP_CODEC_AUTO, HTTP_CODEC_H1, HTTP_CODEC_H2 };   /* AUTO: servers only; by the client's first bytes */
+
+struct http_conn;
+
+struct http_conn_conf {
+	size_t head_bytes;           /* of one head */
+	int head_fields;
+	unsigned head_ms, idle_ms, stall_ms;   /* as in h1_conf; of HTTP/2: idle_ms without a stream */
+	unsigned max_streams;        /* HTTP/2 server: concurrent ones */
+	bool preserve_case;          /* HTTP/1: names go out as they came in */
+	bool http10;                 /* serve HTTP/1.0 requests; else 426 as Envoy */
+};
+extern const struct http_conn_conf http_conn_default;
+
+struct http_conn_ops {
+	/* Server: set stage.on_event and arg, then OPEN comes with the head. */
+	void (*on_request)(struct http_conn *c, struct http_stream *s, void *arg);
+	/* Client: http_conn_room grew (also when it is known for the first time). Server: no stream is open any more. NULL ok. */
+	void (*on_room)(struct http_conn *c, void *arg);
+	/* Dead: live streams hear CLOSED before. detail: what was wrong, ""; borrowed until the return. */
+	void (*on_closed)(struct http_conn *c, enum fail why, const char *detail, void *arg);
+};
+
+/* Takes over `below`, which is OPEN. conf is borrowed for good. NULL when memory is out (below is ended). */
+struct http_conn *http_conn_server(struct stage *below, enum http_codec codec, const struct http_conn_conf *conf,
+				   const struct http_conn_ops *ops, void *arg);
+struct http_conn *http_conn_client(struct stage *below, enum http_codec codec, const struct http_conn_conf *conf,
+				   const struct http_conn_ops *ops, void *arg);
+/* Client: how many more requests it would take now; 0: busy, full, draining, or closed. */
+int http_conn_room(const struct http_conn *c);
+int http_conn_streams(const struct http_conn *c);
+bool http_conn_draining(const struct http_conn *c);          /* takes no more requests, for good */
+/* Client: sends a request; head->end: without a body. What could not be sent as it is: NULL with errno EINVAL; no room: EAGAIN. */
+struct http_stream *http_conn_request(struct http_conn *c, const struct http_head *head);
+/* Server: GOAWAY, or Connection: close after the present request. Client: no more requests. Closes after the last stream. */
+void http_conn_drain(struct http_conn *c);
+void http_conn_close(struct http_conn *c, enum fail why);
+enum http_version http_conn_version(const struct http_conn *c);   /* of the last head in HTTP/1; AUTO undecided: HTTP_1_1 */
+struct stage *http_conn_below(const struct http_conn *c);
+
+#endif

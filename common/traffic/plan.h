@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a sidecar's engines read: for each address and port that an application may call, protocol and routes; for each port of the
+ * workload, what goes in. Immutable; compiled from the mesh on the control thread after a change, published like the mesh.
+ * Clusters keep their run-time state from plan to plan. Endpoints are no part of it: a cluster looks at the mesh. */
+#ifndef TRAFFIC_PLAN_H
+#define TRAFFIC_PLAN_H
+
+#include "traffic/route.h"
+
+/* How a port is spoken to. AUTO: nobody said; the first bytes decide. */
+enum port_protocol { PROTOCOL_AUTO, PROTOCOL_HTTP, PROTOCOL_HTTP2, PROTOCOL_GRPC, PROTOCOL_TLS, PROTOCOL_TCP };
+
+/* Bytes without HTTP: the first that matches decides (VirtualService tls and tcp, TCPRoute, TLSRoute). */
+struct l4_route {
+	const char *name;
+	const char *const *sni;              /* exact, or "*.example.com"; TLS only */
+	int n_sni;
+	const struct cidr *to;               /* destinationSubnets; none: any */
+	int n_to;
+	const struct route_target *targets;  /* cluster, weight */
+	int n_targets;
+	uint32_t weight_sum;
+	unsigned idle_ms;
+};
+
+struct outbound_port {
+	const char *name;                    /* of the listener, as in Envoy: "10.0.0.1_80", "0.0.0.0_80" */
+	uint16_t port;
+	enum port_protocol protocol;
+	bool real;                           /* a Sidecar's captureMode NONE: it is bound for real, at `at` */
+	struct addr at;
+	const struct route_table *http;      /* HTTP*, GRPC, AUTO */
+	const struct l4_route *tls, *tcp;    /* by SNI; by address */
+	int n_tls, n_tcp;
+};
+
+struct inbound_port {
+	uint16_t port;                       /* of the workload; 0: any other */
+	enum port_protocol protocol;
+	struct cluster *to;                  /* the application: inbound|PORT||, or a Sidecar's defaultEndpoint */
+	const struct route_table *http;
+	const char *service;                 /* key of the first service that leads to it; "" */
+	bool real;                           /* a Sidecar's ingress with an own bind */
+	struct addr at;
+	struct tls_conf tls;                 /* a Sidecar's ingress.tls; mode TLS_AUTO: Istio's mutual TLS as PeerAuthentication says */
+};
+
+struct plan;
+/* Compiles for one workload; `before` gives clusters their state (NULL ok). What could not be honoured is reported. */
+struct plan *plan_compile(const struct mesh *m, const struct workload *w, const struct plan *before, void (*report)(void *arg, const char *object, const char *text), void *arg);
+void plan_publish(struct plan *p);                   /* takes it over; the old one goes by epoch and references */
+const struct plan *plan_current(void);               /* within a turn; NULL: none yet */
+struct plan *plan_ref(const struct plan *p);         /* for connections that keep it */
+void plan_unref(struct plan *p);
+
+/* The exact address, then any address of that port. NULL: nobody knows it; the policy decides. */
+const struct outbound_port *plan_outbound(const struct plan *p, const struct addr *to);
+const struct inbound_port *plan_inbound(const struct plan *p, uint16_t port);        /* never NULL */
+/* outboundTrafficPolicy: where unknown destinations go: PassthroughCluster or BlackHoleCluster. */
+struct cluster *plan_unknown(const struct plan *p);
+/* The vhost of unknown hosts on HTTP ports is part of each table (allow_any, block_all). */
+void plan_each_cluster(const struct plan *p, void (*fn)(struct cluster *c, void *arg), void *arg);
+const struct outbound_port *plan_outbound_at(const struct plan *p, int i);   /* NULL beyond the last */
+
+#endif
