@@ -218,7 +218,9 @@ HEADERS_ALL = \
 	common/hbone/baggage.h \
 	common/hbone/hpool.h \
 	common/hbone/hserve.h \
+	common/http/conn.h \
 	common/http/dial.h \
+	common/http/exchange.h \
 	common/http/grpc.h \
 	common/http/grpc_frame.h \
 	common/http/grpc_int.h \
@@ -314,9 +316,13 @@ HEADERS_ALL = \
 	common/tls/tlsctx.h \
 	common/tls/tlsctx_int.h \
 	common/tls/webctx.h \
+	common/traffic/cluster.h \
 	common/traffic/dest.h \
 	common/traffic/dest_int.h \
 	common/traffic/guard.h \
+	common/traffic/plan.h \
+	common/traffic/route.h \
+	common/traffic/router.h \
 	modes/authority.h \
 	modes/conn.h \
 	modes/demand.h \
