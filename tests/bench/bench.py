@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """meshd and its peers side by side: two hosts, a proxy on each, mutual TLS between, the same loads through one after the other.
 
-usage: bench.py [--peers meshd,haproxy-tcp,ztunnel] [--rounds 5] [--secs 5] [--what lat,flat,conn,bulk,calls,mem,load] [--json FILE]
-As root. haproxy and strace by PATH; ztunnel by PATH or $ZTUNNEL (built with its `testing` feature); a peer that is missing is left out.
+usage: bench.py [--layer 4|7] [--peers meshd,haproxy-tcp,ztunnel] [--rounds 5] [--secs 5] [--what lat,flat,conn,bulk,calls,mem,load] [--json FILE]
+Layer 4: bytes, by HBONE or TLS; 7: HTTP/1.1 requests, through meshd-sidecars, haproxy (no policy, no log), envoy.
+As root. haproxy and strace by PATH; envoy by PATH or $ENVOY; ztunnel by PATH or $ZTUNNEL (built with its `testing` feature); a peer that
+is missing is left out.
 $THREADS: workers of every proxy (2). CPU and memory are sums over both proxies. Prints medians over the rounds, then meshd's as ratios
 to each peer. Figures compare within one run only, and nothing here fails because of a time."""
 import argparse, json, os, re, shutil, statistics, subprocess, sys, tempfile, time
@@ -11,136 +13,11 @@ import argparse, json, os, re, shutil, statistics, subprocess, sys, tempfile, ti
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, f"{HERE}/../scenario")
 sys.dont_write_bytecode = True
-from harness import Lab, REAL_ROOT, eventually, principal, policy, service, sh
-from pki import Pki
+from harness import Lab, REAL_ROOT, eventually, service, sh
+from peers import PEERS, PORT, THREADS
 
-THREADS = os.environ.get("THREADS", "2")
 HZ = os.sysconf("SC_CLK_TCK")
-PORT = 8080
-
-
-# --- the proxies
-
-class Peer:
-    """One pair of proxies between lab.client and lab.server; .pids() are theirs."""
-    def __init__(self, lab):
-        self.lab, self.procs = lab, []
-
-    def spawn(self, host, *cmd, env=None):
-        log = open(f"{self.lab.dir}/{self.name}-{host.name}.log", "w")
-        p = host.popen(*cmd, stdout=log, stderr=log, env={**os.environ, **(env or {})})
-        self.procs.append(p)
-
-    def pids(self):
-        return [p.pid for p in self.procs]
-
-    def stop(self):
-        for p in self.procs:
-            p.terminate()
-        for p in self.procs:
-            p.wait(20)
-
-    def listening(self, host, port):
-        eventually(lambda: host.run("ss", "-ltnH", f"sport = :{port}").stdout.strip(), 30, what=f"{self.name} on {host.name}:{port}")
-
-    @classmethod
-    def here(cls):
-        return True
-
-
-class Direct(Peer):
-    name = "direct"
-
-    def start(self):
-        pass
-
-
-# The same capture for every peer, on the client's side only: the proxies are compared, not rules.
-REDIRECT = """table ip bench {
- chain output {
-  type nat hook output priority -100;
-  meta mark & 0xfff == 0x539 accept
-  oifname lo accept
-  tcp dport %d redirect to :15001
- }
-}
-"""
-
-
-class Meshd(Peer):
-    name = "meshd"
-    env = {"ENABLE_ORIG_SRC": "false"}
-
-    def start(self):
-        lab = self.lab
-        for h in (lab.client, lab.server):
-            lab.workload(h)
-        lab.write("policy.yaml", policy("only-client", f"[{principal('client')}]", app="server"))
-        for h in (lab.server, lab.client):
-            h.start(f"--concurrency={THREADS}", "--log-format=text", env=self.env, capture=False)
-        lab.client.run("nft", "-f", "-", input=REDIRECT % PORT)
-
-    def pids(self):
-        return [h.proc.pid for h in (self.lab.client, self.lab.server)]
-
-    def stop(self):
-        for h in (self.lab.client, self.lab.server):
-            h.stop()
-
-
-class Ztunnel(Peer):
-    name = "ztunnel"
-
-    @classmethod
-    def here(cls):
-        cls.path = os.environ.get("ZTUNNEL") or shutil.which("ztunnel")
-        return cls.path
-
-    def config(self):
-        rows = "".join(f'- {{uid: "c//Pod/default/{h.name}", name: {h.name}, namespace: default, serviceAccount: {h.name}, trustDomain: cluster.local, '
-                       f'workloadIps: ["{h.v4}"], protocol: HBONE, node: n, network: "", services: {{}}}}\n' for h in (self.lab.client, self.lab.server))
-        return f"workloads:\n{rows}policies: []\nservices: []\n"
-
-    def start(self):
-        path = f"{self.lab.dir}/zt.yaml"
-        with open(path, "w") as f:
-            f.write(self.config())
-        self.lab.client.run("nft", "-f", "-", input=REDIRECT % PORT)
-        for h in (self.lab.server, self.lab.client):
-            self.spawn(h, self.path, env=dict(FAKE_CA="true", XDS_ADDRESS="", LOCAL_XDS_PATH=path, PROXY_MODE="dedicated", PACKET_MARK="1337",
-                       PROXY_WORKLOAD_INFO=f"default/{h.name}/{h.name}", ENABLE_ORIG_SRC="false", ZTUNNEL_WORKER_THREADS=THREADS))
-        self.listening(self.lab.server, 15008)
-        self.listening(self.lab.client, 15001)
-
-
-class HaproxyTcp(Peer):
-    """A TLS connection for each TCP connection: what a plain C relay costs on the same OpenSSL."""
-    name = "haproxy-tcp"
-
-    @classmethod
-    def here(cls):
-        return shutil.which("haproxy")
-
-    def start(self):
-        lab, pki = self.lab, Pki(self.lab.dir, self.name)
-        head = f"global\n nbthread {THREADS}\n maxconn 9000\ndefaults\n mode tcp\n timeout client 60s\n timeout server 60s\n timeout connect 5s\n"
-        def tls(h):
-            cert, key, root = pki.leaf(h.name)
-            with open(f"{lab.dir}/{h.name}.both", "w") as f:
-                f.write(open(cert).read() + open(key).read())
-            return f"ssl crt {lab.dir}/{h.name}.both ca-file {root} verify required"
-        rows = {lab.server: f"listen s\n bind :15101 {tls(lab.server)}\n server a {lab.server.v4}:{PORT}\n",
-                lab.client: f"listen c\n bind :15001\n server s {lab.server.v4}:15101 {tls(lab.client)}\n"}
-        lab.client.run("nft", "-f", "-", input=REDIRECT % PORT)
-        for h, text in rows.items():
-            with open(f"{lab.dir}/{h.name}.cfg", "w") as f:
-                f.write(head + text)
-            self.spawn(h, "haproxy", "-db", "-f", f"{lab.dir}/{h.name}.cfg")
-        self.listening(lab.server, 15101)
-        self.listening(lab.client, 15001)
-
-
-PEERS = {p.name: p for p in (Direct, Meshd, HaproxyTcp, Ztunnel)}
+TUNNELS, SIDECARS = "meshd,haproxy-tcp,ztunnel", "meshd-sidecars,haproxy,envoy"
 
 
 # --- what is measured
@@ -168,15 +45,15 @@ class Bench:
         return json.loads(r.stdout), cpu_s(self.peer.pids()) - c0
 
     def lat(self):
-        j, c = self.client("echo", 16, self.secs, 1000, 0)
+        j, c = self.client(self.peer.load, 16, self.secs, 1000, 0)
         self.row.update(p50_us=j["p50"], p99_us=j["p99"], cpu_us_req_1000=c / j["n"] * 1e6)
 
     def flat(self):
-        j, c = self.client("echo", 32, self.secs, 0, 0)
+        j, c = self.client(self.peer.load, 32, self.secs, 0, 0)
         self.row.update(req_s=j["rate"], cpu_us_req_flat=c / j["n"] * 1e6)
 
     def conn(self):
-        j, c = self.client("echo", 16, self.secs, 0, 1)
+        j, c = self.client(self.peer.load, 16, self.secs, 0, 1)
         self.row.update(conn_s=j["rate"], cpu_us_conn=c / j["n"] * 1e6, conn_failed=j["failed"])
 
     def bulk(self):
@@ -205,7 +82,7 @@ class Bench:
         self.row["idle_mib"] = pss_kib(pids) / 1024
         for n in (1000, 4000):
             base = pss_kib(pids)
-            h = self.lab.client.popen(self.load, "hold", self.lab.server.v4, str(PORT), str(n), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            h = self.lab.client.popen(self.load, "hold", self.lab.server.v4, str(PORT), str(n), self.peer.load, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             held = int(h.stdout.readline() or 0)
             time.sleep(1)
             self.row[f"kib_conn_{n}"] = (pss_kib(pids) - base) / max(held, 1)
@@ -230,7 +107,7 @@ def measure(name, load, secs, what):
             time.sleep(1)
             b = Bench(lab, peer, load, secs)
             for w in ("mem", "lat", "flat", "conn", "bulk", "calls"):
-                if w in what:
+                if w in what and not (peer.load == "http" and w in ("bulk", "calls")):
                     getattr(b, w)()
             b.after()
             return b.row
@@ -293,13 +170,15 @@ def table(rows):
     for k in keys:
         print(f"{k:18}" + "".join(f"{rows[n][k]:14.2f}" if k in rows[n] else f"{'-':>14}" for n in names))
     for n in names:
-        if "meshd" in rows and n not in ("meshd", "direct"):
-            print(f"\nmeshd / {n}: " + "  ".join(f"{k} {rows['meshd'][k] / rows[n][k]:.2f}" for k in keys if rows["meshd"].get(k) and rows[n].get(k)))
+        ours = "meshd" if PEERS[n].load == "echo" else "meshd-sidecars"
+        if ours in rows and n not in (ours, "direct"):
+            print(f"\n{ours} / {n}: " + "  ".join(f"{k} {rows[ours][k] / rows[n][k]:.2f}" for k in keys if rows[ours].get(k) and rows[n].get(k)))
 
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("--peers", default="meshd,haproxy-tcp,ztunnel")
+    ap.add_argument("--layer", type=int, choices=(4, 7), help="without --peers: both")
+    ap.add_argument("--peers")
     ap.add_argument("--rounds", type=int, default=5)
     ap.add_argument("--secs", type=float, default=5)
     ap.add_argument("--what", default="lat,flat,conn,bulk,calls,mem,load")
@@ -307,7 +186,8 @@ def main():
     a = ap.parse_args()
     if not REAL_ROOT:
         sys.exit("bench: needs root")
-    peers = [p for p in a.peers.split(",") if PEERS[p].here() or print(f"{p}: not here, left out")]
+    wanted = a.peers or {4: TUNNELS, 7: SIDECARS}.get(a.layer, f"{TUNNELS},{SIDECARS}")
+    peers = [p for p in wanted.split(",") if PEERS[p].here() or print(f"{p}: not here, left out")]
     what, all_rows = a.what.split(","), {p: {} for p in peers}
     with tempfile.TemporaryDirectory() as d:
         load = f"{d}/load"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The benchmark's loads, in one small program. The first byte of a connection says what the server does with it:
- * 'e' echoes it all, 'u' counts until EOF and answers the count, 'd' sends until the client goes.
+ * 'e' echoes it all, 'u' counts until EOF and answers the count, 'd' sends until the client goes; 'G' is HTTP/1.1 with answers of 1 KiB.
  *   load serve PORT
  *   load echo IP PORT CONNECTIONS SECONDS RATE NEW    RATE 0: as fast as it goes. NEW 1: a connection for each message
+ *   load http IP PORT CONNECTIONS SECONDS RATE NEW    the same with GET requests
  *   load bulk IP PORT SECONDS u|d
- *   load hold IP PORT CONNECTIONS                     holds them until stdin ends
+ *   load hold IP PORT CONNECTIONS echo|http           holds them, after one message each, until stdin ends
  * Results are JSON on stdout. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -29,7 +30,7 @@ struct conn {
 	bool busy;
 	size_t got, unsent;      /* client: of the answer. server: of what is to be echoed */
 	uint64_t started_ns, bytes;
-	char buf[MESSAGE * 4];
+	char buf[MESSAGE * 16];
 };
 
 static char block[BLOCK];
@@ -92,6 +93,30 @@ static bool server_echo(struct conn *c)
 	}
 }
 
+/* Answers each whole head; requests have no bodies. */
+static bool server_http(struct conn *c)
+{
+	static char reply[2 * MESSAGE];
+	ssize_t n = recv(c->fd, c->buf + c->got, sizeof(c->buf) - c->got, 0);
+	char *at = c->buf, *end;
+
+	if (n <= 0)
+		return n < 0 && errno == EAGAIN;
+	if (!*reply)
+		sprintf(reply, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%0*d", MESSAGE, MESSAGE, 0);
+	c->got += (size_t)n;
+	while ((end = memmem(at, c->got, "\r\n\r\n", 4))) {
+		size_t size = strlen(reply);
+
+		if (send(c->fd, reply, size, MSG_NOSIGNAL) != (ssize_t)size)
+			return false;
+		c->got -= (size_t)(end + 4 - at);
+		at = end + 4;
+	}
+	memmove(c->buf, at, c->got);
+	return c->got < sizeof(c->buf);
+}
+
 static bool server_turn(struct conn *c)
 {
 	ssize_t n;
@@ -102,6 +127,8 @@ static bool server_turn(struct conn *c)
 		if (c->kind == 'd')
 			watch(c, EPOLL_CTL_MOD, EPOLLOUT);
 	}
+	if (c->kind == 'G')
+		return server_http(c);
 	if (c->kind == 'e') {
 		bool more = server_echo(c);
 
@@ -168,15 +195,35 @@ static void dial(struct conn *c)
 	watch(c, EPOLL_CTL_ADD, EPOLLIN);
 }
 
+static bool http;
+static char message[MESSAGE] = "e";
+static size_t message_bytes = MESSAGE;
+
 static void ask(struct conn *c, uint64_t due_ns)
 {
-	static char message[MESSAGE] = "e";
-
 	c->started_ns = due_ns;
 	c->got = 0;
 	c->busy = true;
-	if (send(c->fd, message, MESSAGE, MSG_NOSIGNAL) != MESSAGE)
+	if (send(c->fd, message, message_bytes, MSG_NOSIGNAL) != (ssize_t)message_bytes)
 		die("send");
+}
+
+/* How long the answer is, 0: not known yet. An answer that is not 200 ends the run. */
+static size_t answer_bytes(const struct conn *c)
+{
+	const char *end, *length;
+
+	if (!http)
+		return MESSAGE;
+	end = memmem(c->buf, c->got, "\r\n\r\n", 4);
+	if (!end)
+		return 0;
+	if (memcmp(c->buf, "HTTP/1.1 200", 12) != 0) {
+		fprintf(stderr, "%.*s\n", (int)c->got, c->buf);
+		exit(1);
+	}
+	length = strcasestr(c->buf, "\r\ncontent-length: ");
+	return (size_t)(end + 4 - c->buf) + (length && length < end ? strtoul(length + 18, NULL, 10) : 0);
 }
 
 struct echo {
@@ -191,7 +238,8 @@ struct echo {
 /* Takes what came; true when the answer is whole. */
 static bool answered(struct echo *e, struct conn *c)
 {
-	ssize_t n = recv(c->fd, c->buf, sizeof(c->buf), 0);
+	ssize_t n = recv(c->fd, c->buf + c->got, sizeof(c->buf) - 1 - c->got, 0);
+	size_t want;
 
 	if (n <= 0) {
 		if (n < 0 && errno == EAGAIN)
@@ -202,7 +250,9 @@ static bool answered(struct echo *e, struct conn *c)
 		return true;
 	}
 	c->got += (size_t)n;
-	if (c->got < MESSAGE)
+	c->buf[c->got] = 0;
+	want = answer_bytes(c);
+	if (want == 0 || c->got < want)
 		return false;
 	if (e->n < e->cap)
 		e->us[e->n++] = (uint32_t)((now_ns() - c->started_ns) / 1000);
@@ -314,13 +364,18 @@ static int bulk(double seconds, char kind)
 static int hold(int conns)
 {
 	struct conn *c = calloc((size_t)conns, sizeof(*c));
-	char b;
 	int held = 0;
+	char b;
 
 	for (int i = 0; i < conns; i++) {
+		struct echo e = { .conn = &c[i] };
+
 		dial(&c[i]);
 		fcntl(c[i].fd, F_SETFL, 0);
-		held += send(c[i].fd, "e", 1, MSG_NOSIGNAL) == 1 && recv(c[i].fd, &b, 1, 0) == 1;
+		ask(&c[i], 0);
+		while (!answered(&e, &c[i]))
+			;
+		held += e.failed == 0;
 	}
 	printf("%d\n", held);
 	fflush(stdout);
@@ -341,7 +396,10 @@ int main(int argc, char **argv)
 		return fprintf(stderr, "usage: see the head of load.c\n"), 2;
 	to = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)strtol(argv[3], NULL, 10)) };
 	inet_pton(AF_INET, argv[2], &to.sin_addr);
-	if (strcmp(argv[1], "echo") == 0 && argc == 8)
+	http = strcmp(argv[1], "http") == 0 || strcmp(argv[argc - 1], "http") == 0;
+	if (http)
+		message_bytes = (size_t)sprintf(message, "GET /some/path?x=1 HTTP/1.1\r\nHost: server:%s\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n", argv[3]);
+	if ((strcmp(argv[1], "http") == 0 || strcmp(argv[1], "echo") == 0) && argc == 8)
 		return echo((int)strtol(argv[4], NULL, 10), strtod(argv[5], NULL), strtod(argv[6], NULL), argv[7][0] == '1');
 	if (strcmp(argv[1], "bulk") == 0 && argc == 6)
 		return bulk(strtod(argv[4], NULL), argv[5][0]);

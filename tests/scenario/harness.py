@@ -445,9 +445,9 @@ def principal(*hosts):
     return "{from: [{source: {principals: [%s]}}]}" % ", ".join(f"{TD}/ns/default/sa/{h}" for h in hosts)
 
 
-def service(name, ports, vips=(), app=None, ns="default", family=None):
+def service(name, ports, vips=(), app=None, ns="default", family=None, protocol="TCP"):
     """A MESH_INTERNAL ServiceEntry over WorkloadEntries with the label app, of "v4" or "v6" alone if asked; ports: {port: target}."""
-    p = ", ".join(f"{{number: {a}, targetPort: {b}, name: tcp-{a}, protocol: TCP}}" for a, b in ports.items())
+    p = ", ".join(f"{{number: {a}, targetPort: {b}, name: {protocol.lower()}-{a}, protocol: {protocol}}}" for a, b in ports.items())
     v = f"\n  addresses: [{', '.join(repr(x) for x in vips)}]" if vips else ""
     only = f", family: {family}" if family else ""
     return f"""apiVersion: networking.istio.io/v1
