@@ -663,6 +663,7 @@ EXTRA_FILES = \
 	tests/bench/bench.py \
 	tests/bench/istiod.py \
 	tests/bench/load.c \
+	tests/bench/peers.py \
 	tests/bench/wds.c \
 	tests/interop/README.md \
 	tests/interop/ambient.py \
