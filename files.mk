@@ -323,6 +323,7 @@ HEADERS_ALL = \
 	common/traffic/plan.h \
 	common/traffic/route.h \
 	common/traffic/router.h \
+	common/traffic/urequest.h \
 	modes/authority.h \
 	modes/conn.h \
 	modes/demand.h \
