@@ -85,6 +85,8 @@ struct exchange_log {
 	uint64_t wall_us, start_ns, request_end_ns, up_sent_ns, up_head_ns, up_end_ns, end_ns;
 	uint64_t bytes_received, bytes_sent;    /* bodies */
 	unsigned attempts;       /* upstream tries */
+	bool retry_limit;        /* URX: another try was wanted and not allowed; beside the flag of `why` */
+	bool delayed;            /* DI: a fault's delay was injected */
 	struct addr upstream, upstream_local;
 	struct str route_name, cluster_name;    /* as configured; live as long as the exchange */
 	struct str upstream_peer_id;
@@ -100,7 +102,8 @@ struct exchange_conf {
 	const struct router_ops *router;
 	enum http_path path;     /* how paths are normalised before anybody looks */
 	size_t replay_bytes;     /* of a request's body, kept for another try (LIMIT_REPLAY_BYTES); more: no other try */
-	bool keep_underscores;   /* names with '_' are let through, as Envoy does */
+	bool keep_underscores;   /* names with '_' are let through, as Envoy does; else they are dropped */
+	bool preserve_case;      /* HTTP/1: names go out as they came in; else in lower case, as Envoy does */
 	void (*on_end)(struct exchange *x, void *arg);   /* after all filters' */
 };
 
