@@ -18,6 +18,7 @@ libmeshd_a_SOURCES = \
 	common/base/log.c \
 	common/base/map.c \
 	common/base/pmap.c \
+	common/base/regex.cc \
 	common/base/str.c \
 	common/base/tuning.c \
 	common/dns/dnsmsg.c \
@@ -206,6 +207,7 @@ HEADERS_ALL = \
 	common/base/log.h \
 	common/base/map.h \
 	common/base/pmap.h \
+	common/base/regex.h \
 	common/base/str.h \
 	common/base/tuning.h \
 	common/dns/dnsmsg.h \
@@ -410,6 +412,7 @@ UNIT_TESTS = \
 	tests/unit/test_proxyproto \
 	tests/unit/test_pump \
 	tests/unit/test_redirect \
+	tests/unit/test_regex \
 	tests/unit/test_resolvconf \
 	tests/unit/test_resolve \
 	tests/unit/test_resume \
@@ -554,6 +557,7 @@ tests_unit_test_pump_SOURCES = tests/unit/test_pump.c
 
 tests_unit_test_redirect_SOURCES = tests/unit/test_redirect.c
 
+tests_unit_test_regex_SOURCES = tests/unit/test_regex.c
 tests_unit_test_resolvconf_SOURCES = tests/unit/test_resolvconf.c
 
 tests_unit_test_resolve_SOURCES = tests/unit/test_resolve.c

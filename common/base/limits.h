@@ -95,6 +95,12 @@
 #define LIMIT_SESSIONS_PROCESS   2048
 #define LIMIT_CA_REPLY_BYTES     (1 << 20)      /* of the certificates of one answer */
 
+/* Regular expressions */
+#define LIMIT_REGEX_PATTERN      1024           /* bytes of one, as Istio takes */
+#define LIMIT_REGEX_PROGRAM      32768          /* steps of RE2's program: Istio's re2.max_program_size.error_level */
+#define LIMIT_REGEX_BYTES        (8 << 20)      /* of one with its cache */
+#define LIMIT_REGEX_SET_BYTES    (64 << 20)     /* of all of a virtual host together */
+
 /* Configuration */
 #define LIMIT_FILE_BYTES         (64u << 20)    /* one configuration file */
 #define LIMIT_PEM_BYTES          (4u << 20)     /* one file of roots, a certificate or a key of a control plane */
