@@ -21,6 +21,7 @@ libmeshd_a_SOURCES = \
 	common/base/regex.cc \
 	common/base/str.c \
 	common/base/tuning.c \
+	common/base/xxhash64.c \
 	common/dns/dnsmsg.c \
 	common/dns/dnsproxy.c \
 	common/dns/dnsproxy_tcp.c \
@@ -210,6 +211,7 @@ HEADERS_ALL = \
 	common/base/regex.h \
 	common/base/str.h \
 	common/base/tuning.h \
+	common/base/xxhash64.h \
 	common/dns/dnsmsg.h \
 	common/dns/dnsproxy.h \
 	common/dns/dnsproxy_int.h \
@@ -428,6 +430,7 @@ UNIT_TESTS = \
 	tests/unit/test_watch \
 	tests/unit/test_wds \
 	tests/unit/test_webctx \
+	tests/unit/test_xxhash64 \
 	tests/unit/test_yaml \
 	tests/unit/test_zds
 
@@ -587,6 +590,8 @@ tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
 tests_unit_test_wds_SOURCES = tests/unit/test_wds.c
 
 tests_unit_test_webctx_SOURCES = tests/unit/test_webctx.c
+
+tests_unit_test_xxhash64_SOURCES = tests/unit/test_xxhash64.c
 
 tests_unit_test_yaml_SOURCES = tests/unit/test_yaml.c
 

@@ -26,6 +26,8 @@ struct connector {
 	enum http_codec (*codec)(struct connector *c, struct stage *s);
 	struct str (*peer_id)(struct connector *c, struct stage *s);
 	const char *(*error)(struct connector *c, struct stage *s);   /* of a CLOSED one, for logs; "" */
+	void (*local)(struct connector *c, struct stage *s, struct addr *ret);   /* our address; NULL ok */
+	const struct http_conn_conf *http;                            /* of connections to servers; NULL: http_conn_default */
 };
 
 struct upool;                                /* one worker's connections to upstream hosts */
