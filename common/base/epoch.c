@@ -84,12 +84,10 @@ static int collect_locked(void)
 	return left;
 }
 
-void epoch_retire(void *obj, void (*free_fn)(void *obj))
+static void wait_locked(void *obj, void (*free_fn)(void *obj))
 {
-	struct retired *t;
+	struct retired *t = xcalloc(1, sizeof(*t) + (size_t)n_readers * sizeof(t->seen[0]));
 
-	pthread_mutex_lock(&lock);
-	t = xcalloc(1, sizeof(*t) + (size_t)n_readers * sizeof(t->seen[0]));
 	t->obj = obj;
 	t->free_fn = free_fn;
 	for (struct epoch_reader *r = readers; r; r = r->next) {
@@ -100,7 +98,20 @@ void epoch_retire(void *obj, void (*free_fn)(void *obj))
 	}
 	t->next = waiting;
 	waiting = t;
+}
+
+void epoch_retire(void *obj, void (*free_fn)(void *obj))
+{
+	pthread_mutex_lock(&lock);
+	wait_locked(obj, free_fn);
 	collect_locked();
+	pthread_mutex_unlock(&lock);
+}
+
+void epoch_defer(void *obj, void (*free_fn)(void *obj))
+{
+	pthread_mutex_lock(&lock);
+	wait_locked(obj, free_fn);
 	pthread_mutex_unlock(&lock);
 }
 

@@ -19,5 +19,7 @@ void epoch_sleep(struct epoch_reader *r);     /* before blocking */
  * later call of epoch_retire or epoch_collect. */
 void epoch_retire(void *obj, void (*free_fn)(void *obj));
 int epoch_collect(void);                      /* returns how many still wait */
+/* The same from any thread: freed by a later call of the writer, on its thread. */
+void epoch_defer(void *obj, void (*free_fn)(void *obj));
 
 #endif

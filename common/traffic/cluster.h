@@ -11,7 +11,7 @@
 enum cluster_kind {
 	CLUSTER_SERVICE,       /* endpoints of a service of the mesh, those with the subset's labels */
 	CLUSTER_STATIC,        /* fixed addresses: a Sidecar's defaultEndpoint, the application itself */
-	CLUSTER_DNS,           /* addresses of host names, looked up while in use (ServiceEntry resolution DNS, DNS_ROUND_ROBIN) */
+	CLUSTER_DNS,           /* addresses of host names, looked up again and again (ServiceEntry resolution DNS, DNS_ROUND_ROBIN) */
 	CLUSTER_ORIGINAL_DST,  /* where the client wanted to go (PASSTHROUGH, ServiceEntry resolution NONE) */
 	CLUSTER_BLACKHOLE,     /* nowhere */
 };
@@ -40,6 +40,7 @@ struct lb_conf {
 	unsigned warmup_ms, warmup_min_percent;
 	double warmup_aggression;
 	bool locality;                                   /* localityLbSetting enabled and in force */
+	bool locality_own;                               /* it is the DestinationRule's: it goes before the service's trafficDistribution */
 	const struct locality_weight *distribute;        /* of the client's locality */
 	int n_distribute;
 	const struct locality_failover *failover;
@@ -96,7 +97,8 @@ struct cluster_conf {
 	bool http2;                /* the port's protocol is HTTP2, GRPC */
 	bool inbound;
 	const struct addr *addrs;  /* STATIC */
-	const char *const *hosts;  /* DNS */
+	const char *const *hosts;  /* DNS without service, at `port`; else the service's endpoints say */
+	bool dns_one;              /* DNS_ROUND_ROBIN: the first address of the newest answer */
 	int n_addrs, n_hosts;
 	const char *unix_path;     /* STATIC: instead of addresses; "" */
 	struct lb_conf lb;
@@ -106,49 +108,79 @@ struct cluster_conf {
 };
 
 struct cluster;
-/* Deep copy. Takes over the run-time state of `before` (same name; may be NULL). */
+/* Deep copy. Takes over the run-time state of `before` (same name; may be NULL); when nothing differs, it is another reference
+ * of it. Control thread. */
 struct cluster *cluster_new(const struct cluster_conf *conf, struct cluster *before);
 struct cluster *cluster_ref(struct cluster *c);        /* any thread */
 void cluster_unref(struct cluster *c);                 /* NULL ok */
 const struct cluster_conf *cluster_conf(const struct cluster *c);
 
 /* How the bytes travel to the chosen endpoint. */
-enum transport { TRANSPORT_PLAIN, TRANSPORT_ISTIO_MTLS, TRANSPORT_TLS, TRANSPORT_HBONE };
+enum transport {
+	TRANSPORT_PLAIN,
+	TRANSPORT_ISTIO_MTLS,
+	TRANSPORT_TLS,             /* tls.mode SIMPLE, MUTUAL */
+	TRANSPORT_HBONE,           /* through the workload's port 15008, CONNECT to addr; with TLS within where tls.mode is SIMPLE or MUTUAL */
+};
 
 /* A place to send a request to. */
+struct host;
 struct pick {
-	struct host *host;         /* the run-time state of the endpoint, for cluster_started …; reference held: pick_done */
-	struct workload *workload; /* borrowed from host; NULL: no workload of the mesh */
-	struct addr addr;          /* the application's, or what to dial (TRANSPORT_HBONE: dial the dest way) */
+	struct host *host;         /* the run-time state of the endpoint; reference held: pick_done */
+	struct workload *workload; /* reference held; NULL: no workload of the mesh */
+	struct addr addr;          /* of the application; what to dial unless TRANSPORT_HBONE; port 0 with conf.unix_path */
 	enum transport transport;
 	enum fail why;             /* when there is none */
 };
 
 struct pick_ask {
 	const struct mesh *m;
-	const struct workload *client;       /* NULL: unknown; its locality, network */
+	const struct workload *client;       /* NULL: unknown; its locality, network; one cluster is always asked for the same one */
 	struct addr original;                /* ORIGINAL_DST */
 	uint64_t hash;                       /* of the request, when lb.hash asks for one */
 	bool hashed;
 	struct host *const *tried;           /* avoided while there is another (previous hosts) */
 	int n_tried;
 	bool avoid_tried_localities;         /* retryRemoteLocalities */
-	uint64_t *seed, now_ms;
+	uint64_t *seed, now_ms;              /* the caller's random state; monotonic time */
 };
 
-/* One endpoint for a request or connection. False: ret->why (FAIL_NO_ENDPOINT …). */
+/* One endpoint for a request or connection. False: ret->why (NO_ENDPOINT, NO_GATEWAY, RESOLVE). Any thread, within a turn of
+ * its loop (base/epoch.h). */
 bool cluster_pick(struct cluster *c, const struct pick_ask *ask, struct pick *ret);
 void pick_done(struct pick *p);
 
-/* What becomes of it: least request and slow start, and outlier detection, live on these. */
+/* Hosts. One is the same object as long as the workload's uid and identity, address, port and transport stay the same; an
+ * ORIGINAL_DST cluster has one for all addresses. */
+struct host *host_ref(struct host *h);                               /* any thread */
+void host_unref(struct host *h);                                     /* NULL ok */
+struct workload *host_workload(const struct host *h);                /* as it was when the host came; borrowed; NULL: none */
+const struct addr *host_addrs(const struct host *h, int *ret_n);     /* all, pick.addr first: for Happy Eyeballs; n 0: ORIGINAL_DST, unix_path */
+bool host_gone(const struct host *h);                                /* no endpoint of its cluster any more */
+bool host_ejected(const struct host *h);
+
+/* What becomes of it: least request and outlier detection live on these. started: when it was picked; ended: once for each
+ * started; answered: once for each try. status: of HTTP, else 0; counts where outlier.codes redefines what an error is. */
 enum host_event { HOST_OK, HOST_5XX, HOST_GATEWAY_ERROR /* 502 503 504 */, HOST_LOCAL_ERROR /* connect failed, reset, timeout */ };
 void host_started(struct cluster *c, struct host *h);            /* a request (HTTP) or connection (TCP) */
 void host_ended(struct cluster *c, struct host *h);
 void host_answered(struct cluster *c, struct host *h, enum host_event ev, int status, uint64_t now_ms);
 
-/* Circuit breakers, exact for the process. False: at the limit; FAIL_OVERFLOW ("UO"). */
+/* Circuit breakers, exact for the process. False: at the limit; FAIL_OVERFLOW ("UO"). Retries: the retry budget where there is
+ * one, a share of the requests and pending ones that were taken. */
 enum cluster_limit { LIMIT_OF_CONNECTIONS, LIMIT_OF_PENDING, LIMIT_OF_REQUESTS, LIMIT_OF_RETRIES, LIMITS_OF_CLUSTER };
 bool cluster_take(struct cluster *c, enum cluster_limit l);
 void cluster_give(struct cluster *c, enum cluster_limit l);
+unsigned cluster_used(const struct cluster *c, enum cluster_limit l);
+
+/* Whether id may answer for the cluster over Istio mTLS: tls.sans, else the service's sans and the identities of its endpoints.
+ * Where nothing says a name, whoever the mesh's roots vouch for, as in Istio; nobody under the stance STRICT. */
+bool cluster_admits(const struct cluster *c, const struct mesh *m, struct str id);
+/* The same as a list, as far as it fits; n 0 with true: anybody. False: nobody. Borrowed from c and m. */
+bool cluster_peers(const struct cluster *c, const struct mesh *m, struct str *v, int max, int *ret_n);
+
+/* What `meshd status` and tests see: each endpoint with its state. Within a turn. */
+struct host_view { const struct host *host; const struct workload *workload; uint32_t weight; int priority; bool healthy, ejected; unsigned active; };
+void cluster_each_host(struct cluster *c, const struct mesh *m, void (*fn)(const struct host_view *v, void *arg), void *arg);
 
 #endif
