@@ -59,6 +59,9 @@ const struct inbound_port *plan_inbound(const struct plan *p, uint16_t port);   
 /* outboundTrafficPolicy: where unknown destinations go: PassthroughCluster or BlackHoleCluster. */
 struct cluster *plan_unknown(const struct plan *p);
 /* The vhost of unknown hosts on HTTP ports is part of each table (allow_any, block_all). */
+/* By name: "outbound|9000||ext-authz.foo.svc.cluster.local"; NULL: none. The services of extension providers have theirs though no
+ * route leads there. */
+struct cluster *plan_cluster(const struct plan *p, struct str name);
 void plan_each_cluster(const struct plan *p, void (*fn)(struct cluster *c, void *arg), void *arg);
 const struct outbound_port *plan_outbound_at(const struct plan *p, int i);   /* NULL beyond the last */
 

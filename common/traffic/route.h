@@ -7,6 +7,8 @@
 #include "http/exchange.h"
 #include "traffic/cluster.h"
 
+struct format;                       /* telemetry/format.h: a text with %VARIABLES% */
+
 enum text_match_kind { TEXT_EXACT, TEXT_PREFIX, TEXT_SUFFIX, TEXT_REGEX, TEXT_PRESENT };
 struct regex;                        /* base/regex.h: RE2 */
 struct text_match {
@@ -31,7 +33,8 @@ struct route_match {
 };
 
 enum header_op_kind { HEADER_SET, HEADER_ADD, HEADER_REMOVE };
-struct header_op { enum header_op_kind kind; const char *name; const struct format *value; };   /* telemetry/format.h: %VARIABLES% */
+/* A list has the removals first, then what is set, then what is added; SET and ADD do nothing with an empty value. */
+struct header_op { enum header_op_kind kind; const char *name; const struct format *value; };
 
 struct percent { uint32_t parts, of; };   /* of: 100 or 1000000 */
 
@@ -60,6 +63,15 @@ struct route_target {                /* one of the weighted destinations */
 	const char *host_rewrite;    /* "" */
 };
 
+/* CorsPolicy. The texts are those of the answer's headers, "": none. */
+struct cors {
+	const struct text_match *origins;
+	int n_origins;
+	const char *methods, *headers, *expose, *max_age_s;
+	bool credentials;
+	bool answer_unmatched;       /* preflights of other origins are answered here too, without a word of CORS */
+};
+
 enum route_action { ROUTE_FORWARD, ROUTE_REDIRECT, ROUTE_REPLY };
 
 struct route {
@@ -72,7 +84,8 @@ struct route {
 	int n_targets;
 	uint32_t weight_sum;
 	int missing_status;          /* for a target without cluster: 503, or 500 of Gateway API routes */
-	const char *host_rewrite, *prefix_rewrite;                 /* "": none; NULL prefix_rewrite: none, "" is one */
+	/* "": none. prefix_rewrite takes the place of what the path match says: the prefix, or all of the path but the query. */
+	const char *host_rewrite, *prefix_rewrite;
 	struct { const struct regex *regex; const char *substitution; } regex_rewrite;
 	uint64_t timeout_ms, max_grpc_timeout_ms;                  /* 0: none */
 	struct retry_policy retry;
@@ -80,6 +93,7 @@ struct route {
 	int n_mirrors;
 	struct hash_conf hash;
 	/* REDIRECT */
+	/* path: of the whole path, or (path_is_prefix) of what matched; texts "": as in the request */
 	struct { int status; const char *host, *path, *scheme; uint16_t port; bool path_is_prefix; } redirect;
 	/* REPLY */
 	struct { int status; struct str body; } reply;
@@ -87,16 +101,41 @@ struct route {
 	const struct header_op *request, *response;
 	int n_request, n_response;
 	struct { struct percent delay_share, abort_share; uint64_t delay_ms; int abort_status, grpc_status /* -1 */; } fault;
-	const struct cors *cors;     /* traffic/cors.h; NULL: none */
+	const struct cors *cors;     /* NULL: none */
 	bool websocket;              /* Upgrade is allowed: always, as in Istio */
 };
 
+/* A virtual host: who is addressed, and the list of what may follow. */
+struct vhost {
+	const char *name;                    /* "reviews.default.svc.cluster.local:80" */
+	const char *const *domains;          /* without port: exact, "*.suffix", "prefix.*", "*"; of several alike the first counts */
+	int n_domains;
+	const struct route *routes;
+	int n_routes;
+};
+
+/* Indexes over virtual hosts, which it borrows with all that they point to. n_regexes of a vhost are matched in one set. */
 struct route_table;
-/* The route for what x->request says, or NULL (FAIL_NO_ROUTE "NR", 404). Good as long as the table's plan. */
+struct route_table *route_table_new(const struct vhost *vhosts, int n);
+void route_table_free(struct route_table *t);        /* NULL ok */
+const struct vhost *route_table_vhosts(const struct route_table *t, int *ret_n);
+/* By Host; its port does not count, nor does case. Exact, longest suffix, longest prefix, "*"; NULL: none. */
+const struct vhost *route_table_vhost(const struct route_table *t, struct str authority);
+/* The route for what x->request and x->request_fields say: the first in the vhost's list that matches. NULL: 404, FAIL_NO_ROUTE.
+ * Its cost does not grow with the number of exact paths and prefixes. */
 const struct route *route_find(const struct route_table *t, const struct exchange *x);
 
-/* Filters, in this order in a chain: route (finds it; redirects and replies), cors, fault. Then, last, the router (traffic/router.h). */
-extern const struct filter_ops route_filter;     /* conf: struct route_table (or chosen by x->arg: see traffic/plan.h) */
-extern const struct filter_ops cors_filter, fault_filter;   /* conf: unused; they read x->route */
+/* The edits of the chosen way, once, before the first try: host, path (x-envoy-original-path tells the old one), the target's
+ * headers, then the route's. */
+void route_apply_request(struct exchange *x, const struct route *r, const struct route_target *t);
+/* On a response of the upstream. */
+void route_apply_response(struct exchange *x, const struct route *r, const struct route_target *t);
+/* Whether this time is one of those. */
+bool percent_hit(struct percent p, uint64_t *seed);
+
+/* Filters, in this order in a chain; then, last, the router (traffic/router.h). x->arg is a struct router_env. No conf.
+ * route_filter finds the route in env->routes and sets x->route, or answers 404; fault_filter waits and aborts; cors_filter answers
+ * preflights and marks responses; answer_filter redirects and replies where the route says so. */
+extern const struct filter_ops route_filter, fault_filter, cors_filter, answer_filter;
 
 #endif

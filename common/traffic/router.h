@@ -43,6 +43,7 @@ struct router_env {
 	const struct workload *local;        /* borrowed while the exchange lives */
 	struct str identity;
 	uint64_t *seed;
+	struct loop *loop;                   /* the worker's */
 	void *owner;                         /* the mode's */
 	struct plan *plan;                   /* reference of the connection's */
 	const struct route_table *routes;    /* what route_filter looks in */
