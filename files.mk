@@ -67,9 +67,12 @@ libmeshd_a_SOURCES = \
 	common/model/endpoints.c \
 	common/model/mesh.c \
 	common/model/mesh_edit.c \
+	common/model/meshconfig.c \
 	common/model/object.c \
 	common/model/pack.c \
+	common/model/resource.c \
 	common/model/texts.c \
+	common/model/virtualservice.c \
 	common/net/cgroup.c \
 	common/net/conntrack.c \
 	common/net/netns.c \
@@ -256,12 +259,18 @@ HEADERS_ALL = \
 	common/io/stage.h \
 	common/io/watch.h \
 	common/io/worker.h \
+	common/model/destinationrule.h \
 	common/model/endpoints.h \
 	common/model/mesh.h \
 	common/model/mesh_int.h \
+	common/model/meshconfig.h \
 	common/model/object.h \
 	common/model/pack.h \
+	common/model/resource.h \
+	common/model/sidecarscope.h \
+	common/model/telemetry.h \
 	common/model/texts.h \
+	common/model/virtualservice.h \
 	common/net/cgroup.h \
 	common/net/conntrack.h \
 	common/net/netns.h \
@@ -417,6 +426,7 @@ UNIT_TESTS = \
 	tests/unit/test_regex \
 	tests/unit/test_resolvconf \
 	tests/unit/test_resolve \
+	tests/unit/test_resource \
 	tests/unit/test_resume \
 	tests/unit/test_run \
 	tests/unit/test_settings \
@@ -565,6 +575,7 @@ tests_unit_test_resolvconf_SOURCES = tests/unit/test_resolvconf.c
 
 tests_unit_test_resolve_SOURCES = tests/unit/test_resolve.c
 
+tests_unit_test_resource_SOURCES = tests/unit/test_resource.c
 tests_unit_test_resume_SOURCES = tests/unit/test_resume.c
 
 tests_unit_test_run_SOURCES = tests/unit/test_run.c

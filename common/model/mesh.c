@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/mesh_int.h"
 
+#include <stdlib.h>
+
 static const struct mesh empty;
 _Atomic(const struct mesh *) mesh_published = &empty;
 
@@ -294,4 +296,42 @@ size_t mesh_count(const struct mesh *m, size_t *services, size_t *policies)
 	if (policies)
 		*policies = m->policies.len;
 	return m->workloads.len;
+}
+
+/* --- resources --- */
+uint64_t mesh_traffic_generation(const struct mesh *m) { return m->traffic_generation; }
+
+struct resource *mesh_resource(const struct mesh *m, enum resource_kind kind, struct str key)
+{
+	struct pmap_run run = pmap_find(&m->resources, mesh_hash_kind(kind, key));
+
+	for (int i = 0; i < run.n; i++) {
+		struct resource *r = run.values[i];
+
+		if (r->kind == kind && str_is(key, r->key))
+			return r;
+	}
+	return NULL;
+}
+
+static int older(const void *a, const void *b)
+{
+	return resource_compare(*(struct resource *const *)a, *(struct resource *const *)b);
+}
+
+struct resource **mesh_resources(const struct mesh *m, enum resource_kind kind, struct str ns, int *n)
+{
+	struct pmap_run run = pmap_find(ns.n ? &m->resources_in : &m->resources_of, mesh_hash_kind(kind, ns));
+	struct resource **v = xcalloc((size_t)run.n + 1, sizeof(*v));
+
+	*n = 0;
+	for (int i = 0; i < run.n; i++) {
+		struct resource *r = run.values[i];
+
+		if (r->kind == kind && (!ns.n || str_is(ns, r->ns)))
+			v[(*n)++] = r;
+	}
+	if (*n > 1)
+		qsort(v, (size_t)*n, sizeof(*v), older);
+	return v;
 }

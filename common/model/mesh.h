@@ -5,7 +5,7 @@
 #ifndef MODEL_MESH_H
 #define MODEL_MESH_H
 
-#include "model/object.h"
+#include "model/resource.h"
 
 /* MESHD_ENFORCEMENT; each implies those before it. */
 enum stance {
@@ -25,6 +25,7 @@ struct mesh_settings {
 	const char *network, *cluster;       /* own; "" and "Kubernetes" */
 	unsigned connect_timeout_ms;
 	enum stance stance;
+	bool sidecar;                        /* policies are read whole (struct policy); false: as ztunnel has them */
 };
 
 struct mesh;
@@ -44,6 +45,8 @@ void mesh_put_policy(struct mesh_edit *e, struct policy *p);
 void mesh_del_policy(struct mesh_edit *e, struct str key);
 void mesh_put_peer_authn(struct mesh_edit *e, struct peer_authn *p);
 void mesh_del_peer_authn(struct mesh_edit *e, struct str key);
+void mesh_put_resource(struct mesh_edit *e, struct resource *r);
+void mesh_del_resource(struct mesh_edit *e, enum resource_kind kind, struct str key);
 /* Publishes as the next generation and retires the old snapshot by epoch. */
 void mesh_edit_publish(struct mesh_edit *e);
 void mesh_edit_abandon(struct mesh_edit *e);
@@ -53,6 +56,8 @@ const struct mesh *mesh_edit_view(const struct mesh_edit *e);   /* as it would b
 const struct mesh *mesh_current(void);               /* never NULL: an empty mesh before the first publish */
 uint64_t mesh_generation(const struct mesh *m);
 uint64_t mesh_policy_generation(const struct mesh *m);   /* when settings, policies or PeerAuthentications last changed */
+/* When what plans are made of last changed: resources, settings, services but for their endpoints. */
+uint64_t mesh_traffic_generation(const struct mesh *m);
 const struct mesh_settings *mesh_settings(const struct mesh *m);
 struct workload *mesh_workload(const struct mesh *m, struct str uid);
 struct workload *mesh_workload_named(const struct mesh *m, struct str ns, struct str name);
@@ -70,6 +75,9 @@ bool mesh_has_guarded(const struct mesh *m);         /* whether any service name
 void mesh_each_service_called(const struct mesh *m, struct str hostname, bool (*fn)(struct service *s, void *arg), void *arg);
 struct policy *mesh_policy(const struct mesh *m, struct str key);
 struct peer_authn *mesh_peer_authn(const struct mesh *m, struct str key);
+struct resource *mesh_resource(const struct mesh *m, enum resource_kind kind, struct str key);
+/* Those of a kind in a namespace ("": in all), the oldest first. free() the list; its members are borrowed. */
+struct resource **mesh_resources(const struct mesh *m, enum resource_kind kind, struct str ns, int *n);
 
 /* In no particular order; stops when fn returns false. */
 void mesh_each_workload(const struct mesh *m, bool (*fn)(struct workload *w, void *arg), void *arg);

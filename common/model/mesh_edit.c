@@ -23,6 +23,10 @@ static const struct pmap_values held_services = { service_hold, service_drop };
 static const struct pmap_values held_policies = { policy_hold, policy_drop };
 static const struct pmap_values held_peer_authns = { peer_authn_hold, peer_authn_drop };
 
+static void resource_hold(void *r) { resource_ref(r); }
+static void resource_drop(void *r) { resource_unref(r); }
+static const struct pmap_values held_resources = { resource_hold, resource_drop };
+
 static void settings_unref(struct settings_block *b)
 {
 	if (b && --b->refs == 0)
@@ -43,6 +47,9 @@ static void mesh_free(void *obj)
 	pmap_done(&m->workloads);
 	pmap_done(&m->policies);
 	pmap_done(&m->peer_authns);
+	pmap_done(&m->resources_of);
+	pmap_done(&m->resources_in);
+	pmap_done(&m->resources);
 	settings_unref(m->settings);
 	free(m);
 }
@@ -68,6 +75,10 @@ struct mesh_edit *mesh_edit_begin(void)
 	m->policies_in = pmap_ref(&base->policies_in);
 	m->peer_authns = pmap_ref(&base->peer_authns);
 	m->peer_authns_in = pmap_ref(&base->peer_authns_in);
+	m->resources = pmap_ref(&base->resources);
+	m->resources_in = pmap_ref(&base->resources_in);
+	m->resources_of = pmap_ref(&base->resources_of);
+	m->resources.values = &held_resources;
 	m->workloads.values = &held_workloads;
 	m->services.values = &held_services;
 	m->policies.values = &held_policies;
@@ -124,7 +135,7 @@ void mesh_edit_settings(struct mesh_edit *e, const struct mesh_settings *s)
 	pack_done(&p);
 	settings_unref(e->m->settings);
 	e->m->settings = b;
-	e->m->policy_generation = e->m->generation;
+	e->m->policy_generation = e->m->traffic_generation = e->m->generation;
 }
 
 /* --- workloads --- */
@@ -173,6 +184,29 @@ static bool service_is_guarded(const struct service *s)
 	return s->waypoint || s->n_waypoints;
 }
 
+static bool same_names(const char *const *a, int n, const char *const *b, int k)
+{
+	for (int i = 0; n == k && i < n; i++)
+		if (strcmp(a[i], b[i]))
+			return false;
+	return n == k;
+}
+
+/* Alike in all that a plan is made of. */
+static bool same_shape(const struct service *a, const struct service *b)
+{
+	bool same = a->n_vips == b->n_vips && a->n_ports == b->n_ports && a->external == b->external && a->core == b->core &&
+		    a->headless == b->headless && a->resolution == b->resolution && a->created == b->created && a->canonical == b->canonical &&
+		    same_names(a->export_to, a->n_export_to, b->export_to, b->n_export_to) && same_names(a->sans, a->n_sans, b->sans, b->n_sans);
+
+	for (int i = 0; same && i < a->n_vips; i++)
+		same = !strcmp(a->vips[i].network, b->vips[i].network) && !memcmp(&a->vips[i].cidr, &b->vips[i].cidr, sizeof(struct cidr));
+	for (int i = 0; same && i < a->n_ports; i++)
+		same = a->ports[i].port == b->ports[i].port && a->ports[i].target == b->ports[i].target && a->ports[i].app == b->ports[i].app &&
+		       !strcmp(a->ports[i].name, b->ports[i].name);
+	return same;
+}
+
 static void service_remove(struct mesh *m, struct service *s)
 {
 	for (int i = 0; i < s->n_vips; i++) {
@@ -189,8 +223,12 @@ static void service_remove(struct mesh *m, struct service *s)
 void mesh_put_service(struct mesh_edit *e, struct service *s)
 {
 	struct mesh *m = e->m;
+	struct service *old = mesh_service(m, str_c(s->key));
 
-	mesh_del_service(e, str_c(s->key));
+	if (!old || !same_shape(old, s))
+		m->traffic_generation = m->generation;
+	if (old)
+		service_remove(m, old);
 	for (int i = 0; i < s->n_vips; i++) {
 		const struct vip *v = &s->vips[i];
 
@@ -206,8 +244,10 @@ void mesh_del_service(struct mesh_edit *e, struct str key)
 {
 	struct service *s = mesh_service(e->m, key);
 
-	if (s)
-		service_remove(e->m, s);
+	if (!s)
+		return;
+	e->m->traffic_generation = e->m->generation;
+	service_remove(e->m, s);
 }
 
 /* --- policies --- */
@@ -251,4 +291,29 @@ void mesh_del_peer_authn(struct mesh_edit *e, struct str key)
 	e->m->policy_generation = e->m->generation;
 	pmap_del(&e->m->peer_authns_in, mesh_hash(str_c(p->ns)), p);
 	pmap_del(&e->m->peer_authns, mesh_hash(key), p);
+}
+
+/* --- resources --- */
+void mesh_put_resource(struct mesh_edit *e, struct resource *r)
+{
+	struct mesh *m = e->m;
+
+	mesh_del_resource(e, r->kind, str_c(r->key));
+	m->traffic_generation = m->generation;
+	pmap_add(&m->resources_of, mesh_hash_kind(r->kind, str_c("")), r);
+	pmap_add(&m->resources_in, mesh_hash_kind(r->kind, str_c(r->ns)), r);
+	pmap_add(&m->resources, mesh_hash_kind(r->kind, str_c(r->key)), r);
+}
+
+void mesh_del_resource(struct mesh_edit *e, enum resource_kind kind, struct str key)
+{
+	struct resource *r = mesh_resource(e->m, kind, key);
+	struct mesh *m = e->m;
+
+	if (!r)
+		return;
+	m->traffic_generation = m->generation;
+	pmap_del(&m->resources_of, mesh_hash_kind(kind, str_c("")), r);
+	pmap_del(&m->resources_in, mesh_hash_kind(kind, str_c(r->ns)), r);
+	pmap_del(&m->resources, mesh_hash_kind(kind, key), r);
 }

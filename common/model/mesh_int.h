@@ -12,7 +12,7 @@ struct settings_block {
 };
 
 struct mesh {
-	uint64_t generation, policy_generation;
+	uint64_t generation, policy_generation, traffic_generation;
 	struct settings_block *settings;     /* shared; NULL: the defaults */
 	struct pmap workloads;               /* by uid */
 	struct pmap workloads_named;         /* by namespace and name */
@@ -25,6 +25,9 @@ struct mesh {
 	struct pmap policies_in;             /* by namespace; global ones also by "" */
 	struct pmap peer_authns;             /* by key */
 	struct pmap peer_authns_in;          /* by namespace */
+	struct pmap resources;               /* by kind and key */
+	struct pmap resources_in;            /* by kind and namespace */
+	struct pmap resources_of;            /* by kind */
 	uint32_t n_guarded;                  /* services that name a waypoint */
 	uint32_t n_vips[129];                /* VIPs with that many bits: a look-up tries only lengths that exist */
 };
@@ -41,6 +44,11 @@ static inline uint64_t mesh_hash_pair(uint64_t a, uint64_t b)
 	uint64_t pair[2] = { a, b };
 
 	return hash_bytes(pair, sizeof(pair));
+}
+
+static inline uint64_t mesh_hash_kind(enum resource_kind kind, struct str s)
+{
+	return mesh_hash_pair((uint64_t)kind, mesh_hash(s));
 }
 
 static inline uint64_t mesh_hash_cidr(uint64_t network, const struct ip *ip, unsigned bits)

@@ -239,6 +239,7 @@ static struct service *service_pack(struct pack *p, const struct service *from)
 	c.vips = pack_vips(p, from->vips, from->n_vips);
 	c.ports = pack_ports(p, from->ports, from->n_ports);
 	c.sans = pack_strs(p, from->sans, from->n_sans);
+	c.export_to = pack_strs(p, from->export_to, from->n_export_to);
 	c.waypoint = pack_gateway(p, from->waypoint);
 	c.waypoints = pack_waypoints(p, from->waypoints, from->n_waypoints);
 	c.version = pack_str(p, from->version);

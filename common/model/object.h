@@ -66,10 +66,14 @@ struct workload {
 	struct texts *shared[2];     /* owned; hold the strings that others have too; NULL: the block holds all */
 };
 
+/* How a port is spoken to, by its protocol or the beginning of its name. AUTO: nobody said; the first bytes decide. */
+enum port_protocol { PROTOCOL_AUTO, PROTOCOL_HTTP, PROTOCOL_HTTP2, PROTOCOL_GRPC, PROTOCOL_TLS, PROTOCOL_TCP };
+
 struct service_port {
 	uint16_t port, target;       /* target 0: as port, unless it is named */
 	const char *name, *protocol;
 	bool named;                  /* only endpoints have it that say so themselves */
+	enum port_protocol app;
 };
 
 struct vip {
@@ -80,6 +84,9 @@ struct vip {
 enum ip_families { FAMILIES_ANY, FAMILIES_V4, FAMILIES_V6, FAMILIES_DUAL };   /* WDS IPFamilies */
 enum lb_mode { LB_STANDARD, LB_STRICT, LB_FAILOVER, LB_PASSTHROUGH };
 enum lb_scope { LB_NETWORK, LB_REGION, LB_ZONE, LB_SUBZONE, LB_NODE, LB_CLUSTER };
+
+/* Of a ServiceEntry; a Kubernetes Service is STATIC, a headless one NONE. DNS: endpoints that have a hostname are looked up. */
+enum service_resolution { RESOLUTION_STATIC, RESOLUTION_NONE, RESOLUTION_DNS, RESOLUTION_DNS_ROUND_ROBIN, RESOLUTION_DYNAMIC_DNS };
 
 struct service {
 	atomic_uint refs;
@@ -102,6 +109,14 @@ struct service {
 	bool allow_unhealthy;        /* healthPolicy AllowAll */
 	bool canonical;
 	bool hidden_outside_ns;      /* visibility NAMESPACE */
+	bool external;               /* MESH_EXTERNAL: outside the mesh */
+	bool core;                   /* a Kubernetes Service */
+	bool wildcard;               /* hostname is "*.x" (sidecars only) */
+	bool headless;               /* clusterIP None: each endpoint is called by its own address */
+	enum service_resolution resolution;
+	const char *const *export_to;        /* namespaces that see it, as written; none: the mesh's default */
+	int n_export_to;
+	int64_t created;             /* Unix seconds; INT64_MAX: not known. "Oldest": then by name, then by namespace */
 	const char *version;         /* as a workload's */
 	uint64_t content;
 };

@@ -19,6 +19,7 @@ enum conf_distribution { CONF_DIST_UNSET, CONF_DIST_ANY, CONF_DIST_ZONE, CONF_DI
 struct conf_service_port {
 	uint16_t port, target;      /* target 0: as port, unless target_name says otherwise */
 	const char *name, *protocol, *target_name;
+	enum port_protocol app;
 };
 
 struct conf_endpoint {
@@ -52,7 +53,10 @@ struct conf_service {
 	int n_sans;
 	struct conf_waypoint waypoint;
 	bool is_waypoint;           /* made for one: passes none */
-	bool passthrough, local_only, allow_unhealthy;
+	bool passthrough, local_only, allow_unhealthy, external, headless;
+	enum service_resolution resolution;
+	const char **export_to;
+	int n_export_to;
 	enum conf_distribution distribution;
 };
 

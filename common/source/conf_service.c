@@ -9,6 +9,10 @@
 
 #define PORTS_MAX 1000
 
+static const enum service_resolution resolutions[] = {      /* by enum crd_resolution */
+	RESOLUTION_NONE, RESOLUTION_STATIC, RESOLUTION_DNS, RESOLUTION_DNS_ROUND_ROBIN, RESOLUTION_DYNAMIC_DNS,
+};
+
 void conf_service_free(struct conf_service *s)
 {
 	if (!s)
@@ -124,7 +128,8 @@ static void read_entry_ports(struct field_walk *w, const struct crd_service_entr
 			if (!strcmp(s->ports[k].name, p->name))
 				field_error(w, 0, "ports", "want each name once, got '%.40s' twice", p->name);
 		}
-		s->ports[i] = (struct conf_service_port){ p->number, p->target, keep(s, p->name), keep(s, p->protocol), "" };
+		s->ports[i] = (struct conf_service_port){ p->number, p->target, keep(s, p->name), keep(s, p->protocol), "",
+							    value_port_protocol(p->protocol, p->name, p->number) };
 		s->n_ports = i + 1;
 	}
 }
@@ -222,6 +227,30 @@ static void check_entry(struct field_walk *w, const struct crd_service_entry *sp
 	}
 }
 
+static void keep_export_to(struct conf_service *s, const struct field_strings *v)
+{
+	s->export_to = arena_alloc(&s->mem, (size_t)v->n * sizeof(*s->export_to));
+	for (s->n_export_to = 0; s->n_export_to < v->n; s->n_export_to++)
+		s->export_to[s->n_export_to] = keep(s, v->v[s->n_export_to]);
+}
+
+/* The annotation networking.istio.io/exportTo: a list with commas. */
+static void keep_core_export(struct conf_service *s, const struct crd_meta *m)
+{
+	const char *v = field_label(&m->annotations, "networking.istio.io/exportTo");
+	struct str rest = str_c(v ? v : "");
+
+	s->export_to = arena_alloc(&s->mem, (rest.n + 1) * sizeof(*s->export_to));
+	while (rest.n) {
+		struct str one = str_cut(rest, ',', &rest);
+
+		while (one.n && *one.p == ' ')
+			one = (struct str){ one.p + 1, one.n - 1 };
+		if (one.n)
+			s->export_to[s->n_export_to++] = arena_dup(&s->mem, one);
+	}
+}
+
 bool conf_service_entry(struct conf_load *l, struct field_walk *w, const struct crd_meta *m,
 			const struct crd_service_entry *spec, struct conf_obj *o)
 {
@@ -242,6 +271,11 @@ bool conf_service_entry(struct conf_load *l, struct field_walk *w, const struct 
 	s->sans = arena_alloc(&s->mem, (size_t)spec->sans.n * sizeof(*s->sans));
 	for (s->n_sans = 0; s->n_sans < spec->sans.n; s->n_sans++)
 		s->sans[s->n_sans] = keep(s, spec->sans.v[s->n_sans]);
+	keep_export_to(s, &spec->export_to);
+	if (spec->export_to.n && !l->settings->sidecar)
+		field_info(w, 0, "exportTo", "has no effect in ztunnel mode, as in Istio: it is read as *");
+	s->external = spec->location == CRD_EXTERNAL;
+	s->resolution = resolutions[spec->resolution];
 	s->passthrough = spec->resolution == CRD_NONE;
 	s->auto_vip = !s->passthrough && !(off && !strcmp(off, "false"));
 	s->distribution = conf_distribution_read(w, m, NULL);
@@ -273,7 +307,8 @@ static void read_core_ports(struct field_walk *w, const struct crd_service *spec
 		if (strcmp(p->protocol, "TCP"))
 			continue;
 		s->ports[s->n_ports++] = (struct conf_service_port){ p->port, p->target.number, keep(s, p->name),
-								     keep(s, p->protocol), keep(s, p->target.name) };
+								     keep(s, p->protocol), keep(s, p->target.name),
+								     value_port_protocol(p->app, p->name, p->port) };
 	}
 }
 
@@ -314,6 +349,8 @@ bool conf_core_service(struct conf_load *l, struct field_walk *w, const struct c
 	read_core_ports(w, spec, s);
 	read_cluster_ips(w, spec, s);
 	keep_selector(s, &spec->selector);
+	keep_core_export(s, m);
+	s->headless = !strcmp(spec->cluster_ip, "None");
 	s->local_only = spec->internal_policy == 1;
 	s->allow_unhealthy = spec->publish_not_ready;
 	s->distribution = conf_distribution_read(w, m, spec->distribution);

@@ -37,7 +37,7 @@ struct crd_service_entry {
 	int location, resolution;
 	struct field_list endpoints;       /* crd_workload_entry */
 	struct crd_selector *selector;
-	struct field_strings sans;
+	struct field_strings sans, export_to;
 };
 
 /* security.istio.io */
@@ -74,7 +74,7 @@ struct crd_peer_authn {
 };
 
 /* core */
-struct crd_core_port { const char *name; uint16_t port; struct field_port target; const char *protocol; };
+struct crd_core_port { const char *name; uint16_t port; struct field_port target; const char *protocol, *app; };
 
 enum crd_service_type { CRD_CLUSTER_IP, CRD_NODE_PORT, CRD_LOAD_BALANCER, CRD_EXTERNAL_NAME };
 

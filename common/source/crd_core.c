@@ -9,7 +9,7 @@ static const struct field port_rows[] = {
 	ROW("port", PORT, crd_core_port, port, "Port that clients use."),
 	ROW("targetPort", PORT_OR_NAME, crd_core_port, target, "Port of the endpoints, or its name there; the same number when absent."),
 	ROW("protocol", STRING, crd_core_port, protocol, "TCP; ports of UDP and SCTP are left out.", .deflt = "TCP"),
-	ROW_NOT("appProtocol", IGNORED, "Ports are carried at L4 in ztunnel mode.", NULL),
+	ROW("appProtocol", STRING, crd_core_port, app, "Protocol of the port: http, http2, grpc, https, tcp, kubernetes.io/h2c and others; says more than the name."),
 	ROW_NOT("nodePort", IGNORED, "Of no use inside the mesh.", NULL),
 	{ 0 },
 };

@@ -103,7 +103,7 @@ static const struct field service_entry_rows[] = {
 	ROW("workloadSelector", MESSAGE, crd_service_entry, selector,
 	    "Takes WorkloadEntries and Pods of the same namespace as endpoints.", .sub = &workload_selector_table),
 	ROW("subjectAltNames", STRINGS, crd_service_entry, sans, "Identities that are accepted beyond those of the endpoints."),
-	ROW_NOT("exportTo", OTHER_MODE, "Namespaces that see the service.", "it is read as *"),
+	ROW("exportTo", STRINGS, crd_service_entry, export_to, "Namespaces that see the service: ., * or names; in ztunnel mode it is read as *, as in Istio."),
 	{ 0 },
 };
 const struct field_table crd_service_entry_table = {

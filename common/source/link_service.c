@@ -300,7 +300,9 @@ static struct service *make(struct build *b, const struct cand *c)
 {
 	const struct conf_service *s = c->from;
 	struct service t = { .name = s->name, .ns = s->ns, .hostname = c->host, .sans = s->sans, .n_sans = s->n_sans,
-			     .canonical = c->canonical };
+			     .canonical = c->canonical, .external = s->external, .core = s->core, .headless = s->headless,
+			     .wildcard = *c->host == '*', .resolution = s->resolution, .export_to = s->export_to,
+			     .n_export_to = s->n_export_to, .created = s->created };
 	struct service_port *ports = arena_alloc(&b->a, (size_t)s->n_ports * sizeof(*ports));
 	size_t len = strlen(s->ns) + strlen(c->host) + 2;
 	char *key = arena_alloc(&b->a, len);
@@ -309,7 +311,8 @@ static struct service *make(struct build *b, const struct cand *c)
 	snprintf(key, len, "%s/%s", s->ns, c->host);
 	t.key = key;
 	for (int i = 0; i < s->n_ports; i++)
-		ports[i] = (struct service_port){ s->ports[i].port, s->ports[i].target, s->ports[i].name, s->ports[i].protocol, false };
+		ports[i] = (struct service_port){ s->ports[i].port, s->ports[i].target, s->ports[i].name, s->ports[i].protocol, false,
+						 s->ports[i].app };
 	t.ports = ports;
 	t.n_ports = s->n_ports;
 	b->cand = c;

@@ -365,7 +365,7 @@ static void read_service(struct field_walk *w, const struct yaml_node *n, struct
 	ports = take(w, x.ports.n, sizeof(*ports));
 	map = port_map(w, "ports", &x.ports);
 	for (int i = 0; i < x.ports.n; i++)
-		ports[i] = (struct service_port){ map[i].port, map[i].target, "", "", !map[i].target };
+		ports[i] = (struct service_port){ map[i].port, map[i].target, "", "", !map[i].target, PROTOCOL_AUTO };
 	t->ports = ports;
 	t->n_ports = x.ports.n;
 	read_vips(w, &x, t);

@@ -179,3 +179,36 @@ bool value_is_host(const char *s)
 	}
 	return false;
 }
+
+static bool protocol_word(struct str s, enum port_protocol *ret)
+{
+	static const struct { const char *word; enum port_protocol is; } words[] = {
+		{ "http", PROTOCOL_HTTP }, { "http_proxy", PROTOCOL_HTTP }, { "http-proxy", PROTOCOL_HTTP }, { "http2", PROTOCOL_HTTP2 },
+		{ "grpc", PROTOCOL_GRPC }, { "grpc-web", PROTOCOL_GRPC }, { "grpcweb", PROTOCOL_GRPC }, { "https", PROTOCOL_TLS },
+		{ "tls", PROTOCOL_TLS }, { "tcp", PROTOCOL_TCP }, { "mongo", PROTOCOL_TCP }, { "redis", PROTOCOL_TCP },
+		{ "mysql", PROTOCOL_TCP }, { "udp", PROTOCOL_TCP }, { "hbone", PROTOCOL_TCP }, { "kubernetes.io/h2c", PROTOCOL_HTTP2 },
+		{ "kubernetes.io/ws", PROTOCOL_HTTP }, { "kubernetes.io/wss", PROTOCOL_TLS },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (str_eq_nocase(s, str_c(words[i].word))) {
+			*ret = words[i].is;
+			return true;
+		}
+	}
+	return false;
+}
+
+enum port_protocol value_port_protocol(const char *protocol, const char *name, uint16_t port)
+{
+	struct str rest, first = str_cut(str_c(name), '-', &rest);
+	enum port_protocol is = PROTOCOL_AUTO;
+
+	if (*protocol)
+		return protocol_word(str_c(protocol), &is) ? is : PROTOCOL_AUTO;
+	if (str_starts(str_c(name), str_c("grpc-web")) && (!name[8] || name[8] == '-'))
+		return PROTOCOL_GRPC;
+	if (protocol_word(first, &is))
+		return is;
+	return port == 3306 || port == 27017 || port == 25 || port == 53 ? PROTOCOL_TCP : PROTOCOL_AUTO;
+}

@@ -7,9 +7,6 @@
 
 #include "traffic/route.h"
 
-/* How a port is spoken to. AUTO: nobody said; the first bytes decide. */
-enum port_protocol { PROTOCOL_AUTO, PROTOCOL_HTTP, PROTOCOL_HTTP2, PROTOCOL_GRPC, PROTOCOL_TLS, PROTOCOL_TCP };
-
 /* Bytes without HTTP: the first that matches decides (VirtualService tls and tcp, TCPRoute, TLSRoute). */
 struct l4_route {
 	const char *name;

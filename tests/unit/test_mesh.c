@@ -409,7 +409,7 @@ static struct workload *pod(int i)
 static struct service *with_endpoints(struct workload **w, int i)
 {
 	struct vip vip = { "", { { { [10] = 255, 255, 240, 240, (uint8_t)(i >> 8), (uint8_t)i } }, 128 } };
-	struct service_port port = { 80, 8080, "http", "HTTP", false };
+	struct service_port port = { 80, 8080, "http", "HTTP", false, PROTOCOL_HTTP };
 	char key[100], name[20], ns[20];
 	struct endpoints *e = endpoints_new();
 	struct service *s;

@@ -65,6 +65,20 @@ START_TEST(test_name)
 }
 END_TEST
 
+static const struct { const char *protocol, *name; uint16_t port; enum port_protocol is; } protocols[] = {
+	{ "HTTP", "x", 80, PROTOCOL_HTTP }, { "", "http", 80, PROTOCOL_HTTP }, { "", "http-web", 80, PROTOCOL_HTTP }, { "", "httpx", 80, PROTOCOL_AUTO },
+	{ "", "grpc", 80, PROTOCOL_GRPC }, { "", "grpc-web", 80, PROTOCOL_GRPC }, { "", "grpc-web-x", 80, PROTOCOL_GRPC }, { "HTTPS", "http", 80, PROTOCOL_TLS },
+	{ "TCP", "http", 80, PROTOCOL_TCP }, { "", "tcp-x", 80, PROTOCOL_TCP }, { "", "mysql", 3307, PROTOCOL_TCP }, { "", "x", 3306, PROTOCOL_TCP },
+	{ "", "", 80, PROTOCOL_AUTO }, { "kubernetes.io/h2c", "tcp", 80, PROTOCOL_HTTP2 }, { "bogus", "http", 80, PROTOCOL_AUTO }, { "", "HTTP2-x", 1, PROTOCOL_HTTP2 },
+};
+
+START_TEST(test_protocol)
+{
+	ck_assert_msg(value_port_protocol(protocols[_i].protocol, protocols[_i].name, protocols[_i].port) == protocols[_i].is, "%s %s",
+		      protocols[_i].protocol, protocols[_i].name);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("value");
@@ -73,6 +87,7 @@ int main(void)
 	tcase_add_loop_test(t, test_duration, 0, ARRAY_LEN(durations));
 	tcase_add_loop_test(t, test_time, 0, ARRAY_LEN(times));
 	tcase_add_loop_test(t, test_number, 0, ARRAY_LEN(numbers));
+	tcase_add_loop_test(t, test_protocol, 0, ARRAY_LEN(protocols));
 	tcase_add_loop_test(t, test_name, 0, ARRAY_LEN(names));
 	suite_add_tcase(s, t);
 	return suite_run(s);
