@@ -141,6 +141,7 @@ libmeshd_a_SOURCES = \
 	common/telemetry/span.c \
 	common/telemetry/tally.c \
 	common/telemetry/why.c \
+	common/tls/hello.c \
 	common/tls/pem.c \
 	common/tls/resume.c \
 	common/tls/spiffe.c \
@@ -164,6 +165,7 @@ libmeshd_a_SOURCES = \
 	modes/pod_dns.c \
 	modes/pod_shared.c \
 	modes/proxy.c \
+	modes/sniff.c \
 	src/commands.c \
 	src/options.c \
 	src/proxyconfig.c \
@@ -322,6 +324,7 @@ HEADERS_ALL = \
 	common/telemetry/span.h \
 	common/telemetry/tally.h \
 	common/telemetry/why.h \
+	common/tls/hello.h \
 	common/tls/pem_int.h \
 	common/tls/resume_int.h \
 	common/tls/spiffe.h \
@@ -345,6 +348,7 @@ HEADERS_ALL = \
 	modes/pod.h \
 	modes/pod_dns.h \
 	modes/proxy.h \
+	modes/sniff.h \
 	src/commands.h \
 	src/options.h \
 	src/proxyconfig.h \
@@ -402,6 +406,7 @@ UNIT_TESTS = \
 	tests/unit/test_h1server \
 	tests/unit/test_h2 \
 	tests/unit/test_handover \
+	tests/unit/test_hello \
 	tests/unit/test_hpool \
 	tests/unit/test_identity \
 	tests/unit/test_inpod \
@@ -431,6 +436,7 @@ UNIT_TESTS = \
 	tests/unit/test_run \
 	tests/unit/test_settings \
 	tests/unit/test_share \
+	tests/unit/test_sniff \
 	tests/unit/test_socks \
 	tests/unit/test_spiffe \
 	tests/unit/test_str \
@@ -453,6 +459,7 @@ FUZZERS = \
 	tests/fuzz/fuzz_grpc \
 	tests/fuzz/fuzz_h1_request \
 	tests/fuzz/fuzz_h1_response \
+	tests/fuzz/fuzz_hello \
 	tests/fuzz/fuzz_hserve \
 	tests/fuzz/fuzz_message \
 	tests/fuzz/fuzz_socks \
@@ -528,6 +535,7 @@ tests_unit_test_h2_SOURCES = tests/unit/test_h2.c
 
 tests_unit_test_handover_SOURCES = tests/unit/test_handover.c
 
+tests_unit_test_hello_SOURCES = tests/unit/test_hello.c
 tests_unit_test_hpool_SOURCES = tests/unit/test_hpool.c
 
 tests_unit_test_identity_SOURCES = tests/unit/test_identity.c
@@ -584,6 +592,7 @@ tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
 
 tests_unit_test_share_SOURCES = tests/unit/test_share.c
 
+tests_unit_test_sniff_SOURCES = tests/unit/test_sniff.c
 tests_unit_test_socks_SOURCES = tests/unit/test_socks.c
 
 tests_unit_test_spiffe_SOURCES = tests/unit/test_spiffe.c
@@ -632,6 +641,8 @@ tests_fuzz_fuzz_h1_request_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 tests_fuzz_fuzz_h1_response_SOURCES = tests/fuzz/fuzz_h1_response.c
 tests_fuzz_fuzz_h1_response_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
+tests_fuzz_fuzz_hello_SOURCES = tests/fuzz/fuzz_hello.c
+tests_fuzz_fuzz_hello_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 tests_fuzz_fuzz_hserve_SOURCES = tests/fuzz/fuzz_hserve.c
 tests_fuzz_fuzz_hserve_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 

@@ -31,6 +31,10 @@
 #define LIMIT_H1_LINE_BYTES      4096           /* of framing between two pieces of a chunked body */
 #define LIMIT_H1_INFOS           16             /* interim responses to one request */
 
+/* First bytes, that tell what a connection carries */
+#define LIMIT_HELLO_BYTES        (16 * 1024)    /* a TLS ClientHello */
+#define LIMIT_SNIFF_BYTES        8192           /* of a request line */
+
 /* Times */
 #define LIMIT_CONNECT_MS         10000
 #define LIMIT_HANDSHAKE_MS       15000
