@@ -141,7 +141,9 @@ libmeshd_a_SOURCES = \
 	common/telemetry/span.c \
 	common/telemetry/tally.c \
 	common/telemetry/why.c \
+	common/tls/certtext.c \
 	common/tls/hello.c \
+	common/tls/origin.c \
 	common/tls/pem.c \
 	common/tls/resume.c \
 	common/tls/spiffe.c \
@@ -324,7 +326,9 @@ HEADERS_ALL = \
 	common/telemetry/span.h \
 	common/telemetry/tally.h \
 	common/telemetry/why.h \
+	common/tls/certtext_int.h \
 	common/tls/hello.h \
+	common/tls/origin.h \
 	common/tls/pem_int.h \
 	common/tls/resume_int.h \
 	common/tls/spiffe.h \
@@ -441,6 +445,7 @@ UNIT_TESTS = \
 	tests/unit/test_spiffe \
 	tests/unit/test_str \
 	tests/unit/test_texts \
+	tests/unit/test_tls \
 	tests/unit/test_tlsctx \
 	tests/unit/test_value \
 	tests/unit/test_watch \
@@ -601,6 +606,7 @@ tests_unit_test_str_SOURCES = tests/unit/test_str.c
 
 tests_unit_test_texts_SOURCES = tests/unit/test_texts.c
 
+tests_unit_test_tls_SOURCES = tests/unit/test_tls.c
 tests_unit_test_tlsctx_SOURCES = tests/unit/test_tlsctx.c
 
 tests_unit_test_value_SOURCES = tests/unit/test_value.c

@@ -189,7 +189,8 @@ static SSL_TICKET_RETURN on_ticket(SSL *ssl, SSL_SESSION *session, const unsigne
 
 	if (status == SSL_TICKET_FATAL_ERR_MALLOC || status == SSL_TICKET_FATAL_ERR_OTHER)
 		return SSL_TICKET_RETURN_ABORT;
-	if (session && (status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW))
+	/* TLS 1.2 would resume without a key exchange. */
+	if (session && SSL_version(ssl) == TLS1_3_VERSION && (status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW))
 		chain = judge(arg, session);
 	set_chain(ssl, chain);
 	ERR_clear_error();

@@ -8,6 +8,7 @@
 
 #include "base/addr.h"
 #include "base/buf.h"
+#include "tls/certtext_int.h"
 #include "tls/resume_int.h"
 #include "tls/tlsctx_int.h"
 
@@ -19,6 +20,7 @@ struct tls {
 	struct tlsctx *ctx;           /* reference */
 	SSL *ssl;                     /* owned */
 	struct tls_verify verify;
+	struct str *expect;           /* owned, with the texts; what verify borrows */
 	struct timer deadline;        /* of the handshake */
 	struct deferred flush;
 	struct deferred grave;
@@ -126,6 +128,7 @@ static void tls_free(struct deferred *d)
 
 	SSL_free(t->ssl);
 	free((char *)t->verify.session_key.p);
+	free(t->expect);
 	tlsctx_unref(t->ctx);
 	buf_done(&t->early);
 	free(t->record);
@@ -474,15 +477,54 @@ static struct tls *tls_new(struct stage *below, struct tlsctx *ctx, bool server)
 	return t;
 }
 
-static void set_sni(SSL *ssl, struct str name)
+void tls_set_sni(struct stage *s, struct str name)
 {
+	SSL *ssl = tls_of(s)->ssl;
 	char text[256];
 	struct ip ip;
+	bool send = name.n && name.n < sizeof(text) && ip_parse(name, &ip) != 0;
 
-	if (name.n >= sizeof(text) || ip_parse(name, &ip) == 0)
-		return;
-	snprintf(text, sizeof(text), "%.*s", STR_FMT(name));
-	SSL_set_tlsext_host_name(ssl, text);
+	snprintf(text, sizeof(text), "%.*s", send ? (int)name.n : 0, name.p);
+	SSL_set_tlsext_host_name(ssl, send ? text : NULL);
+}
+
+void tls_set_alpn(struct stage *s, enum tls_alpn a)
+{
+	static const char *const offers[] = {
+		[TLS_ALPN_HBONE]       = "\2h2",
+		[TLS_ALPN_ISTIO_TCP]   = "\23istio-peer-exchange" "\5istio",
+		[TLS_ALPN_ISTIO_HTTP1] = "\16istio-http/1.1" "\5istio" "\10http/1.1",
+		[TLS_ALPN_ISTIO_HTTP2] = "\10istio-h2" "\5istio" "\2h2",
+		[TLS_ALPN_HTTP1]       = "\10http/1.1",
+		[TLS_ALPN_HTTP2]       = "\2h2",
+		[TLS_ALPN_NONE]        = "",
+	};
+	struct tls *t = tls_of(s);
+
+	t->verify.alpn = a;
+	if (a != TLS_ALPN_HBONE)
+		SSL_set_min_proto_version(t->ssl, TLS1_2_VERSION);
+	if (!t->server)
+		SSL_set_alpn_protos(t->ssl, (const unsigned char *)offers[a], (unsigned)strlen(offers[a]));
+}
+
+/* In one block. NULL: no memory. */
+static struct str *copy_names(const struct str *v, int n)
+{
+	size_t bytes = (size_t)n * sizeof(*v);
+	struct str *copy;
+	char *at;
+
+	for (int i = 0; i < n; i++)
+		bytes += v[i].n;
+	copy = malloc(bytes ? bytes : 1);
+	at = copy ? (char *)(copy + n) : NULL;
+	for (int i = 0; copy && i < n; i++) {
+		memcpy(at, v[i].p, v[i].n);
+		copy[i] = (struct str){ at, v[i].n };
+		at += v[i].n;
+	}
+	return copy;
 }
 
 struct stage *tls_client(struct stage *below, struct tlsctx *ctx, const struct str *expect, int n_expect)
@@ -491,10 +533,15 @@ struct stage *tls_client(struct stage *below, struct tlsctx *ctx, const struct s
 
 	if (!t)
 		return NULL;
-	t->verify.expect = expect;
+	t->expect = copy_names(expect, n_expect);
+	if (!t->expect) {
+		stage_done(&t->stage, FAIL_MEMORY);
+		return NULL;
+	}
+	t->verify.expect = t->expect;
 	t->verify.n_expect = n_expect;
 	if (ctx->web && n_expect > 0)
-		set_sni(t->ssl, expect[0]);
+		tls_set_sni(&t->stage, expect[0]);
 	SSL_set_connect_state(t->ssl);
 	return &t->stage;
 }
@@ -524,6 +571,30 @@ struct stage *tls_server(struct stage *below, struct tlsctx *ctx)
 struct str tls_peer_id(const struct stage *s)
 {
 	return str_c(tls_of(s)->verify.peer_id);
+}
+
+struct str tls_alpn(const struct stage *s)
+{
+	const unsigned char *p;
+	unsigned n;
+
+	SSL_get0_alpn_selected(tls_of(s)->ssl, &p, &n);
+	return (struct str){ (const char *)p, n };
+}
+
+struct str tls_sni(const struct stage *s)
+{
+	return str_c(SSL_get_servername(tls_of(s)->ssl, TLSEXT_NAMETYPE_host_name));
+}
+
+void tls_xfcc(const struct stage *s, struct buf *out)
+{
+	X509 *cert = SSL_get0_peer_certificate(tls_of(s)->ssl);
+
+	if (!cert)
+		return;
+	buf_printf(out, "By=%s;", tls_of(s)->ctx->id);
+	certtext_xfcc(cert, out);
 }
 
 bool tls_was_resumed(const struct stage *s)

@@ -20,18 +20,29 @@
 
 static const unsigned char alpn_h2[] = { 2, 'h', '2' };
 
-/* Of the client's offer only h2 is taken; a client that offers ALPN without it is refused with alert 120. */
-static int select_h2(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n,
-		     void *arg)
+/* What is chosen, the first that the client offers, too. */
+static const char *const choices[] = {
+	[TLS_ALPN_HBONE]       = "\2h2",
+	[TLS_ALPN_ISTIO_TCP]   = "\23istio-peer-exchange" "\2h2" "\10http/1.1",
+	[TLS_ALPN_ISTIO_HTTP1] = "\2h2" "\10http/1.1",
+	[TLS_ALPN_ISTIO_HTTP2] = "\2h2" "\10http/1.1",
+};
+
+/* HBONE refuses a client that offers others only, with alert 120; Istio's sidecars then go on without. */
+static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n, void *arg)
 {
-	for (unsigned i = 0; i < in_n; i += 1u + in[i]) {
-		if (in[i] != 2 || i + 3 > in_n || memcmp(in + i + 1, "h2", 2) != 0)
-			continue;
-		*out = in + i + 1;
-		*out_n = 2;
-		return SSL_TLSEXT_ERR_OK;
-	}
-	return SSL_TLSEXT_ERR_ALERT_FATAL;
+	const struct tls_verify *v = SSL_get_app_data(ssl);
+	enum tls_alpn kind = v ? v->alpn : TLS_ALPN_HBONE;
+
+	for (const char *want = choices[kind]; *want; want += 1 + *want)
+		for (unsigned i = 0; i < in_n; i += 1u + in[i]) {
+			if (in[i] != (unsigned char)*want || i + 1u + in[i] > in_n || memcmp(in + i + 1, want + 1, in[i]) != 0)
+				continue;
+			*out = in + i + 1;
+			*out_n = in[i];
+			return SSL_TLSEXT_ERR_OK;
+		}
+	return kind == TLS_ALPN_HBONE ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_NOACK;
 }
 
 bool tlsctx_parameters(SSL_CTX *ssl, bool allow_tls12)
@@ -96,7 +107,7 @@ static SSL_CTX *ssl_ctx_new(struct tlsctx *c, bool server, bool allow_tls12, STA
 			goto fail;
 		return ssl;
 	}
-	SSL_CTX_set_alpn_select_cb(ssl, select_h2, NULL);
+	SSL_CTX_set_alpn_select_cb(ssl, select_alpn, NULL);
 	for (int i = 0; i < sk_X509_num(roots); i++)
 		if (SSL_CTX_add_client_CA(ssl, sk_X509_value(roots, i)) != 1)
 			goto fail;

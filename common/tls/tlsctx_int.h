@@ -6,7 +6,7 @@
 #include <openssl/ssl.h>
 
 #include "base/fail.h"
-#include "tls/tlsctx.h"
+#include "tls/tls.h"
 
 #define TLS_ID_BYTES 256    /* a SPIFFE ID with its NUL; longer ones are refused */
 
@@ -20,6 +20,7 @@ struct tlsctx {
 	int64_t not_before, not_after;
 	struct resume *resume;               /* resume_int.h; NULL: full handshakes only */
 	bool web;                            /* webctx.h: peers are named by DNS name or address; client only */
+	bool insecure, any_name;             /* of a web context */
 	const char *roots_hint, *name_hint;  /* static */
 };
 
@@ -28,6 +29,7 @@ struct tlsctx {
 struct tls_verify {
 	const struct str *expect;            /* borrowed; client side: the peer must have one of these */
 	int n_expect;                        /* 0: any that the context trusts */
+	enum tls_alpn alpn;                  /* server side: what is chosen from */
 	struct str session_key;              /* borrowed until SSL_free; client side: sessions are resumed among equal ones; empty: none */
 	enum fail fail;                      /* FAIL_NONE, FAIL_TLS, FAIL_WRONG_IDENTITY, FAIL_CERT_REVOKED */
 	char peer_id[TLS_ID_BYTES];          /* once the chain was good, also if the identity is not the wanted one */
@@ -58,6 +60,7 @@ bool tlsctx_certs(SSL_CTX *ssl, STACK_OF(X509) *chain, EVP_PKEY *key);
 int verify_peer(X509_STORE_CTX *store, void *tlsctx);         /* SSL_CTX_set_cert_verify_callback */
 /* All but the chain's signatures: dates, CRL, name, trust domain. Fills only peer_id. */
 bool verify_again(const struct tlsctx *c, STACK_OF(X509) *chain, struct tls_verify *v);
+bool verify_revoked(const struct tlsctx *c, STACK_OF(X509) *chain, int *ret_depth);
 int verify_spiffe_id(X509 *leaf, char ret[TLS_ID_BYTES], struct err *err);   /* exactly one URI SAN, a SPIFFE ID */
 
 #endif

@@ -73,6 +73,15 @@ static int chain_revoked(const struct tlsctx *c, STACK_OF(X509) *chain)
 	return -1;
 }
 
+bool verify_revoked(const struct tlsctx *c, STACK_OF(X509) *chain, int *ret_depth)
+{
+	int depth = chain_revoked(c, chain);
+
+	if (depth >= 0)
+		*ret_depth = depth;
+	return depth >= 0;
+}
+
 __attribute__((format(printf, 4, 5)))
 static int refuse(X509_STORE_CTX *store, int code, enum fail fail, const char *fmt, ...)
 {
@@ -234,7 +243,7 @@ void tlsctx_explain(struct tls_verify *v)
 	if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
 		text = "the peer showed no certificate";
 	else if (reason == SSL_R_UNSUPPORTED_PROTOCOL)
-		text = "the peer does not speak TLS 1.3";
+		text = v->alpn == TLS_ALPN_HBONE ? "the peer does not speak TLS 1.3" : "the peer speaks neither TLS 1.2 nor 1.3";
 	else if (reason == SSL_R_NO_APPLICATION_PROTOCOL)
 		text = "the peer offers ALPN without h2";
 	else if (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST)

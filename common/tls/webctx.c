@@ -76,6 +76,22 @@ static void names_format(X509 *leaf, struct buf *out)
 	GENERAL_NAMES_free(names);
 }
 
+static bool has_uri(X509 *leaf, struct str uri)
+{
+	GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+	bool has = false;
+
+	for (int i = 0; i < sk_GENERAL_NAME_num(names) && !has; i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+
+		if (name->type == GEN_URI)
+			has = str_eq(uri, (struct str){ (const char *)ASN1_STRING_get0_data(name->d.uniformResourceIdentifier),
+							(size_t)ASN1_STRING_length(name->d.uniformResourceIdentifier) });
+	}
+	GENERAL_NAMES_free(names);
+	return has;
+}
+
 static bool has_name(X509 *leaf, struct str name)
 {
 	char text[256];
@@ -84,6 +100,8 @@ static bool has_name(X509 *leaf, struct str name)
 	if (name.n == 0 || name.n >= sizeof(text))
 		return false;
 	snprintf(text, sizeof(text), "%.*s", STR_FMT(name));
+	if (strstr(text, "://"))
+		return has_uri(leaf, name);
 	if (ip_parse(name, &ip) == 0)
 		return X509_check_ip_asc(leaf, text, 0) == 1;
 	return X509_check_host(leaf, text, name.n, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
@@ -112,7 +130,10 @@ static int verify_server(X509_STORE_CTX *store, void *tlsctx)
 	X509 *leaf = X509_STORE_CTX_get0_cert(store);
 	struct tls_verify *v = SSL_get_app_data(ssl);
 	const struct tlsctx *c = tlsctx;
+	int revoked;
 
+	if (c->insecure)
+		return 1;
 	if (X509_verify_cert(store) != 1) {
 		int code = X509_STORE_CTX_get_error(store), depth = X509_STORE_CTX_get_error_depth(store);
 		X509 *at = X509_STORE_CTX_get_current_cert(store);
@@ -123,6 +144,10 @@ static int verify_server(X509_STORE_CTX *store, void *tlsctx)
 			      X509_verify_cert_error_string(code), depth, issuer,
 			      c->roots_hint ? ": give its root with " : "", c->roots_hint ? c->roots_hint : "");
 	}
+	if (verify_revoked(c, X509_STORE_CTX_get0_chain(store), &revoked))
+		return refuse(store, v, X509_V_ERR_CERT_REVOKED, FAIL_CERT_REVOKED, "the server's certificate is revoked by the CRL (at depth %d)", revoked);
+	if (v->n_expect == 0 && c->any_name)
+		return 1;
 	for (int i = 0; i < v->n_expect; i++)
 		if (has_name(leaf, v->expect[i]))
 			return 1;
@@ -241,6 +266,17 @@ out:
 	return r;
 }
 
+static int read_crl(const struct webctx_conf *conf, STACK_OF(X509_CRL) **ret, struct err *err)
+{
+	struct text t = { 0 };
+	int r = conf->crl_file.n ? text_read(conf->crl_file, &t, err) : 0;
+
+	if (r == 0 && conf->crl_file.n)
+		r = pem_crls((struct str){ t.p, t.n }, ret, err);
+	text_done(&t);
+	return r;
+}
+
 int webctx_new(const struct webctx_conf *conf, struct tlsctx **ret, struct err *err)
 {
 	STACK_OF(X509) *chain = NULL, *roots = NULL;
@@ -251,9 +287,13 @@ int webctx_new(const struct webctx_conf *conf, struct tlsctx **ret, struct err *
 	c->web = true;
 	c->roots_hint = conf->roots_hint;
 	c->name_hint = conf->name_hint;
+	c->insecure = conf->insecure;
+	c->any_name = conf->any_name;
 	r = read_roots(conf->roots, &roots, err);
 	if (r == 0 && conf->cert_file.n)
 		r = read_own(conf, &chain, &key, err);
+	if (r == 0)
+		r = read_crl(conf, &c->crls, err);
 	if (r == 0 && !(c->client = client_new(c, conf->http1, chain, key, roots)))
 		r = err_set(err, -EINVAL, "OpenSSL does not accept %s: %s", chain ? "the certificate or the roots" : "the roots", pem_why());
 	ERR_clear_error();
