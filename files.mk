@@ -711,7 +711,12 @@ EXTRA_FILES = \
 	tests/interop/go.mod \
 	tests/interop/go.sum \
 	tests/interop/inpodrules/main.go \
+	tests/interop/login/go.mod \
+	tests/interop/login/go.sum \
+	tests/interop/login/mockoidc/main.go \
 	tests/interop/otlpserver/main.go \
+	tests/interop/ratelimit/go.mod \
+	tests/interop/ratelimit/go.sum \
 	tests/interop/run \
 	tests/interop/test_ca.py \
 	tests/interop/test_cluster.py \
