@@ -71,6 +71,7 @@ libmeshd_a_SOURCES = \
 	common/model/object.c \
 	common/model/pack.c \
 	common/model/resource.c \
+	common/model/security.c \
 	common/model/texts.c \
 	common/model/virtualservice.c \
 	common/net/cgroup.c \
@@ -88,10 +89,14 @@ libmeshd_a_SOURCES = \
 	common/net/socks.c \
 	common/policy/authz.c \
 	common/policy/authz_explain.c \
+	common/policy/authz_filter.c \
 	common/policy/cidrset.c \
+	common/policy/claims.c \
 	common/policy/rulebook.c \
+	common/policy/ruleindex.c \
 	common/policy/scope.c \
 	common/policy/strset.c \
+	common/policy/subject.c \
 	common/source/ads.c \
 	common/source/ads_push.c \
 	common/source/ads_want.c \
@@ -269,10 +274,12 @@ HEADERS_ALL = \
 	common/model/mesh_int.h \
 	common/model/meshconfig.h \
 	common/model/object.h \
+	common/model/object_int.h \
 	common/model/pack.h \
 	common/model/resource.h \
 	common/model/sidecarscope.h \
 	common/model/telemetry.h \
+	common/model/security.h \
 	common/model/texts.h \
 	common/model/virtualservice.h \
 	common/net/cgroup.h \
@@ -290,9 +297,13 @@ HEADERS_ALL = \
 	common/net/socks.h \
 	common/policy/authz.h \
 	common/policy/cidrset.h \
+	common/policy/claims.h \
+	common/policy/jwt_filter.h \
 	common/policy/rulebook.h \
+	common/policy/ruleindex.h \
 	common/policy/scope.h \
 	common/policy/strset.h \
+	common/policy/subject.h \
 	common/source/ads.h \
 	common/source/ads_int.h \
 	common/source/analyze.h \

@@ -233,19 +233,6 @@ struct policy *mesh_policy(const struct mesh *m, struct str key)
 	return NULL;
 }
 
-struct peer_authn *mesh_peer_authn(const struct mesh *m, struct str key)
-{
-	struct pmap_run run = pmap_find(&m->peer_authns, mesh_hash(key));
-
-	for (int i = 0; i < run.n; i++) {
-		struct peer_authn *p = run.values[i];
-
-		if (str_is(key, p->key))
-			return p;
-	}
-	return NULL;
-}
-
 void mesh_each_policy_in(const struct mesh *m, struct str ns, bool (*fn)(struct policy *p, void *arg), void *arg)
 {
 	struct pmap_run run = pmap_find(&m->policies_in, mesh_hash(ns));
@@ -258,17 +245,29 @@ void mesh_each_policy_in(const struct mesh *m, struct str ns, bool (*fn)(struct 
 	}
 }
 
-void mesh_each_peer_authn_in(const struct mesh *m, struct str ns, bool (*fn)(struct peer_authn *p, void *arg), void *arg)
-{
-	struct pmap_run run = pmap_find(&m->peer_authns_in, mesh_hash(ns));
-
-	for (int i = 0; i < run.n; i++) {
-		struct peer_authn *p = run.values[i];
-
-		if (str_is(ns, p->ns) && !fn(p, arg))
-			return;
+/* --- what is found by key and by namespace alone --- */
+#define PLACED(noun) \
+	struct noun *mesh_##noun(const struct mesh *m, struct str key) \
+	{ \
+		struct pmap_run run = pmap_find(&m->noun##s, mesh_hash(key)); \
+		for (int i = 0; i < run.n; i++) \
+			if (str_is(key, ((struct noun *)run.values[i])->key)) \
+				return run.values[i]; \
+		return NULL; \
+	} \
+	void mesh_each_##noun##_in(const struct mesh *m, struct str ns, bool (*fn)(struct noun *o, void *arg), void *arg) \
+	{ \
+		struct pmap_run run = pmap_find(&m->noun##s_in, mesh_hash(ns)); \
+		for (int i = 0; i < run.n; i++) { \
+			struct noun *o = run.values[i]; \
+			if (str_is(ns, o->ns) && !fn(o, arg)) \
+				return; \
+		} \
 	}
-}
+
+PLACED(peer_authn)
+PLACED(request_authn)
+PLACED(rate_limit)
 
 /* --- all of a kind --- */
 #define EACH(noun, map) \
@@ -288,6 +287,8 @@ EACH(workload, workloads)
 EACH(service, services)
 EACH(policy, policies)
 EACH(peer_authn, peer_authns)
+EACH(request_authn, request_authns)
+EACH(rate_limit, rate_limits)
 
 size_t mesh_count(const struct mesh *m, size_t *services, size_t *policies)
 {

@@ -6,6 +6,7 @@
 #define MODEL_MESH_H
 
 #include "model/resource.h"
+#include "model/security.h"
 
 /* MESHD_ENFORCEMENT; each implies those before it. */
 enum stance {
@@ -26,6 +27,9 @@ struct mesh_settings {
 	unsigned connect_timeout_ms;
 	enum stance stance;
 	bool sidecar;                        /* policies are read whole (struct policy); false: as ztunnel has them */
+	unsigned trusted_hops;               /* gatewayTopology.numTrustedProxies: entries of X-Forwarded-For that are passed by */
+	const struct ext_provider *providers;
+	int n_providers;
 };
 
 struct mesh;
@@ -47,6 +51,10 @@ void mesh_put_peer_authn(struct mesh_edit *e, struct peer_authn *p);
 void mesh_del_peer_authn(struct mesh_edit *e, struct str key);
 void mesh_put_resource(struct mesh_edit *e, struct resource *r);
 void mesh_del_resource(struct mesh_edit *e, enum resource_kind kind, struct str key);
+void mesh_put_request_authn(struct mesh_edit *e, struct request_authn *a);
+void mesh_del_request_authn(struct mesh_edit *e, struct str key);
+void mesh_put_rate_limit(struct mesh_edit *e, struct rate_limit *r);
+void mesh_del_rate_limit(struct mesh_edit *e, struct str key);
 /* Publishes as the next generation and retires the old snapshot by epoch. */
 void mesh_edit_publish(struct mesh_edit *e);
 void mesh_edit_abandon(struct mesh_edit *e);
@@ -78,6 +86,8 @@ struct peer_authn *mesh_peer_authn(const struct mesh *m, struct str key);
 struct resource *mesh_resource(const struct mesh *m, enum resource_kind kind, struct str key);
 /* Those of a kind in a namespace ("": in all), the oldest first. free() the list; its members are borrowed. */
 struct resource **mesh_resources(const struct mesh *m, enum resource_kind kind, struct str ns, int *n);
+struct request_authn *mesh_request_authn(const struct mesh *m, struct str key);
+struct rate_limit *mesh_rate_limit(const struct mesh *m, struct str key);
 
 /* In no particular order; stops when fn returns false. */
 void mesh_each_workload(const struct mesh *m, bool (*fn)(struct workload *w, void *arg), void *arg);
@@ -87,6 +97,10 @@ void mesh_each_policy(const struct mesh *m, bool (*fn)(struct policy *p, void *a
 void mesh_each_policy_in(const struct mesh *m, struct str ns, bool (*fn)(struct policy *p, void *arg), void *arg);
 void mesh_each_peer_authn(const struct mesh *m, bool (*fn)(struct peer_authn *p, void *arg), void *arg);
 void mesh_each_peer_authn_in(const struct mesh *m, struct str ns, bool (*fn)(struct peer_authn *p, void *arg), void *arg);
+void mesh_each_request_authn(const struct mesh *m, bool (*fn)(struct request_authn *a, void *arg), void *arg);
+void mesh_each_request_authn_in(const struct mesh *m, struct str ns, bool (*fn)(struct request_authn *a, void *arg), void *arg);
+void mesh_each_rate_limit(const struct mesh *m, bool (*fn)(struct rate_limit *r, void *arg), void *arg);
+void mesh_each_rate_limit_in(const struct mesh *m, struct str ns, bool (*fn)(struct rate_limit *r, void *arg), void *arg);
 size_t mesh_count(const struct mesh *m, size_t *services, size_t *policies);   /* returns workloads; NULL is allowed */
 
 #endif

@@ -3,7 +3,7 @@
 
 #include "base/epoch.h"
 #include "model/mesh_int.h"
-#include "model/pack.h"
+#include "model/object_int.h"
 
 struct mesh_edit {
 	struct mesh *m;      /* owned; not seen by anybody yet */
@@ -17,11 +17,17 @@ static void policy_hold(void *p) { policy_ref(p); }
 static void policy_drop(void *p) { policy_unref(p); }
 static void peer_authn_hold(void *p) { peer_authn_ref(p); }
 static void peer_authn_drop(void *p) { peer_authn_unref(p); }
+static void request_authn_hold(void *p) { request_authn_ref(p); }
+static void request_authn_drop(void *p) { request_authn_unref(p); }
+static void rate_limit_hold(void *p) { rate_limit_ref(p); }
+static void rate_limit_drop(void *p) { rate_limit_unref(p); }
 
 static const struct pmap_values held_workloads = { workload_hold, workload_drop };
 static const struct pmap_values held_services = { service_hold, service_drop };
 static const struct pmap_values held_policies = { policy_hold, policy_drop };
 static const struct pmap_values held_peer_authns = { peer_authn_hold, peer_authn_drop };
+static const struct pmap_values held_request_authns = { request_authn_hold, request_authn_drop };
+static const struct pmap_values held_rate_limits = { rate_limit_hold, rate_limit_drop };
 
 static void resource_hold(void *r) { resource_ref(r); }
 static void resource_drop(void *r) { resource_unref(r); }
@@ -43,6 +49,8 @@ static void mesh_free(void *obj)
 	pmap_done(&m->services_called);
 	pmap_done(&m->policies_in);
 	pmap_done(&m->peer_authns_in);
+	pmap_done(&m->request_authns_in);
+	pmap_done(&m->rate_limits_in);
 	pmap_done(&m->services);
 	pmap_done(&m->workloads);
 	pmap_done(&m->policies);
@@ -50,6 +58,8 @@ static void mesh_free(void *obj)
 	pmap_done(&m->resources_of);
 	pmap_done(&m->resources_in);
 	pmap_done(&m->resources);
+	pmap_done(&m->request_authns);
+	pmap_done(&m->rate_limits);
 	settings_unref(m->settings);
 	free(m);
 }
@@ -79,10 +89,16 @@ struct mesh_edit *mesh_edit_begin(void)
 	m->resources_in = pmap_ref(&base->resources_in);
 	m->resources_of = pmap_ref(&base->resources_of);
 	m->resources.values = &held_resources;
+	m->request_authns = pmap_ref(&base->request_authns);
+	m->request_authns_in = pmap_ref(&base->request_authns_in);
+	m->rate_limits = pmap_ref(&base->rate_limits);
+	m->rate_limits_in = pmap_ref(&base->rate_limits_in);
 	m->workloads.values = &held_workloads;
 	m->services.values = &held_services;
 	m->policies.values = &held_policies;
 	m->peer_authns.values = &held_peer_authns;
+	m->request_authns.values = &held_request_authns;
+	m->rate_limits.values = &held_rate_limits;
 	return e;
 }
 
@@ -118,6 +134,7 @@ static struct settings_block *settings_pack(struct pack *p, const struct mesh_se
 	c.s.cluster_domain = pack_str(p, from->cluster_domain);
 	c.s.network = pack_str(p, from->network);
 	c.s.cluster = pack_str(p, from->cluster);
+	c.s.providers = pack_providers(p, from->providers, from->n_providers);
 	if (b)
 		*b = c;
 	return b;
@@ -274,24 +291,27 @@ void mesh_del_policy(struct mesh_edit *e, struct str key)
 	pmap_del(&e->m->policies, mesh_hash(key), p);
 }
 
-void mesh_put_peer_authn(struct mesh_edit *e, struct peer_authn *p)
-{
-	mesh_del_peer_authn(e, str_c(p->key));
-	e->m->policy_generation = e->m->generation;
-	pmap_add(&e->m->peer_authns_in, mesh_hash(str_c(p->ns)), p);
-	pmap_add(&e->m->peer_authns, mesh_hash(str_c(p->key)), p);
-}
+#define PLACED(noun) \
+	void mesh_del_##noun(struct mesh_edit *e, struct str key) \
+	{ \
+		struct noun *o = mesh_##noun(e->m, key); \
+		if (!o) \
+			return; \
+		e->m->policy_generation = e->m->generation; \
+		pmap_del(&e->m->noun##s_in, mesh_hash(str_c(o->ns)), o); \
+		pmap_del(&e->m->noun##s, mesh_hash(key), o); \
+	} \
+	void mesh_put_##noun(struct mesh_edit *e, struct noun *o) \
+	{ \
+		mesh_del_##noun(e, str_c(o->key)); \
+		e->m->policy_generation = e->m->generation; \
+		pmap_add(&e->m->noun##s_in, mesh_hash(str_c(o->ns)), o); \
+		pmap_add(&e->m->noun##s, mesh_hash(str_c(o->key)), o); \
+	}
 
-void mesh_del_peer_authn(struct mesh_edit *e, struct str key)
-{
-	struct peer_authn *p = mesh_peer_authn(e->m, key);
-
-	if (!p)
-		return;
-	e->m->policy_generation = e->m->generation;
-	pmap_del(&e->m->peer_authns_in, mesh_hash(str_c(p->ns)), p);
-	pmap_del(&e->m->peer_authns, mesh_hash(key), p);
-}
+PLACED(peer_authn)
+PLACED(request_authn)
+PLACED(rate_limit)
 
 /* --- resources --- */
 void mesh_put_resource(struct mesh_edit *e, struct resource *r)

@@ -28,6 +28,8 @@ struct mesh {
 	struct pmap resources;               /* by kind and key */
 	struct pmap resources_in;            /* by kind and namespace */
 	struct pmap resources_of;            /* by kind */
+	struct pmap request_authns, request_authns_in;
+	struct pmap rate_limits, rate_limits_in;
 	uint32_t n_guarded;                  /* services that name a waypoint */
 	uint32_t n_vips[129];                /* VIPs with that many bits: a look-up tries only lengths that exist */
 };

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "model/pack.h"
+#include "model/object_int.h"
 #include "model/texts.h"
 
-static bool last_ref(atomic_uint *refs)
+bool object_last_ref(atomic_uint *refs)
 {
 	return atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) == 1;
 }
@@ -17,7 +17,7 @@ static int label_cmp(const void *a, const void *b)
 	return strcmp(((const struct label *)a)->key, ((const struct label *)b)->key);
 }
 
-static const struct label *pack_labels(struct pack *p, const struct label *from, int n)
+const struct label *pack_labels(struct pack *p, const struct label *from, int n)
 {
 	struct label *to = pack_array(p, n, sizeof(*to));
 
@@ -193,7 +193,7 @@ struct workload *workload_ref(struct workload *w)
 
 void workload_unref(struct workload *w)
 {
-	if (!w || !last_ref(&w->refs))
+	if (!w || !object_last_ref(&w->refs))
 		return;
 	texts_unref(w->shared[0]);
 	texts_unref(w->shared[1]);
@@ -271,13 +271,13 @@ struct service *service_ref(struct service *s)
 
 void service_unref(struct service *s)
 {
-	if (!s || !last_ref(&s->refs))
+	if (!s || !object_last_ref(&s->refs))
 		return;
 	endpoints_unref(s->endpoints);
 	free(s);
 }
 
-static const struct match *pack_texts(struct pack *p, const struct match *from, int n)
+const struct match *pack_texts(struct pack *p, const struct match *from, int n)
 {
 	struct match *to = pack_array(p, n, sizeof(*to));
 
@@ -303,6 +303,22 @@ static const struct ns_sa *pack_accounts(struct pack *p, const struct ns_sa *fro
 	return to;
 }
 
+static const struct policy_demand *pack_demands(struct pack *p, const struct policy_demand *from, int n)
+{
+	struct policy_demand *to = pack_array(p, n, sizeof(*to));
+
+	for (int i = 0; i < n; i++) {
+		struct policy_demand c = from[i];
+
+		c.name = pack_strs(p, c.name, c.n_name);
+		c.texts = c.texts ? pack_texts(p, c.texts, c.n) : NULL;
+		c.blocks = c.blocks ? pack_copy(p, c.blocks, c.n, sizeof(struct cidr)) : NULL;
+		if (to)
+			to[i] = c;
+	}
+	return to;
+}
+
 static const struct policy_match *pack_matches(struct pack *p, const struct policy_match *from, int n)
 {
 	struct policy_match *to = pack_array(p, n, sizeof(*to));
@@ -319,6 +335,7 @@ static const struct policy_match *pack_matches(struct pack *p, const struct poli
 			c.dest_ips[j] = pack_copy(p, f->dest_ips[j], f->n_dest_ips[j], sizeof(struct cidr));
 			c.dest_ports[j] = pack_copy(p, f->dest_ports[j], f->n_dest_ports[j], sizeof(uint16_t));
 		}
+		c.more = pack_demands(p, f->more, f->n_more);
 		if (to)
 			to[i] = c;
 	}
@@ -338,7 +355,7 @@ static const struct policy_clause *pack_clauses(struct pack *p, const struct pol
 	return to;
 }
 
-static const struct policy_rule *pack_rules(struct pack *p, const struct policy_rule *from, int n)
+const struct policy_rule *pack_rules(struct pack *p, const struct policy_rule *from, int n)
 {
 	struct policy_rule *to = pack_array(p, n, sizeof(*to));
 
@@ -361,6 +378,7 @@ static struct policy *policy_pack(struct pack *p, const struct policy *from)
 	c.where = pack_str(p, from->where);
 	c.version = pack_str(p, from->version);
 	c.problem = pack_str(p, from->problem);
+	c.provider = pack_str(p, from->provider);
 	c.selector = pack_labels(p, from->selector, from->n_selector);
 	c.rules = pack_rules(p, from->rules, from->n_rules);
 	c.compiled = NULL;
@@ -373,14 +391,9 @@ static struct policy *policy_pack(struct pack *p, const struct policy *from)
 
 struct policy *policy_new(const struct policy *from)
 {
-	struct pack p;
 	struct policy *y;
 
-	pack_init(&p);
-	policy_pack(&p, from);
-	pack_start(&p);
-	y = policy_pack(&p, from);
-	pack_done(&p);
+	PACK_NEW(policy_pack, from, y);
 	return y;
 }
 
@@ -392,7 +405,7 @@ struct policy *policy_ref(struct policy *p)
 
 void policy_unref(struct policy *p)
 {
-	if (!p || !last_ref(&p->refs))
+	if (!p || !object_last_ref(&p->refs))
 		return;
 	if (p->compiled_free)
 		p->compiled_free(p->compiled);
@@ -441,7 +454,7 @@ struct peer_authn *peer_authn_ref(struct peer_authn *p)
 
 void peer_authn_unref(struct peer_authn *p)
 {
-	if (p && last_ref(&p->refs))
+	if (p && object_last_ref(&p->refs))
 		free(p);
 }
 

@@ -122,12 +122,38 @@ struct service {
 };
 
 enum policy_scope { POLICY_GLOBAL, POLICY_NAMESPACE, POLICY_SELECTOR };
-enum policy_action { POLICY_ALLOW, POLICY_DENY };
+enum policy_action { POLICY_ALLOW, POLICY_DENY, POLICY_AUDIT, POLICY_CUSTOM };
 
-enum match_kind { MATCH_EXACT, MATCH_PREFIX, MATCH_SUFFIX, MATCH_PRESENCE };
+enum match_kind {
+	MATCH_EXACT, MATCH_PREFIX, MATCH_SUFFIX, MATCH_PRESENCE,
+	MATCH_GLOB,                  /* of namespaces: a star stands for anything, slashes too */
+	MATCH_TEMPLATE,              /* of paths: {*} is a segment, {**} any number of them, of the characters that Envoy knows */
+	MATCH_SEGMENTS,              /* the same of any characters */
+};
 struct match {
 	enum match_kind kind;
-	const char *text;
+	const char *text;            /* of the first three without the star */
+};
+
+/* What else a whole policy can ask for: of the request, or of the connection beyond L4. */
+enum policy_attr {
+	ATTR_DOMAIN,                 /* the trust domain of the principal */
+	ATTR_SNI,
+	ATTR_REMOTE_IP,              /* the client before proxies (X-Forwarded-For); of bytes: the peer */
+	ATTR_METHOD, ATTR_HOST, ATTR_PATH,
+	ATTR_HEADER,                 /* name[0] in lower case, also ":path" and such */
+	ATTR_CLAIM,                  /* of the token, by the path `name` */
+	ATTR_REQUEST_PRINCIPAL,      /* texts in pairs: issuer, subject; both must match */
+};
+#define ATTR_IS_HTTP(a) ((a) >= ATTR_METHOD)
+
+struct policy_demand {
+	enum policy_attr attr;
+	bool negative;               /* none may match */
+	const char *const *name;
+	int n_name, n;
+	const struct match *texts;
+	const struct cidr *blocks;   /* REMOTE_IP: instead of texts */
 };
 
 struct ns_sa {
@@ -145,6 +171,8 @@ struct policy_match {
 	int n_source_ips[2], n_dest_ips[2];
 	const uint16_t *dest_ports[2];
 	int n_dest_ports[2];
+	const struct policy_demand *more;
+	int n_more;
 };
 
 /* rules OR; clauses AND; matches OR (Istio's from/to/when become clauses). No rules: never matches. A rule without
@@ -162,7 +190,10 @@ struct policy {
 	enum policy_scope scope;
 	bool by_name;                /* POLICY_SELECTOR: reaches the workloads that list it in `policies` and no others (WDS) */
 	enum policy_action action;
+	bool whole;                  /* the rules are all that the policy says, as sidecars read it (AUDIT, CUSTOM: always);
+	                              * false: what istiod hands to ztunnel */
 	bool dry_run;
+	const char *provider;        /* of CUSTOM */
 	bool broken;                 /* could not be loaded: its scope refuses everything; `problem` says why */
 	const char *problem;
 	const struct label *selector;

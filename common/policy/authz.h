@@ -1,17 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* L4 authorization as ztunnel judges it: AuthorizationPolicy and PeerAuthentication of one workload, compiled. */
+/* Authorization: AuthorizationPolicy and PeerAuthentication of one workload, compiled. Policies mean what they mean to the proxy
+ * that Istio would have in this place: ztunnel, or a sidecar, which sees bytes or requests. */
 #ifndef POLICY_AUTHZ_H
 #define POLICY_AUTHZ_H
 
 #include "base/addr.h"
 #include "base/buf.h"
+#include "http/exchange.h"
 #include "model/mesh.h"
+
+/* What is known of a request. Filled by authz_request_of; all is borrowed. */
+struct authz_request {
+	struct str method, authority;
+	struct str path;             /* normalised, with its query */
+	const struct http_field *fields;
+	int n_fields;
+	const struct claims *claims; /* of its token; NULL: none */
+};
 
 /* What is known of a connection when it is judged. */
 struct authz_input {
 	struct addr source;          /* the TCP peer */
 	struct addr dest;            /* the final target: application address and port */
 	struct str principal;        /* the peer's SPIFFE ID with or without "spiffe://"; empty: not authenticated */
+	struct str sni;
+	const struct authz_request *request;   /* NULL: bytes */
 };
 
 struct authz_verdict {
@@ -26,11 +39,41 @@ int authz_compile(struct policy *p);
 
 /* dest: made by workload_new; what reaches it is remembered, per thread, with a reference to it.
  * Order: a broken security object in scope refuses; STRICT mTLS; any enforced DENY that matches; no enforced ALLOW in scope: allowed;
- * any ALLOW that matches: allowed; else denied. Dry-run policies decide nothing: those that match are reported to
- * on_dry_run (may be NULL). */
+ * any ALLOW that matches: allowed; else denied. Dry-run policies and AUDIT decide nothing: those that match are reported to
+ * on_quiet (may be NULL) with their rule. CUSTOM is asked for apart. */
 struct authz_verdict authz_judge(const struct mesh *m, const struct workload *dest, const struct authz_input *in,
-				 void (*on_dry_run)(struct policy *p, const struct authz_input *in, void *arg), void *arg);
+				 void (*on_quiet)(struct policy *p, const struct authz_input *in, void *arg), void *arg);
+/* The beginning of it alone, for connections whose requests are judged one by one: broken objects and STRICT mTLS. */
+struct authz_verdict authz_judge_peer(const struct mesh *m, const struct workload *dest, const struct authz_input *in);
 /* Writes what would have allowed it, for `meshd why`: a few lines of text. */
 void authz_explain(const struct mesh *m, const struct workload *dest, const struct authz_input *in, struct buf *out);
+
+/* CUSTOM policies that match. Istio asks before it looks at tokens, so that rules about claims do not match. */
+enum authz_custom {
+	CUSTOM_NONE,                 /* none matches */
+	CUSTOM_ASK,                  /* ret->provider must be asked */
+	CUSTOM_REFUSE,               /* it cannot be asked: refuse with AUTHZ_STATUS and ret->details */
+};
+struct authz_asked {
+	const struct ext_provider *provider;   /* of mesh_settings */
+	struct policy *policy;
+	int rule_index;
+	char details[512];           /* response code details of a refusal */
+};
+enum authz_custom authz_custom(const struct mesh *m, const struct workload *dest, const struct authz_input *in, struct authz_asked *ret);
+
+/* A sidecar's view of an exchange. ret borrows from x and req. */
+void authz_input_of(const struct exchange *x, struct authz_request *req, struct authz_input *ret);
+/* The client before the proxies that are trusted: X-Forwarded-For without its last `hops` entries, as Envoy with use_remote_address
+ * off. What cannot be read: the peer. */
+struct ip authz_remote_ip(const struct authz_request *req, unsigned hops, const struct ip *peer);
+/* "rbac_access_denied_matched_policy[ns[NS]-policy[P]-rule[N]]", or "…[none]"; as Envoy's. Returns out. */
+const char *authz_details(const struct authz_verdict *v, char *out, size_t n);
+
+#define AUTHZ_STATUS 403
+#define AUTHZ_TEXT   "RBAC: access denied"
+
+/* Judges the requests of a sidecar by x->client->local_workload. conf: unused. */
+extern const struct filter_ops authz_filter;
 
 #endif

@@ -38,6 +38,11 @@ static void put_texts(struct buf *out, const struct match *m, int n)
 		case MATCH_PRESENCE:
 			buf_puts(out, "* (any)");
 			break;
+		case MATCH_GLOB:
+		case MATCH_TEMPLATE:
+		case MATCH_SEGMENTS:
+			buf_puts(out, m[i].text);
+			break;
 		}
 	}
 }
@@ -62,9 +67,38 @@ static void put_ports(struct buf *out, const uint16_t *p, int n)
 		buf_printf(out, "%u", p[i]);
 }
 
+static void put_pairs(struct buf *out, const struct match *m, int n)
+{
+	for (int i = 0; i < n / 2 && put_or(out, i, n / 2, VALUES_SHOWN); i++) {
+		put_texts(out, &m[2 * i], 1);
+		buf_puts(out, "/");
+		put_texts(out, &m[2 * i + 1], 1);
+	}
+}
+
 static void put_name(struct buf *out, size_t start, int negative, const char *name)
 {
 	buf_printf(out, "%s%s%s ", buf_len(out) > start ? " and " : "", negative ? "not " : "", name);
+}
+
+static void put_demand(struct buf *out, size_t start, const struct policy_demand *d)
+{
+	static const char *const names[] = {
+		[ATTR_DOMAIN] = "trust domain", [ATTR_SNI] = "SNI", [ATTR_REMOTE_IP] = "remote address", [ATTR_METHOD] = "method",
+		[ATTR_HOST] = "host", [ATTR_PATH] = "path", [ATTR_HEADER] = "header", [ATTR_CLAIM] = "claim",
+		[ATTR_REQUEST_PRINCIPAL] = "request principal",
+	};
+
+	put_name(out, start, d->negative, names[d->attr]);
+	for (int i = 0; i < d->n_name; i++)
+		buf_printf(out, "%s%s", i ? "." : "", d->name[i]);
+	buf_puts(out, d->n_name ? " " : "");
+	if (d->blocks)
+		put_blocks(out, d->blocks, d->n);
+	else if (d->attr == ATTR_REQUEST_PRINCIPAL)
+		put_pairs(out, d->texts, d->n);
+	else
+		put_texts(out, d->texts, d->n);
 }
 
 static void put_match(struct buf *out, const struct policy_match *m)
@@ -97,6 +131,8 @@ static void put_match(struct buf *out, const struct policy_match *m)
 			put_ports(out, m->dest_ports[i], m->n_dest_ports[i]);
 		}
 	}
+	for (int i = 0; i < m->n_more; i++)
+		put_demand(out, start, &m->more[i]);
 	if (buf_len(out) == start)
 		buf_puts(out, "what L4 cannot see (never met)");
 }
@@ -129,7 +165,12 @@ static void put_rules(struct buf *out, const struct policy *p)
 
 static void put_source(struct buf *out, const struct subject *who)
 {
+	const struct authz_request *r = who->in->request;
 	char source[ADDR_TEXT], dest[ADDR_TEXT];
+
+	if (r)
+		buf_printf(out, "the request was %.*s %.*s for %.*s%s, ", STR_FMT(r->method), STR_FMT(who->path), STR_FMT(r->authority),
+			   r->claims ? " with a token" : "");
 
 	ip_format(&who->in->source.ip, source);
 	addr_format(&who->in->dest, dest);
@@ -141,12 +182,12 @@ static void put_source(struct buf *out, const struct subject *who)
 
 static void explain_allows(const struct scope *s, const struct subject *who, struct buf *out)
 {
-	int first = s->n_dry_run + s->n_deny, n = s->n - first;
+	int first = s->start[PART_ALLOW], n = s->n - first;
 	char source[ADDR_TEXT];
 
 	buf_puts(out, "ALLOW policies in scope: ");
 	for (int i = 0; i < n && i < POLICIES_SHOWN; i++) {
-		const struct policy *p = s->policies[first + i].policy;
+		const struct policy *p = s->policies[first + i];
 
 		buf_puts(out, i ? "; " : "");
 		put_key(out, p->key, p->where);
@@ -157,7 +198,9 @@ static void explain_allows(const struct scope *s, const struct subject *who, str
 		buf_printf(out, "; and %d more", n - POLICIES_SHOWN);
 	buf_puts(out, "; ");
 	put_source(out, who);
-	if (who->ns.n)
+	if (who->in->request)
+		buf_puts(out, ". A rule that all of this fits would allow it.\n");
+	else if (who->ns.n)
 		buf_printf(out, ". A rule with that principal, or namespace %.*s, would allow it.\n", STR_FMT(who->ns));
 	else if (who->principal.n)
 		buf_puts(out, ". A rule with that principal would allow it.\n");
@@ -187,7 +230,9 @@ static void explain_deny(const struct policy *p, int rule, const struct subject 
 	put_rule(out, &p->rules[rule]);
 	buf_puts(out, "; ");
 	put_source(out, who);
-	buf_puts(out, ". A connection that this rule does not match would go on to the ALLOW policies.\n");
+	buf_puts(out, who->in->request ?
+		 ". A request that this rule does not match would go on to the ALLOW policies.\n" :
+		 ". A connection that this rule does not match would go on to the ALLOW policies.\n");
 }
 
 void authz_explain(const struct mesh *m, const struct workload *dest, const struct authz_input *in, struct buf *out)

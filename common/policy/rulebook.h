@@ -3,45 +3,25 @@
 #ifndef POLICY_RULEBOOK_H
 #define POLICY_RULEBOOK_H
 
-#include "policy/authz.h"
+#include "policy/subject.h"
 
-/* A necessary condition, as a Bloom filter over exact ports, namespaces, principals and accounts: without one of these
- * keys no rule can match. Rules that demand none of them exactly set all bits. */
-struct rule_keys {
-	uint64_t bits[4];
-};
-
-/* A connection, prepared for many rulebooks. */
-struct subject {
-	const struct authz_input *in;
-	struct str principal;        /* without scheme; empty: not authenticated */
-	struct str tail;             /* of the principal, after its trust domain and '/' */
-	struct str ns, account;      /* account: "NS/sa/SA", the end of the principal; empty when it is not of Istio's form */
-	uint64_t tail_hash, ns_hash, account_hash;
-	uint8_t keys[4];             /* its bits in a rule_keys */
-	const struct mesh_settings *aliases;   /* not NULL: the trust domain is one of these, which all mean the same */
+/* What the rules are for. A whole policy has a book for each of the last two. */
+enum rule_view {
+	VIEW_ZTUNNEL,                /* connections; the rules are as ztunnel has them, and a match without demands never matches */
+	VIEW_BYTES,                  /* connections of a sidecar: an ALLOW rule with anything of HTTP is dead, others lose just that */
+	VIEW_REQUESTS,
 };
 
 struct rulebook;
 
-/* NULL when memory is out. Borrows the texts of p. */
-struct rulebook *rulebook_new(const struct policy *p);
-void rulebook_free(void *b);
+/* NULL when memory is out. Borrows the texts of rules. */
+struct rulebook *rulebook_new(const struct policy_rule *rules, int n, enum policy_action action, enum rule_view view);
+void rulebook_free(struct rulebook *b);
+int rulebook_len(const struct rulebook *b);
 /* The first rule that matches, or -1. */
-int rulebook_judge(const struct rulebook *b, const struct subject *s);
-
-const struct rule_keys *rulebook_keys(const struct rulebook *b);
-
-/* Borrows all. */
-void subject_init(struct subject *s, const struct authz_input *in, const struct mesh_settings *settings);
-
-
-static inline bool subject_has_key(const struct subject *s, const struct rule_keys *k)
-{
-	for (int i = 0; i < 4; i++)
-		if (k->bits[s->keys[i] / 64] >> s->keys[i] % 64 & 1)
-			return true;
-	return false;
-}
+int rulebook_judge(const struct rulebook *b, struct subject *s);
+bool rulebook_rule_met(const struct rulebook *b, int rule, struct subject *s);
+/* The hashes (ruleindex.h) without one of which the rule cannot match. False: there is no such set. put may be called before that is known. */
+bool rulebook_keys(const struct rulebook *b, int rule, void (*put)(uint64_t key, size_t prefix, void *arg), void *arg);
 
 #endif

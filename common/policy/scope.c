@@ -13,14 +13,32 @@ enum level { LEVEL_WORKLOAD, LEVEL_NAMESPACE, LEVEL_MESH };
 static pthread_key_t key;
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 
+static void index_free(struct scope_index *x)
+{
+	if (!x)
+		return;
+	ruleindex_done(&x->deny);
+	ruleindex_done(&x->allow);
+	free(x);
+}
+
+static void scope_done(struct scope *s)
+{
+	index_free(s->bytes);
+	index_free(s->requests);
+	free(s->policies);
+	free(s->authns);
+	free(s->limits);
+	workload_unref(s->workload);
+	*s = (struct scope){ 0 };
+}
+
 static void cache_free(void *p)
 {
 	struct scope *cache = p;
 
-	for (int i = 0; i < SLOTS; i++) {
-		free(cache[i].policies);
-		workload_unref(cache[i].workload);
-	}
+	for (int i = 0; i < SLOTS; i++)
+		scope_done(&cache[i]);
 	free(cache);
 }
 
@@ -49,9 +67,28 @@ struct finder {
 	struct scope *s;
 	const struct workload *w;
 	bool root;            /* the objects at hand are the root namespace's */
-	int cap;
 	bool no_memory;
 };
+
+/* One more pointer in a list; false when memory is out. */
+static bool append(struct finder *f, void *list, int *n, int *cap, void *value)
+{
+	void ***v = list;
+
+	if (*n == *cap) {
+		int more = *cap ? *cap * 2 : 8;
+		void **to = realloc(*v, (size_t)more * sizeof(*to));
+
+		if (!to) {
+			f->no_memory = true;
+			return false;
+		}
+		*v = to;
+		*cap = more;
+	}
+	(*v)[(*n)++] = value;
+	return true;
+}
 
 static bool add(struct finder *f, struct policy *p)
 {
@@ -62,19 +99,7 @@ static bool add(struct finder *f, struct policy *p)
 			s->broken = p;
 		return true;
 	}
-	if (s->n == f->cap) {
-		int cap = f->cap ? f->cap * 2 : 8;
-		struct scope_policy *more = realloc(s->policies, (size_t)cap * sizeof(*more));
-
-		if (!more) {
-			f->no_memory = true;
-			return false;
-		}
-		s->policies = more;
-		f->cap = cap;
-	}
-	s->policies[s->n++] = (struct scope_policy){ p, p->compiled, *rulebook_keys(p->compiled) };
-	return true;
+	return append(f, &s->policies, &s->n, &s->cap, p);
 }
 
 static bool reaches(const struct policy *p, const struct finder *f)
@@ -115,16 +140,21 @@ static void add_bound(struct finder *f, const struct mesh *m)
 	}
 }
 
-static int part_of(const struct policy *p)
+static enum scope_part part_of(const struct policy *p)
 {
-	return p->dry_run ? 0 : p->action == POLICY_DENY ? 1 : 2;
+	static const enum scope_part parts[] = {
+		[POLICY_ALLOW] = PART_ALLOW, [POLICY_DENY] = PART_DENY, [POLICY_AUDIT] = PART_QUIET, [POLICY_CUSTOM] = PART_CUSTOM,
+	};
+
+	return p->dry_run ? PART_QUIET : parts[p->action];
 }
 
 static int order(const void *pa, const void *pb)
 {
-	const struct policy *a = ((const struct scope_policy *)pa)->policy, *b = ((const struct scope_policy *)pb)->policy;
-	int diff = part_of(a) - part_of(b);
+	const struct policy *a = *(struct policy *const *)pa, *b = *(struct policy *const *)pb;
+	int diff = (int)part_of(a) - (int)part_of(b);
 
+	diff = diff || a->action != POLICY_CUSTOM || b->action != POLICY_CUSTOM ? diff : strcmp(a->provider, b->provider);
 	return diff ? diff : strcmp(a->key, b->key);
 }
 
@@ -134,15 +164,45 @@ static void sort(struct scope *s)
 
 	if (s->n)
 		qsort(s->policies, (size_t)s->n, sizeof(*s->policies), order);
-	s->n_dry_run = s->n_deny = 0;
 	for (int i = 0; i < s->n; i++) {
-		if (kept && s->policies[kept - 1].policy == s->policies[i].policy)
+		if (kept && s->policies[kept - 1] == s->policies[i])
 			continue;
 		s->policies[kept++] = s->policies[i];
-		s->n_dry_run += part_of(s->policies[i].policy) == 0;
-		s->n_deny += part_of(s->policies[i].policy) == 1;
+		for (int part = part_of(s->policies[i]) + 1; part <= PARTS; part++)
+			s->start[part]++;
 	}
 	s->n = kept;
+	for (int i = s->start[PART_CUSTOM] + 1; i < s->start[PART_DENY]; i++)
+		s->many_providers = s->many_providers || strcmp(s->policies[i]->provider, s->policies[i - 1]->provider) != 0;
+}
+
+static bool chosen(const struct finder *f, const struct label *selector, int n)
+{
+	return labels_match(selector, n, f->w->labels, f->w->n_labels);
+}
+
+static bool on_request_authn(struct request_authn *a, void *arg)
+{
+	struct finder *f = arg;
+
+	return !chosen(f, a->selector, a->n_selector) || append(f, &f->s->authns, &f->s->n_authns, &f->s->authns_cap, a);
+}
+
+static bool on_rate_limit(struct rate_limit *r, void *arg)
+{
+	struct finder *f = arg;
+
+	return !chosen(f, r->selector, r->n_selector) || append(f, &f->s->limits, &f->s->n_limits, &f->s->limits_cap, r);
+}
+
+static int authn_order(const void *a, const void *b)
+{
+	return strcmp((*(struct request_authn *const *)a)->key, (*(struct request_authn *const *)b)->key);
+}
+
+static int limit_order(const void *a, const void *b)
+{
+	return strcmp((*(struct rate_limit *const *)a)->key, (*(struct rate_limit *const *)b)->key);
 }
 
 static bool on_peer_authn(struct peer_authn *p, void *arg)
@@ -161,45 +221,84 @@ static bool on_peer_authn(struct peer_authn *p, void *arg)
 	return true;
 }
 
+static void find_in(struct finder *f, const struct mesh *m, struct str ns)
+{
+	int authns = f->s->n_authns, limits = f->s->n_limits;
+
+	mesh_each_policy_in(m, ns, on_policy, f);
+	mesh_each_peer_authn_in(m, ns, on_peer_authn, f);
+	mesh_each_request_authn_in(m, ns, on_request_authn, f);
+	mesh_each_rate_limit_in(m, ns, on_rate_limit, f);
+	if (f->s->n_authns > authns)
+		qsort(f->s->authns + authns, (size_t)(f->s->n_authns - authns), sizeof(void *), authn_order);
+	if (f->s->n_limits > limits)
+		qsort(f->s->limits + limits, (size_t)(f->s->n_limits - limits), sizeof(void *), limit_order);
+}
+
 static bool find(struct scope *s, const struct mesh *m, const struct workload *w)
 {
 	struct str root = str_c(mesh_settings(m)->root_ns), ns = str_c(w->ns);
 	struct finder f = { .s = s, .w = w, .root = true };
 
 	mesh_each_policy_in(m, str_c(""), on_global, &f);
-	mesh_each_policy_in(m, root, on_policy, &f);
-	mesh_each_peer_authn_in(m, root, on_peer_authn, &f);
+	find_in(&f, m, root);
 	if (!str_eq(root, ns)) {
 		f.root = false;
-		mesh_each_policy_in(m, ns, on_policy, &f);
-		mesh_each_peer_authn_in(m, ns, on_peer_authn, &f);
+		find_in(&f, m, ns);
 	}
 	add_bound(&f, m);
 	sort(s);
 	return !f.no_memory;
 }
 
-const struct scope *scope_of(const struct mesh *m, const struct workload *w)
+struct scope *scope_of(const struct mesh *m, const struct workload *w)
 {
 	struct scope *s = slot_of(w);
 
 	if (!s || (s->workload == w && s->generation == mesh_policy_generation(m)))
 		return s;
-	free(s->policies);
-	workload_unref(s->workload);
-	*s = (struct scope){ 0 };
-	if (!find(s, m, w))
+	scope_done(s);
+	if (!find(s, m, w)) {
+		scope_done(s);
 		return NULL;
+	}
 	s->workload = workload_ref((struct workload *)w);
 	s->generation = mesh_policy_generation(m);
 	return s;
 }
 
-int scope_judge(const struct scope *s, int i, const struct subject *who)
+const struct rulebook *scope_book(const struct policy *p, const struct subject *who)
 {
-	const struct scope_policy *p = &s->policies[i];
+	const struct policy_books *b = p->compiled;
 
-	return subject_has_key(who, &p->keys) ? rulebook_judge(p->rules, who) : -1;
+	return who->in->request ? b->requests : b->bytes;
+}
+
+static bool index_part(struct ruleindex *x, const struct scope *s, enum scope_part part, const struct subject *who)
+{
+	int from = s->start[part], n = s->start[part + 1] - from;
+	const struct rulebook **books = malloc(((size_t)n + 1) * sizeof(*books));
+	bool ok;
+
+	for (int i = 0; books && i < n; i++)
+		books[i] = scope_book(s->policies[from + i], who);
+	ok = books && ruleindex_init(x, books, n);
+	free(books);
+	return ok;
+}
+
+const struct scope_index *scope_index(struct scope *s, const struct subject *who)
+{
+	struct scope_index **at = who->in->request ? &s->requests : &s->bytes;
+
+	if (*at)
+		return *at;
+	*at = calloc(1, sizeof(**at));
+	if (*at && index_part(&(*at)->deny, s, PART_DENY, who) && index_part(&(*at)->allow, s, PART_ALLOW, who))
+		return *at;
+	index_free(*at);
+	*at = NULL;
+	return NULL;
 }
 
 static enum mtls_mode mode_at(const struct peer_authn *p, uint16_t port)

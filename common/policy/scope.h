@@ -3,27 +3,43 @@
 #ifndef POLICY_SCOPE_H
 #define POLICY_SCOPE_H
 
-#include "policy/rulebook.h"
+#include "policy/ruleindex.h"
 
-struct scope_policy {
-	struct policy *policy;               /* borrowed from the mesh */
-	const struct rulebook *rules;
-	struct rule_keys keys;               /* a copy: most policies are passed by without a look at them */
+enum scope_part {
+	PART_QUIET,                          /* dry runs and AUDIT */
+	PART_CUSTOM,                         /* by provider */
+	PART_DENY, PART_ALLOW,
+	PARTS,
+};
+
+/* What authz_compile makes of a policy. */
+struct policy_books {
+	struct rulebook *bytes, *requests;   /* of a policy that is not whole: one and the same */
+};
+
+struct scope_index {
+	struct ruleindex deny, allow;
 };
 
 struct scope {
 	uint64_t generation;
 	struct workload *workload;           /* reference held, so that its address means no other */
 	struct policy *broken;               /* the first by key that could not be loaded; NULL: none */
-	struct scope_policy *policies;       /* dry-run ones, then DENY, then ALLOW; each part by key */
-	int n, n_dry_run, n_deny;
+	struct policy **policies;            /* borrowed from the mesh; by part, then by key */
+	int n, cap, start[PARTS + 1];
+	bool many_providers;                 /* CUSTOM policies name several */
+	struct scope_index *bytes, *requests;        /* made when first wanted */
 	struct peer_authn *levels[3];        /* workload, namespace, mesh: the oldest of each; NULL: none */
+	struct request_authn **authns;       /* borrowed; root namespace first, then by key */
+	struct rate_limit **limits;
+	int n_authns, n_limits, authns_cap, limits_cap;
 };
 
 /* Good until the thread's next call. NULL when memory is out. */
-const struct scope *scope_of(const struct mesh *m, const struct workload *w);
-/* Of policy i: the first rule that matches, or -1. */
-int scope_judge(const struct scope *s, int i, const struct subject *who);
+struct scope *scope_of(const struct mesh *m, const struct workload *w);
+/* The index for what `who` is. NULL when memory is out. */
+const struct scope_index *scope_index(struct scope *s, const struct subject *who);
+const struct rulebook *scope_book(const struct policy *p, const struct subject *who);
 /* The PeerAuthentication that decides for this port of the workload, and its mode there. NULL: none does, MTLS_PERMISSIVE.
  * When it is broken the mode means nothing. */
 struct peer_authn *scope_peer_authn(const struct scope *s, uint16_t port, enum mtls_mode *ret_mode);

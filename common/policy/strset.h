@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Does a text meet one of many string matches? Exact ones are hashed; prefixes, suffixes and presence are tried in turn. */
+/* Does a text meet one of many string matches? Exact ones are hashed; prefixes, suffixes and others are tried in turn. */
 #ifndef POLICY_STRSET_H
 #define POLICY_STRSET_H
 
@@ -28,5 +28,10 @@ bool strset_has(const struct strset *s, uint64_t hash, bool (*fits)(const struct
 
 /* The plain meaning of a match. */
 bool match_fits(const struct match *m, struct str text);
+bool match_fits_nocase(const struct match *m, struct str text);
+/* A namespace in a sidecar: "/ns/", the text with its stars, and "/", anywhere in the identity. */
+bool match_glob(const char *text, struct str identity);
+/* A path template. any: of whatever characters; else of those that Envoy knows (no '[' and ']'). */
+bool match_template(const char *text, struct str path, bool any);
 
 #endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+#include "policy/authz.h"
+
+void authz_input_of(const struct exchange *x, struct authz_request *req, struct authz_input *ret)
+{
+	const struct exchange_client *c = x->client;
+
+	*req = (struct authz_request){
+		.method = x->request.method, .authority = x->request.authority, .path = x->request.path,
+		.fields = x->request_fields.v, .n_fields = x->request_fields.n, .claims = x->claims,
+	};
+	*ret = (struct authz_input){ .source = c->peer, .dest = c->local, .principal = c->peer_id, .sni = c->sni, .request = req };
+}
+
+static void on_quiet(struct policy *p, const struct authz_input *in, void *arg)
+{
+	const struct exchange *x = arg;
+
+	log_debug(LOG_POLICY, "%s policy %s matches %.*s %.*s", p->action == POLICY_AUDIT ? "AUDIT" : p->action == POLICY_DENY ?
+		  "dry-run DENY" : "dry-run ALLOW", p->key, STR_FMT(in->request->method), STR_FMT(x->request.path));
+}
+
+static enum filter_step on_request(struct exchange *x, void *state, const void *conf)
+{
+	const struct mesh *m = mesh_current();
+	struct authz_request req;
+	struct authz_input in;
+	struct authz_verdict v;
+	char details[512];
+
+	(void)state;
+	(void)conf;
+	authz_input_of(x, &req, &in);
+	if (!x->client->local_workload) {
+		exchange_reply(x, FAIL_NO_WORKLOAD, 0, NULL, (struct str){ NULL, 0 }, NULL, 0);
+		return FILTER_DONE;
+	}
+	v = authz_judge(m, x->client->local_workload, &in, on_quiet, x);
+	if (v.allowed)
+		return FILTER_NEXT;
+	authz_details(&v, details, sizeof(details));
+	exchange_reply(x, FAIL_DENIED, AUTHZ_STATUS, exchange_dup(x, str_c(details)).p, str_c(AUTHZ_TEXT), NULL, 0);
+	return FILTER_DONE;
+}
+
+const struct filter_ops authz_filter = { .name = "authz", .on_request = on_request };
