@@ -32,6 +32,7 @@ libmeshd_a_SOURCES = \
 	common/hbone/baggage.c \
 	common/hbone/hpool.c \
 	common/hbone/hserve.c \
+	common/http/conn.c \
 	common/http/dial.c \
 	common/http/grpc.c \
 	common/http/grpc_call.c \
@@ -44,6 +45,7 @@ libmeshd_a_SOURCES = \
 	common/http/h1server.c \
 	common/http/h1stream.c \
 	common/http/h2.c \
+	common/http/h2head.c \
 	common/http/h2stream.c \
 	common/http/message.c \
 	common/http/path.c \

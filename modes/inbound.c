@@ -28,7 +28,7 @@ struct inbound {
 
 struct inbound_conn {
 	struct conn conn;
-	struct h2_stream *tunnel;     /* NULL: captured plaintext */
+	struct http_stream *tunnel;     /* NULL: captured plaintext */
 	struct addr asked;            /* what a PROXY header says */
 	bool app_tunnel;              /* to the application's own tunnel, on loopback */
 	bool forward;                 /* the inner tunnel of another network's client goes on to its destination's HBONE port */
@@ -119,7 +119,7 @@ static void dial_app(struct inbound_conn *i)
 /* Judges, then dials. A denied tunnel is told so; the flow is closed by conn_judge. */
 static void admit(struct inbound_conn *i)
 {
-	struct h2_stream *tunnel = i->tunnel;
+	struct http_stream *tunnel = i->tunnel;
 	struct stage *down = i->conn.pump.down;
 
 	flow_open(i->conn.pod->worker->metrics, &i->conn.flow);
@@ -228,7 +228,7 @@ static bool still_valid(struct inbound *in)
 	return valid;
 }
 
-static void on_connect(struct hserve *h, struct h2_stream *tunnel, const struct hserve_request *req, void *arg)
+static void on_connect(struct hserve *h, struct http_stream *tunnel, const struct hserve_request *req, void *arg)
 {
 	struct inbound *in = arg;
 	bool room = pod_count(in->pod);

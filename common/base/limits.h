@@ -19,11 +19,16 @@
 #define LIMIT_CONN_BUFFER        (16 << 20)     /* buffered data of all streams of one connection */
 #define LIMIT_FRAME_BYTES        (1 << 20)
 #define LIMIT_HEADER_BYTES       (16 * 1024)    /* one header list */
-#define LIMIT_HEADER_COUNT       64
+#define LIMIT_HEADER_COUNT       128
 #define LIMIT_STREAMS            1000           /* MAX_CONCURRENT_STREAMS that we advertise */
 #define LIMIT_EARLY_BYTES        (64 * 1024)    /* sent before the CONNECT reply, and kept for another try */
 #define LIMIT_QUEUED_FRAMES      20000          /* frames that wait for a peer who does not read */
 #define LIMIT_POOL_STREAMS       100            /* streams per pooled connection until the peer says otherwise */
+
+/* HTTP */
+#define LIMIT_HTTP_FIELDS        100            /* of one head of a request or response that is relayed */
+#define LIMIT_HTTP_RESETS        1000           /* streams that a client may reset in a second */
+#define LIMIT_REPLAY_BYTES       (64 * 1024)    /* of a request's body, kept for another try */
 
 /* HTTP/1 */
 #define LIMIT_H1_HEAD_BYTES      (64 * 1024)

@@ -61,7 +61,7 @@ struct tunnel {
 	struct list link;          /* in entry.waiting; alone once it has a stream */
 	struct entry *entry;       /* only while waiting */
 	struct hconn *conn;        /* from the start of the stream to the reply */
-	struct h2_stream *stream;  /* owned; NULL while waiting */
+	struct http_stream *stream;  /* owned; NULL while waiting */
 	struct request *request;   /* owned; NULL once the reply came */
 	struct buf early;          /* written while waiting */
 	struct deferred grave;
@@ -300,7 +300,7 @@ static bool tunnel_start(struct tunnel *t, struct hconn *c)
 	n = add_field(fields, n, "forwarded", r->forwarded);
 	n = add_field(fields, n, "traceparent", r->traceparent);
 	n = add_field(fields, n, "x-forwarded-network", r->network);
-	t->stream = h2_request(c->h2, str_c("CONNECT"), r->authority, (struct str){ 0 }, (struct str){ 0 }, fields, n);
+	t->stream = h2_request(c->h2, &(struct http_head){ .method = str_c("CONNECT"), .authority = r->authority, .fields = fields, .n_fields = n });
 	if (!t->stream)
 		return false;
 	list_del(&t->link);
@@ -424,7 +424,7 @@ static void on_tls(struct stage *tls, enum stage_event ev, const struct iovec *i
 	if (ev != STAGE_OPEN)
 		return;
 	e->dialing = NULL;
-	c->h2 = h2_new(tls, false, &h2_ops, c);
+	c->h2 = h2_new(tls, false, &h2_conf_tunnels, &h2_ops, c);
 	if (!c->h2)
 		hconn_end(c);
 	loop_defer(e->pool->loop, &e->serve);

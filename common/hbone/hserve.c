@@ -32,13 +32,13 @@ static void hserve_end(struct hserve *h, enum fail why, bool tell)
 	loop_bury(h->tls->loop, &h->grave);
 }
 
-static void refuse(struct hserve *h, struct h2_stream *tunnel, enum fail why, struct str detail)
+static void refuse(struct hserve *h, struct http_stream *tunnel, enum fail why, struct str detail)
 {
 	h->ops->on_bad_request(h, why, detail, h->arg);
 	hserve_refuse(tunnel, fail_info(why)->status);
 }
 
-static void on_request(struct h2 *h2, struct h2_stream *s, void *arg)
+static void on_request(struct h2 *h2, struct http_stream *s, void *arg)
 {
 	struct hserve *h = arg;
 	const struct http_head *head = s->head;
@@ -72,14 +72,21 @@ static void on_h2_closed(struct h2 *h2, enum fail why, void *arg)
 	hserve_end(arg, why, true);
 }
 
-static const struct h2_ops h2_ops = { .on_request = on_request, .on_closed = on_h2_closed };
+static void on_refused(struct h2 *h2, const struct http_head *head, int status, const char *why, void *arg)
+{
+	struct hserve *h = arg;
+
+	h->ops->on_bad_request(h, FAIL_BAD_REQUEST, str_is(head->method, "CONNECT") ? head->authority : head->method, h->arg);
+}
+
+static const struct h2_ops h2_ops = { .on_request = on_request, .on_refused = on_refused, .on_closed = on_h2_closed };
 
 static void on_tls(struct stage *tls, enum stage_event ev, const struct iovec *iov, int n)
 {
 	struct hserve *h = tls->arg;
 
 	if (ev == STAGE_OPEN) {
-		h->h2 = h2_new(tls, true, &h2_ops, h);
+		h->h2 = h2_new(tls, true, &h2_conf_tunnels, &h2_ops, h);
 		if (!h->h2)
 			hserve_end(h, FAIL_MEMORY, true);
 		else if (h->ops->on_open)
@@ -105,16 +112,16 @@ struct hserve *hserve_new(struct stage *tls, const struct hserve_ops *ops, void 
 	return h;
 }
 
-void hserve_accept(struct h2_stream *tunnel, struct str baggage)
+void hserve_accept(struct http_stream *tunnel, struct str baggage)
 {
 	struct http_field f = { str_c("baggage"), baggage };
 
-	h2_reply(tunnel, 200, &f, baggage.n ? 1 : 0, false);
+	http_reply(tunnel, &(struct http_head){ .status = 200, .fields = &f, .n_fields = baggage.n ? 1 : 0 });
 }
 
-void hserve_refuse(struct h2_stream *tunnel, int status)
+void hserve_refuse(struct http_stream *tunnel, int status)
 {
-	h2_reply(tunnel, status, NULL, 0, true);
+	http_reply(tunnel, &(struct http_head){ .status = status, .end = true });
 	stage_done(&tunnel->stage, FAIL_NONE);
 }
 

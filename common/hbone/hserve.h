@@ -21,7 +21,7 @@ struct hserve_request {
 
 struct hserve_ops {
 	/* Decide now or later: answer with hserve_accept or hserve_refuse. Until then bytes wait in the stream's window. */
-	void (*on_connect)(struct hserve *h, struct h2_stream *tunnel, const struct hserve_request *req, void *arg);
+	void (*on_connect)(struct hserve *h, struct http_stream *tunnel, const struct hserve_request *req, void *arg);
 	void (*on_open)(struct hserve *h, void *arg);   /* the handshake is done; NULL ok */
 	void (*on_closed)(struct hserve *h, enum fail why, void *arg);   /* the object is freed after this */
 	void (*on_bad_request)(struct hserve *h, enum fail why, struct str detail, void *arg); /* already answered 400 */
@@ -29,9 +29,9 @@ struct hserve_ops {
 
 struct hserve *hserve_new(struct stage *tls, const struct hserve_ops *ops, void *arg);
 /* 200, with `baggage` when not empty. The tunnel then is an open stage. */
-void hserve_accept(struct h2_stream *tunnel, struct str baggage);
+void hserve_accept(struct http_stream *tunnel, struct str baggage);
 /* Answers status and ends the stream. The tunnel is gone for the caller. */
-void hserve_refuse(struct h2_stream *tunnel, int status);
+void hserve_refuse(struct http_stream *tunnel, int status);
 void hserve_drain(struct hserve *h);
 void hserve_close(struct hserve *h, enum fail why);
 struct stage *hserve_tls(const struct hserve *h);

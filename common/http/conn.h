@@ -11,11 +11,13 @@ enum http_codec { HTTP_CODEC_AUTO, HTTP_CODEC_H1, HTTP_CODEC_H2 };   /* AUTO: se
 struct http_conn;
 
 struct http_conn_conf {
-	size_t head_bytes;           /* of one head */
-	int head_fields;
-	unsigned head_ms, idle_ms, stall_ms;   /* as in h1_conf; of HTTP/2: idle_ms without a stream */
+	size_t head_bytes;           /* of one head, or of the trailers of one body; HTTP/1: at most LIMIT_H1_HEAD_BYTES */
+	int head_fields;             /* at most LIMIT_HEADER_COUNT */
+	unsigned head_ms;            /* server: from a head's first byte, or from the start, to its end; HTTP/1: then 408 */
+	unsigned idle_ms;            /* server: between messages, without a stream; 0: for ever */
+	unsigned stall_ms;           /* HTTP/1: a peer that sends nothing of a body that is wanted, or takes nothing of one that waits */
 	unsigned max_streams;        /* HTTP/2 server: concurrent ones */
-	bool preserve_case;          /* HTTP/1: names go out as they came in */
+	unsigned resets;             /* HTTP/2 server: streams that the client may reset in a second, ten times that in a burst */
 	bool http10;                 /* serve HTTP/1.0 requests; else 426 as Envoy */
 };
 extern const struct http_conn_conf http_conn_default;
@@ -42,6 +44,7 @@ bool http_conn_draining(const struct http_conn *c);          /* takes no more re
 struct http_stream *http_conn_request(struct http_conn *c, const struct http_head *head);
 /* Server: GOAWAY, or Connection: close after the present request. Client: no more requests. Closes after the last stream. */
 void http_conn_drain(struct http_conn *c);
+/* Ends it now, its streams too; on_closed does not come. */
 void http_conn_close(struct http_conn *c, enum fail why);
 enum http_version http_conn_version(const struct http_conn *c);   /* of the last head in HTTP/1; AUTO undecided: HTTP_1_1 */
 struct stage *http_conn_below(const struct http_conn *c);

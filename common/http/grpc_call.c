@@ -91,10 +91,10 @@ static void end_by_status(struct grpc_call *c, struct str status, struct str mes
 
 static bool ended_by_status(struct grpc_call *c)
 {
-	struct str status = h2_trailer(c->stream, "grpc-status");
+	struct str status = http_trailer(c->stream, "grpc-status");
 
 	if (status.p)
-		end_by_status(c, status, h2_trailer(c->stream, "grpc-message"));
+		end_by_status(c, status, http_trailer(c->stream, "grpc-message"));
 	else if (c->head_status.p)
 		end_by_status(c, c->head_status, c->head_message);
 	return c->done;
@@ -105,8 +105,8 @@ static void end_by_reset(struct grpc_call *c)
 	struct grpc_end end = { .unprocessed = c->stream->refused, .goaway = h2_goaway(c->conn->h2) == 0 };
 	char text[64];
 
-	end.code = grpc_code_of_h2(c->stream->error);
-	snprintf(text, sizeof(text), "the server reset the stream (HTTP/2 error %u)", c->stream->error);
+	end.code = grpc_code_of_h2(h2_stream_error(c->stream));
+	snprintf(text, sizeof(text), "the server reset the stream (HTTP/2 error %u)", h2_stream_error(c->stream));
 	end.message = str_c(text);
 	grpc_call_end(c, &end);
 }
@@ -189,7 +189,7 @@ static void on_stream(struct stage *s, enum stage_event ev, const struct iovec *
 		/* A server that has said its status may reset what we still meant to send. */
 		if (ended_by_status(c))
 			break;
-		if (c->stream->error || s->fail == FAIL_NONE)
+		if (h2_stream_error(c->stream) || s->fail == FAIL_NONE)
 			end_by_reset(c);
 		else
 			end_by_loss(c, s->fail);
@@ -259,7 +259,7 @@ static void timeout_format(const struct grpc_call *c, char text[16])
 		snprintf(text, 16, "%uS", (unsigned)(left / 1000));
 }
 
-static struct h2_stream *request(struct grpc_call *c, struct grpc_conn *conn, const struct grpc_meta *meta)
+static struct http_stream *request(struct grpc_call *c, struct grpc_conn *conn, const struct grpc_meta *meta)
 {
 	struct http_field f[LIMIT_HEADER_COUNT];
 	char timeout[16];
@@ -273,7 +273,8 @@ static struct h2_stream *request(struct grpc_call *c, struct grpc_conn *conn, co
 		f[n++] = (struct http_field){ str_c("grpc-timeout"), str_c(timeout) };
 	}
 	n = put_meta(meta, f, n);
-	return h2_request(conn->h2, str_c("POST"), c->g->url.authority, str_c(c->g->url.tls ? "https" : "http"), str_c(c->path), f, n);
+	return h2_request(conn->h2, &(struct http_head){ .method = str_c("POST"), .authority = c->g->url.authority,
+			  .scheme = str_c(c->g->url.tls ? "https" : "http"), .path = str_c(c->path), .fields = f, .n_fields = n });
 }
 
 static void send_early(struct grpc_call *c)
@@ -308,7 +309,6 @@ bool grpc_call_begin(struct grpc_call *c, struct grpc_conn *conn)
 	list_del(&c->link);
 	list_add_tail(&conn->calls, &c->link);
 	timer_stop(&conn->timer);
-	c->stream->keep_trailers = true;
 	c->stream->stage.on_event = on_stream;
 	c->stream->stage.arg = c;
 	stage_want(&c->stream->stage, true);

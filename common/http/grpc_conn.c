@@ -103,7 +103,7 @@ static void on_dialed(void *arg, struct stage *top, const struct addr *at, const
 	}
 	c->addr = *at;
 	c->tls = c->g->url.tls ? top : NULL;
-	c->h2 = h2_new(top, false, &h2_ops, c);
+	c->h2 = h2_new(top, false, &h2_conf_tunnels, &h2_ops, c);
 	if (!c->h2) {
 		attempt_failed(c, at, "out of memory");
 		return;

@@ -58,7 +58,7 @@ struct grpc_call {
 	const struct grpc_call_ops *ops;
 	void *arg;
 	char *path;               /* owned */
-	struct h2_stream *stream; /* owned; NULL while waiting */
+	struct http_stream *stream; /* owned; NULL while waiting */
 	struct buf early;         /* sent while waiting, with prefixes */
 	struct grpc_frame frame;
 	struct timer deadline;

@@ -5,10 +5,6 @@
 
 #include "http/h1_int.h"
 
-const struct h1_conf h1_conf_default = {
-	.head_bytes = LIMIT_H1_HEAD_BYTES, .head_ms = LIMIT_H1_HEAD_MS, .idle_ms = LIMIT_H1_IDLE_MS, .stall_ms = LIMIT_H1_STALL_MS,
-};
-
 void h1_kick(struct h1 *h)
 {
 	if (!h->closed_told)
@@ -22,6 +18,8 @@ void h1_flush(struct h1 *h)
 	if (!iov.iov_len)
 		return;
 	stage_write(h->below, &iov, 1);
+	if (h->s)
+		h->s->sent = true;
 	buf_done(&h->out);
 }
 
@@ -124,6 +122,8 @@ static void offer_response(struct h1 *h, struct http_head *head, const struct ht
 			h->persist = false;
 		if (s->may_switch && !h->tunnel)
 			s->out_end = true;
+		if (h->tunnel)
+			h1_stream_switched(s);
 		stage_emit(&s->pub.stage, STAGE_OPEN, NULL, 0);
 	}
 	s->pub.head = NULL;
@@ -337,6 +337,11 @@ static void on_turn(struct deferred *d)
 {
 	struct h1 *h = container_of(d, struct h1, turn);
 
+	if (h->dead && !h->last_turn) {
+		h->last_turn = true;     /* the stream hears of it first */
+		loop_defer(h->loop, &h->turn);
+		return;
+	}
 	if (h->dead) {
 		if (!h->closed_told) {
 			h->closed_told = true;
@@ -356,7 +361,7 @@ static void on_turn(struct deferred *d)
 		return;
 	h1_flush(h);
 	if (h->s)
-		stage_set_queued(&h->s->pub.stage, h->below->queued);
+		stage_set_queued(&h->s->pub.stage, h->below->queued + buf_len(&h->s->early));
 	arm(h);
 }
 
@@ -376,7 +381,7 @@ static void on_below(struct stage *below, enum stage_event ev, const struct iove
 		break;
 	case STAGE_DRAINED:
 		if (h->s)
-			stage_set_queued(&h->s->pub.stage, below->queued);
+			stage_set_queued(&h->s->pub.stage, below->queued + buf_len(&h->s->early));
 		h1_kick(h);
 		break;
 	case STAGE_CLOSED:
@@ -404,7 +409,7 @@ static void on_timer(struct timer *t)
 
 /* ---- interface ---- */
 
-struct h1 *h1_new(struct stage *below, bool server, const struct h1_conf *conf, const struct h1_ops *ops, void *arg)
+struct h1 *h1_new(struct stage *below, bool server, const struct http_conn_conf *conf, const struct h1_ops *ops, void *arg)
 {
 	struct h1 *h = calloc(1, sizeof(*h));
 
@@ -446,6 +451,16 @@ void h1_drain(struct h1 *h)
 bool h1_idle(const struct h1 *h)
 {
 	return !h->server && !h->s && !h->dead && !h->draining && !h->eof && h->persist && !buf_len(&h->in);
+}
+
+bool h1_ending(const struct h1 *h)
+{
+	return h->dead || h->draining || h->eof || !h->persist;
+}
+
+const char *h1_error(const struct h1 *h)
+{
+	return h->why == FAIL_HTTP1 && h->error ? h->error : "";
 }
 
 int h1_version(const struct h1 *h)

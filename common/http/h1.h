@@ -7,21 +7,14 @@
  * may be folded, and what http/message.h refuses is refused.
  *
  * A 100 (Continue) goes out when the owner of a stream first wants to read. After a 101, or a 2xx to CONNECT, the
- * stream is a tunnel. Timeouts: see h1_conf. */
+ * stream is a tunnel. Timeouts: see http/conn.h. */
 #ifndef HTTP_H1_H
 #define HTTP_H1_H
 
 #include "http/stream.h"
 
 struct h1;
-
-struct h1_conf {
-	size_t head_bytes;        /* of one head, or of the lines of one chunked body's trailers; at most LIMIT_H1_HEAD_BYTES */
-	unsigned head_ms;         /* server: from a head's first byte, or from the start, to its end; then 408 */
-	unsigned idle_ms;         /* server: between messages */
-	unsigned stall_ms;        /* a peer that sends nothing of a body that is wanted, or takes nothing of one that waits */
-};
-extern const struct h1_conf h1_conf_default;
+struct http_conn_conf;
 
 struct h1_ops {
 	void (*on_request)(struct h1 *h, struct http_stream *s, void *arg);   /* server: set stage.on_event, then OPEN comes */
@@ -30,13 +23,17 @@ struct h1_ops {
 };
 
 /* Takes over `below`, which is OPEN. conf is borrowed for good. NULL when memory is out (below is ended). */
-struct h1 *h1_new(struct stage *below, bool server, const struct h1_conf *conf, const struct h1_ops *ops, void *arg);
+struct h1 *h1_new(struct stage *below, bool server, const struct http_conn_conf *conf, const struct h1_ops *ops, void *arg);
 /* Ends the connection, its stream too; on_closed does not come. FAIL_NONE sends what is queued. */
 void h1_close(struct h1 *h, enum fail why);
 /* The present stream is the last one; closes by itself after it, on_closed comes. */
 void h1_drain(struct h1 *h);
 /* No stream is open and h1_request would be taken. */
 bool h1_idle(const struct h1 *h);
+/* It carries no message after the present one. */
+bool h1_ending(const struct h1 *h);
+/* With on_closed: what was wrong with the peer's bytes; "". */
+const char *h1_error(const struct h1 *h);
 /* The version of the last head that came: 10 or 11. */
 int h1_version(const struct h1 *h);
 

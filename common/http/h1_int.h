@@ -6,6 +6,7 @@
 #include <llhttp.h>
 
 #include "base/buf.h"
+#include "http/conn.h"
 #include "http/h1.h"
 
 #define H1_PIECES 64      /* chunks of a body that one event lends; more are copied */
@@ -27,6 +28,7 @@ struct h1_stream {
 	struct h1 *h1;            /* NULL: the connection has gone on, or died */
 	struct deferred wake, grave;
 	struct buf trailers;      /* received: name NUL value NUL …, for h1_trailer_next */
+	struct buf early;         /* client: written before the switch */
 	uint64_t out_left;        /* HTTP_BODY_LENGTH: not yet written */
 	enum http_body out_body;
 	char method[16];          /* of the request; "" for one that is longer and means nothing here */
@@ -34,13 +36,15 @@ struct h1_stream {
 	bool http10;              /* the peer's version */
 	bool expect;              /* the client waits for a 100 */
 	bool may_switch;          /* Upgrade or CONNECT: what follows the head waits for the reply */
+	bool sent;                /* client: some of the request left */
+	bool shut;                /* client: before the switch */
 	bool want_read, in_end, eof_told, out_head, out_end, closed_told, done;
 };
 
 struct h1 {
 	struct stage *below;      /* owned */
 	struct loop *loop;
-	const struct h1_conf *conf;
+	const struct http_conn_conf *conf;
 	const struct h1_ops *ops;
 	void *arg;
 	llhttp_t parser;
@@ -60,7 +64,7 @@ struct h1 {
 	struct h1_stream *s;      /* NULL: none */
 	struct deferred turn, grave;
 	struct timer timer;
-	bool server, dead, served, eof, persist, draining, tunnel, head_begun, skipped, trailer_value, complete, chunked, closed_told;
+	bool server, dead, served, eof, persist, draining, tunnel, head_begun, skipped, trailer_value, complete, chunked, closed_told, last_turn;
 	enum fail why;            /* it died */
 };
 
@@ -78,6 +82,7 @@ bool h1_parse_eof(struct h1 *h);                         /* whether the peer's e
 /* h1stream.c */
 struct h1_stream *h1_stream_new(struct h1 *h);
 void h1_stream_deliver(struct h1_stream *s, struct iovec *iov, int n);
+void h1_stream_switched(struct h1_stream *s);            /* client: the connection is a tunnel now */
 void h1_stream_detach(struct h1_stream *s);              /* the connection lets go of it */
 void h1_stream_close(struct h1_stream *s, enum fail why);
 bool h1_trailer_next(struct str *rest, struct http_field *ret);   /* false: not a pair */

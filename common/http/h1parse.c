@@ -38,7 +38,7 @@ int h1_scan(struct h1 *h, struct str in, size_t *ret)
 	h->error = lines_check(&h->lines, in.p + from, h->checked - from);
 	if (h->error)
 		return 400;
-	if (h->checked > max || h->lines.ends > LIMIT_HEADER_COUNT + 2)
+	if (h->checked > max || h->lines.ends > h->conf->head_fields + 2)
 		return h->error = "the head is too large", 431;
 	*ret = end;
 	return 0;
@@ -183,6 +183,8 @@ static int check_request_line(struct h1 *h, struct str line, struct str target, 
 		return h->error = "the version is not HTTP/1.0 or HTTP/1.1", 505;
 	h->version = version[7] - '0' + 10;
 	*ret_method = method;
+	if (h->version == 10 && !h->conf->http10)
+		return h->error = "HTTP/1.0 is not served here", 426;
 	return 0;
 }
 

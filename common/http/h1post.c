@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "http/conn.h"
 #include "http/h1.h"
 
 struct h1post {
@@ -115,7 +116,7 @@ static void on_dialed(void *arg, struct stage *top, const struct addr *at, const
 		fail(p, error);
 		return;
 	}
-	p->h1 = h1_new(top, false, &h1_conf_default, &h1_ops, p);
+	p->h1 = h1_new(top, false, &http_conn_default, &h1_ops, p);
 	p->stream = p->h1 ? h1_request(p->h1, &p->head) : NULL;
 	if (!p->stream) {
 		fail(p, "the request cannot be sent: a header of it is not valid");

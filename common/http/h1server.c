@@ -9,14 +9,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "http/conn.h"
 #include "http/h1server_int.h"
 #include "io/sock.h"
 
 #define BACKLOG   64
 #define RETRY_MS  100
 
-static const struct h1_conf conf = {
-	.head_bytes = LIMIT_ADMIN_HEAD_BYTES, .head_ms = H1SERVER_HEAD_MS, .idle_ms = H1SERVER_IDLE_MS, .stall_ms = H1SERVER_STALL_MS,
+static const struct http_conn_conf conf = {
+	.head_bytes = LIMIT_ADMIN_HEAD_BYTES, .head_fields = H1_FIELDS, .http10 = true, .head_ms = H1SERVER_HEAD_MS,
+	.idle_ms = H1SERVER_IDLE_MS, .stall_ms = H1SERVER_STALL_MS,
 };
 
 /* --- connection --- */

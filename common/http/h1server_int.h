@@ -8,6 +8,7 @@
 #include "http/h1server.h"
 
 #define H1_PARAMS    16
+#define H1_FIELDS 64
 #define H1_RESERVE   4      /* descriptors kept for connections that come when there are no others */
 
 struct h1server {
@@ -37,7 +38,7 @@ struct h1server_request {
 	struct buf out;            /* of a body that the peer does not take yet */
 	size_t body_bytes;
 	struct str method, authority, path;
-	struct http_field field[LIMIT_HEADER_COUNT], param[H1_PARAMS];
+	struct http_field field[H1_FIELDS], param[H1_PARAMS];
 	int n_fields, n_params;
 	struct h1server_stream stream;   /* the rest of the reply; more NULL: there is none */
 	bool head_only, replied, shut, dead;

@@ -26,6 +26,7 @@ static void stream_free(struct deferred *d)
 	struct h1_stream *s = container_of(d, struct h1_stream, grave);
 
 	buf_done(&s->trailers);
+	buf_done(&s->early);
 	free(s);
 }
 
@@ -72,6 +73,7 @@ void h1_stream_close(struct h1_stream *s, enum fail why)
 {
 	bool over = s->in_end && s->out_end;
 
+	s->pub.refused = !s->h1->server && !s->sent;
 	if (!over && s->pub.stage.fail == FAIL_NONE)
 		s->pub.stage.fail = why == FAIL_NONE ? FAIL_DRAIN : why;
 	h1_stream_detach(s);
@@ -254,6 +256,7 @@ static void write_through(struct h1 *h, const struct iovec *iov, int n, size_t l
 			left -= v[k++].iov_len;
 		}
 		stage_write(h->below, v, k);
+		h->s->sent = true;
 		h->out.head = h->out.tail = 0;
 	}
 }
@@ -267,6 +270,13 @@ static void stream_write(struct stage *stage, const struct iovec *iov, int n)
 
 	if (!h || !s->out_head || s->out_end || !len)
 		return;
+	if (!h->server && s->may_switch && !h->tunnel) {
+		if (buf_append_iov(&s->early, iov, n, 0) < 0)
+			h1_die(h, FAIL_MEMORY, true);
+		else
+			stage_set_queued(stage, h->below->queued + buf_len(&s->early));
+		return;
+	}
 	if (!h->tunnel && s->out_body == HTTP_BODY_NONE)
 		return;
 	if (!h->tunnel && s->out_body == HTTP_BODY_LENGTH) {
@@ -340,8 +350,23 @@ static void stream_shut(struct stage *stage)
 {
 	struct h1_stream *s = of(stage);
 
-	if (s->h1 && s->out_head && !s->out_end)
+	if (s->h1 && !s->h1->server && s->may_switch && !s->h1->tunnel)
+		s->shut = true;
+	else if (s->h1 && s->out_head && !s->out_end)
 		end_body(s, NULL, 0);
+}
+
+void h1_stream_switched(struct h1_stream *s)
+{
+	struct buf early = s->early;
+	struct iovec iov = { buf_data(&early), buf_len(&early) };
+
+	s->early = (struct buf){ 0 };
+	if (iov.iov_len)
+		stream_write(&s->pub.stage, &iov, 1);
+	buf_done(&early);
+	if (s->shut)
+		stream_shut(&s->pub.stage);
 }
 
 static void stream_done(struct stage *stage, enum fail why)
@@ -377,15 +402,14 @@ bool h1_trailer_next(struct str *rest, struct http_field *ret)
 	return rest->p != NULL;
 }
 
-static struct str stream_trailer(const struct http_stream *pub, const char *name)
+static int stream_received(const struct http_stream *pub, struct http_field *ret, int max)
 {
 	struct str rest = buf_str(&of_http(pub)->trailers);
-	struct http_field f;
+	int n = 0;
 
-	while (rest.n && h1_trailer_next(&rest, &f))
-		if (str_eq_nocase(f.name, str_c(name)))
-			return f.value;
-	return (struct str){ 0 };
+	while (rest.n && n < max && h1_trailer_next(&rest, &ret[n]))
+		n++;
+	return n;
 }
 
 static bool stream_trailers(struct http_stream *pub, const struct http_field *f, int n)
@@ -398,7 +422,7 @@ static bool stream_trailers(struct http_stream *pub, const struct http_field *f,
 	return true;
 }
 
-static const struct http_stream_ops http_ops = { .reply = stream_reply, .trailer = stream_trailer, .trailers = stream_trailers };
+static const struct http_stream_ops http_ops = { .reply = stream_reply, .received = stream_received, .trailers = stream_trailers };
 
 struct h1_stream *h1_stream_new(struct h1 *h)
 {

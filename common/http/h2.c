@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The connection: nghttp2's session over a stage, requests and replies. */
+/* The connection: nghttp2's session over a stage, from its start to its end. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "http/h2_int.h"
 
 #define WINDOW_STUCK_MS 1000      /* a peer's connection window at zero this long: no new streams there */
 
+#define EMPTY_FRAMES      100       /* in a row: there is no use for them */
+
 /* Mesh clients reset streams as their users reset connections; nghttp2's own limit is made for browsers. */
-#define RESET_BURST     100000
-#define RESET_RATE      10000
+const struct http_conn_conf h2_conf_tunnels = {
+	.head_bytes = LIMIT_HEADER_BYTES, .head_fields = LIMIT_HEADER_COUNT, .max_streams = LIMIT_STREAMS, .resets = 10000,
+};
 
 /* ---- the end of the connection ---- */
 
@@ -102,16 +104,18 @@ static ssize_t on_read_length(nghttp2_session *ng, uint8_t type, int32_t id, int
 	return n < LIMIT_FRAME_BYTES ? n : LIMIT_FRAME_BYTES;
 }
 
-static ssize_t on_source_read(nghttp2_session *ng, int32_t id, uint8_t *out, size_t max, uint32_t *flags,
-			      nghttp2_data_source *source, void *arg)
+ssize_t h2_source_read(nghttp2_session *ng, int32_t id, uint8_t *out, size_t max, uint32_t *flags, nghttp2_data_source *source,
+		       void *arg)
 {
 	struct stream *s = source->ptr;
 	struct h2 *h = arg;
 	size_t have = buf_len(&s->out) + (h->lender == s ? h->lent_len - h->lent_off : 0), n = have < max ? have : max;
 
-	if (n == have && s->shut)
+	if (n == have && s->shut) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
-	else if (n == 0)
+		if (s->out_trailers && h2_submit_trailers(s) == 0)
+			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+	} else if (n == 0)
 		return NGHTTP2_ERR_DEFERRED;
 	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
 	return (ssize_t)n;
@@ -171,94 +175,34 @@ static void *user_data(nghttp2_session *ng, int32_t id)
 	return nghttp2_session_get_stream_user_data(ng, id);
 }
 
-static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
+/* nghttp2 would drop such a field and go on. */
+static int on_bad_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t nn, const uint8_t *value,
+			 size_t vn, uint8_t flags, void *arg)
 {
-	struct h2 *h = arg;
-	struct stream *s;
+	((struct h2 *)arg)->error = "a header is not valid";
+	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
 
-	buf_done(&h->head);
-	h->n_fields = 0;
-	if (!h->server || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
-		return 0;
-	s = stream_new(h);
-	if (!s)
-		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	s->pub.id = frame->hd.stream_id;
-	nghttp2_session_set_stream_user_data(ng, s->pub.id, s);
+static int on_bad_frame(nghttp2_session *ng, const nghttp2_frame *frame, int error, void *arg)
+{
+	struct stream *s = frame->hd.stream_id ? user_data(ng, frame->hd.stream_id) : NULL;
+	struct h2 *h = arg;
+
+	if (!h->error)
+		h->error = nghttp2_strerror(error);
+	if (s && !s->pub.error)
+		s->pub.error = h->error;
 	return 0;
 }
 
-static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t nn,
-		     const uint8_t *value, size_t vn, uint8_t flags, void *arg)
+/* Frames that cost us more than the peer. */
+static int on_empty_data(struct h2 *h)
 {
-	struct h2 *h = arg;
-	struct stream *s = user_data(ng, frame->hd.stream_id);
-
-	/* Trailers are of no use to a tunnel. */
-	if (frame->hd.type != NGHTTP2_HEADERS || !s || (s->got_head && !s->pub.keep_trailers))
+	if (++h->empties <= EMPTY_FRAMES)
 		return 0;
-	if (buf_len(&h->head) + nn + vn > LIMIT_HEADER_BYTES || h->n_fields >= LIMIT_HEADER_COUNT)
-		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	h->n_fields++;
-	if (buf_append(&h->head, name, nn + 1) < 0 || buf_append(&h->head, value, vn + 1) < 0)
-		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	h->error = "too many empty frames";
+	nghttp2_session_terminate_session(h->ng, NGHTTP2_ENHANCE_YOUR_CALM);
 	return 0;
-}
-
-static void put_field(struct http_head *head, struct http_field *fields, struct str name, struct str value)
-{
-	uint64_t status;
-
-	if (str_is(name, ":method"))
-		head->method = value;
-	else if (str_is(name, ":authority"))
-		head->authority = value;
-	else if (str_is(name, ":scheme"))
-		head->scheme = value;
-	else if (str_is(name, ":path"))
-		head->path = value;
-	else if (str_is(name, ":status"))
-		head->status = str_to_u64(value, &status) ? (int)status : 0;
-	else
-		fields[head->n_fields++] = (struct http_field){ name, value };
-}
-
-static void emit_head(struct h2 *h, struct stream *s, bool end)
-{
-	struct http_field fields[LIMIT_HEADER_COUNT];
-	struct http_head head = { .fields = fields, .end = end };
-	struct buf block = h->head;
-	const char *p = (const char *)block.mem, *stop = p + buf_len(&block);
-
-	h->head = (struct buf){ 0 };
-	while (p && p < stop) {
-		struct str name = str_c(p), value;
-
-		p += name.n + 1;
-		value = str_c(p);
-		p += value.n + 1;
-		put_field(&head, fields, name, value);
-	}
-	s->pub.head = &head;
-	s->announced = true;
-	s->got_head = h->server || head.status >= 200;
-	if (h->server)
-		h->ops->on_request(h, &s->pub, h->arg);
-	if (s->got_head)
-		stage_emit(&s->pub.stage, STAGE_OPEN, NULL, 0);
-	s->pub.head = NULL;
-	buf_done(&block);
-}
-
-static void take_trailers(struct h2 *h, struct stream *s)
-{
-	if (!s->pub.keep_trailers || s->trailers || !buf_len(&h->head))
-		return;
-	s->trailers = malloc(sizeof(*s->trailers));
-	if (!s->trailers)
-		return;
-	*s->trailers = h->head;
-	h->head = (struct buf){ 0 };
 }
 
 static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
@@ -272,13 +216,20 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	switch (frame->hd.type) {
 	case NGHTTP2_HEADERS:
 		if (s && !s->got_head)
-			emit_head(h, s, end);
+			h2_take_head(h, s, end);
 		else if (s)
-			take_trailers(h, s);
+			h2_take_trailers(h, s);
 		if (h->dead)
 			return NGHTTP2_ERR_CALLBACK_FAILURE;
-		/* fallthrough */
+		if (s && end) {
+			s->got_end = true;
+			stream_touch(h, s);
+		}
+		break;
 	case NGHTTP2_DATA:
+		if (!frame->hd.length && !end)
+			return on_empty_data(h);
+		h->empties = 0;
 		if (s && end) {
 			s->got_end = true;
 			stream_touch(h, s);
@@ -323,11 +274,14 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 {
 	struct stream *s = frame->hd.stream_id ? user_data(ng, frame->hd.stream_id) : NULL;
 
-	if (!s || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+	if (!s || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
+		return 0;
+	s->head_sent = true;
+	if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		return 0;
 	s->end_sent = true;
 	if (s->done && !s->got_end)
-		nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, s->pub.id, NGHTTP2_NO_ERROR);
+		nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
 	return 0;
 }
 
@@ -355,7 +309,7 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error, void
 
 	if (!s || s->closed)
 		return 0;
-	s->pub.error = error;
+	s->error = error;
 	s->pub.refused = error == NGHTTP2_REFUSED_STREAM;
 	stream_close(s, close_reason(error));
 	h2_flush_later(h);
@@ -382,6 +336,8 @@ static void h2_input(struct h2 *h, const struct iovec *iov)
 	if (h->dead)
 		return;
 	if (r < 0) {
+		if (!h->error)
+			h->error = nghttp2_strerror((int)r);
 		h2_send(h);     /* nghttp2 has queued its GOAWAY */
 		h2_die(h, FAIL_HTTP2, true);
 		return;
@@ -434,6 +390,12 @@ static void on_ping(struct timer *t)
 		return;
 	}
 	h->heard = false;
+	if (h->n_streams)
+		h->idle_ms = 0;
+	else if (!h->idle_ms)
+		h->idle_ms = now;
+	else if (h->conf->idle_ms && now - h->idle_ms >= h->conf->idle_ms)
+		h2_drain(h);
 	stream_reap(h);
 	h2_credit(h, 0);
 	h2_flush_later(h);
@@ -456,8 +418,10 @@ static nghttp2_session_callbacks *callbacks_new(void)
 
 	if (nghttp2_session_callbacks_new(&c) != 0)
 		return NULL;
-	nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
-	nghttp2_session_callbacks_set_on_header_callback(c, on_header);
+	nghttp2_session_callbacks_set_on_begin_headers_callback(c, h2_on_begin_headers);
+	nghttp2_session_callbacks_set_on_header_callback(c, h2_on_header);
+	nghttp2_session_callbacks_set_on_invalid_header_callback(c, on_bad_header);
+	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(c, on_bad_frame);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_chunk);
 	nghttp2_session_callbacks_set_on_frame_send_callback(c, on_sent);
@@ -478,7 +442,7 @@ static int session_new(struct h2 *h)
 	nghttp2_option_set_no_auto_window_update(o, 1);
 	nghttp2_option_set_no_closed_streams(o, 1);
 	nghttp2_option_set_peer_max_concurrent_streams(o, LIMIT_POOL_STREAMS);
-	nghttp2_option_set_stream_reset_rate_limit(o, RESET_BURST, RESET_RATE);
+	nghttp2_option_set_stream_reset_rate_limit(o, 10 * (uint64_t)h->conf->resets, h->conf->resets);
 	r = h->server ? nghttp2_session_server_new2(&h->ng, c, h, o) : nghttp2_session_client_new2(&h->ng, c, h, o);
 out:
 	nghttp2_option_del(o);
@@ -491,11 +455,12 @@ static int send_settings(struct h2 *h)
 	nghttp2_settings_entry e[] = {
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, h2_first_window() },
 		{ NGHTTP2_SETTINGS_MAX_FRAME_SIZE, tuning.frame_bytes },
-		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, LIMIT_HEADER_BYTES },
-		{ h->server ? NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS : NGHTTP2_SETTINGS_ENABLE_PUSH, h->server ? LIMIT_STREAMS : 0 },
+		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)h->conf->head_bytes },
+		{ h->server ? NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS : NGHTTP2_SETTINGS_ENABLE_PUSH, h->server ? h->conf->max_streams : 0 },
+		{ NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 },
 	};
 
-	if (nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, e, ARRAY_LEN(e)) != 0)
+	if (nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, e, h->server ? ARRAY_LEN(e) : ARRAY_LEN(e) - 1) != 0)
 		return -ENOMEM;
 	return nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0, (int32_t)tuning.conn_window) ? -ENOMEM : 0;
 }
@@ -509,11 +474,15 @@ static void on_noticed(struct timer *t)
 	h2_flush_later(h);
 }
 
-struct h2 *h2_new(struct stage *below, bool server, const struct h2_ops *ops, void *arg)
+struct h2 *h2_new(struct stage *below, bool server, const struct http_conn_conf *conf, const struct h2_ops *ops, void *arg)
 {
 	struct h2 *h = calloc(1, sizeof(*h));
 
-	if (!h || (h->server = server, session_new(h)) != 0 || send_settings(h) != 0) {
+	if (h) {
+		h->server = server;
+		h->conf = conf;
+	}
+	if (!h || session_new(h) != 0 || send_settings(h) != 0) {
 		if (h)
 			nghttp2_session_del(h->ng);
 		free(h);
@@ -586,77 +555,12 @@ int64_t h2_goaway(const struct h2 *h)
 	return h->goaway ? (int64_t)h->goaway_error : -1;
 }
 
-struct str h2_trailer(const struct h2_stream *pub, const char *name)
+bool h2_draining(const struct h2 *h)
 {
-	const struct stream *s = container_of(pub, struct stream, pub);
-	const char *p = s->trailers ? (const char *)s->trailers->mem : NULL, *stop = p ? p + buf_len(s->trailers) : NULL;
-
-	while (p && p < stop) {
-		struct str key = str_c(p), value = str_c(p + key.n + 1);
-
-		if (str_is(key, name))
-			return value;
-		p += key.n + value.n + 2;
-	}
-	return (struct str){ 0 };
+	return h->dead || h->draining || h->goaway || timer_armed(&h->notice);
 }
 
-static nghttp2_nv nv(const char *name, struct str value, uint8_t flags)
+const char *h2_error(const struct h2 *h)
 {
-	return (nghttp2_nv){ (uint8_t *)name, (uint8_t *)value.p, strlen(name), value.n, flags };
-}
-
-static size_t add_fields(nghttp2_nv *to, size_t n, const struct http_field *fields, int n_fields)
-{
-	for (int i = 0; i < n_fields && n < LIMIT_HEADER_COUNT; i++)
-		to[n++] = (nghttp2_nv){ (uint8_t *)fields[i].name.p, (uint8_t *)fields[i].value.p, fields[i].name.n,
-					fields[i].value.n, NGHTTP2_NV_FLAG_NONE };
-	return n;
-}
-
-struct h2_stream *h2_request(struct h2 *h, struct str method, struct str authority, struct str scheme, struct str path,
-			     const struct http_field *fields, int n_fields)
-{
-	nghttp2_data_provider provider = { .read_callback = on_source_read };
-	nghttp2_nv list[LIMIT_HEADER_COUNT + 4];
-	struct stream *s = h2_room(h) > 0 ? stream_new(h) : NULL;
-	size_t n = 0;
-
-	if (!s)
-		return NULL;
-	s->provided = s->announced = true;
-	list[n++] = nv(":method", method, NGHTTP2_NV_FLAG_NONE);
-	if (scheme.n)
-		list[n++] = nv(":scheme", scheme, NGHTTP2_NV_FLAG_NONE);
-	list[n++] = nv(":authority", authority, NGHTTP2_NV_FLAG_NONE);
-	if (path.n)
-		list[n++] = nv(":path", path, NGHTTP2_NV_FLAG_NONE);
-	n = add_fields(list, n, fields, n_fields);
-	provider.source.ptr = s;
-	s->pub.id = nghttp2_submit_request(h->ng, NULL, list, n, &provider, s);
-	if (s->pub.id < 0) {
-		stream_drop(s);
-		return NULL;
-	}
-	h2_flush_later(h);
-	return &s->pub;
-}
-
-void h2_reply(struct h2_stream *pub, int status, const struct http_field *fields, int n_fields, bool end)
-{
-	struct stream *s = container_of(pub, struct stream, pub);
-	nghttp2_data_provider provider = { .source = { .ptr = s }, .read_callback = on_source_read };
-	nghttp2_nv list[LIMIT_HEADER_COUNT + 1];
-	char text[12];
-	size_t n = 0;
-
-	if (!pub->h2 || s->closed || s->done)
-		return;
-	snprintf(text, sizeof(text), "%d", status);
-	list[n++] = nv(":status", str_c(text), NGHTTP2_NV_FLAG_NONE);
-	n = add_fields(list, n, fields, n_fields);
-	s->provided = !end;
-	s->shut |= end;
-	nghttp2_submit_response(pub->h2->ng, s->pub.id, list, n, end ? NULL : &provider);
-	h2_flush_later(pub->h2);
+	return h->error ? h->error : "";
 }

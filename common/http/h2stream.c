@@ -44,11 +44,11 @@ static void count_buffered(struct h2 *h, ptrdiff_t delta)
 /* The reader took what is owed: its window opens again, and wider when it never had to wait. */
 static void stream_credit(struct stream *s)
 {
-	struct h2 *h = s->pub.h2;
+	struct h2 *h = s->h2;
 
 	if (!h || h->dead || s->closed || !s->owed)
 		return;
-	nghttp2_session_consume_stream(h->ng, s->pub.id, s->owed);
+	nghttp2_session_consume_stream(h->ng, s->id, s->owed);
 	s->grown_bytes += s->owed;
 	s->owed = 0;
 	if (s->held || s->window >= (int32_t)tuning.stream_window || over_cap(h)) {
@@ -57,7 +57,7 @@ static void stream_credit(struct stream *s)
 	} else if (s->grown_bytes > 2 * (size_t)s->window) {
 		s->window = s->window < (int32_t)tuning.stream_window / 2 ? s->window * 2 : (int32_t)tuning.stream_window;
 		s->grown_bytes = 0;
-		nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, s->window);
+		nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, s->id, s->window);
 	}
 }
 
@@ -71,14 +71,17 @@ static void stream_free(struct deferred *d)
 	buf_done(&s->in);
 	if (s->trailers)
 		buf_done(s->trailers);
+	if (s->out_trailers)
+		buf_done(s->out_trailers);
 	free(s->trailers);
+	free(s->out_trailers);
 	free(s);
 }
 
 static void drop_input(struct stream *s)
 {
-	if (s->pub.h2)
-		count_buffered(s->pub.h2, -(ptrdiff_t)buf_len(&s->in));
+	if (s->h2)
+		count_buffered(s->h2, -(ptrdiff_t)buf_len(&s->in));
 	buf_done(&s->in);
 	s->first_piece = -1;
 }
@@ -97,12 +100,13 @@ static void stream_bury(struct stream *s)
 /* nghttp2 (or the death of the connection) let go of the stream. */
 void stream_close(struct stream *s, enum fail why)
 {
-	struct h2 *h = s->pub.h2;
+	struct h2 *h = s->h2;
 
 	if (s->closed)
 		return;
 	s->closed = true;
 	s->pub.stage.fail = why;
+	s->pub.refused |= !h->server && !s->head_sent;
 	h->n_streams--;
 	s->done |= !s->announced;
 	if (s->done)
@@ -115,7 +119,7 @@ void stream_close(struct stream *s, enum fail why)
 
 static void deliver_data(struct stream *s)
 {
-	struct h2 *h = s->pub.h2;
+	struct h2 *h = s->h2;
 	struct iovec iov[PIECES + 1];
 	struct buf in = s->in;
 	int n = 0;
@@ -163,10 +167,10 @@ static void on_wake(struct deferred *d)
 	struct stream *s = container_of(d, struct stream, wake);
 
 	deliver(s);
-	if (!s->pub.h2 || s->pub.h2->dead)
+	if (!s->h2 || s->h2->dead)
 		return;
-	h2_credit(s->pub.h2, 0);
-	h2_flush_later(s->pub.h2);
+	h2_credit(s->h2, 0);
+	h2_flush_later(s->h2);
 }
 
 /* What a stream was lent must be kept before the lender's buffer goes. */
@@ -191,8 +195,8 @@ void stream_deliver_touched(struct h2 *h)
 		list_del(&s->touched);
 		deliver(s);
 		/* Its reader stopped half-way: what it was lent lies on the stack. */
-		if (s->first_piece >= 0 && s->pub.h2 && keep_pieces(h, s) < 0)
-			nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, NGHTTP2_ENHANCE_YOUR_CALM);
+		if (s->first_piece >= 0 && s->h2 && keep_pieces(h, s) < 0)
+			nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_ENHANCE_YOUR_CALM);
 	}
 }
 
@@ -202,26 +206,33 @@ static void stream_write(struct stage *stage, const struct iovec *iov, int n)
 {
 	struct stream *s = stream_of(stage);
 	size_t sent = 0, total = iov_len(iov, n);
-	struct h2 *h = s->pub.h2;
+	struct h2 *h = s->h2;
 
-	if (!h || s->closed || s->shut || s->done)
+	if (!h || s->closed || s->shut || s->done || !total)
 		return;
+	if (s->limited) {
+		if (total > s->out_left) {
+			stream_fail(s, "more was written than the head promised");
+			return;
+		}
+		s->out_left -= total;
+	}
 	if (s->provided && !buf_len(&s->out) && !h->busy) {
 		h->lender = s;
 		h->lent = iov;
 		h->n_lent = n;
 		h->lent_len = total;
 		h->lent_off = 0;
-		nghttp2_session_resume_data(h->ng, s->pub.id);
+		nghttp2_session_resume_data(h->ng, s->id);
 		h2_send(h);
 		sent = h->lent_off;
 		h->lender = NULL;
 	}
 	if (sent < total) {
 		if (buf_append_iov(&s->out, iov, n, sent) < 0)
-			nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, NGHTTP2_INTERNAL_ERROR);
+			nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_INTERNAL_ERROR);
 		if (s->provided)
-			nghttp2_session_resume_data(h->ng, s->pub.id);
+			nghttp2_session_resume_data(h->ng, s->id);
 		h2_flush_later(h);
 		stage_set_queued(stage, buf_len(&s->out));
 	}
@@ -238,8 +249,8 @@ static void stream_want(struct stage *stage, bool read)
 		return;
 	if (s->owed) {
 		stream_credit(s);
-		if (s->pub.h2)
-			h2_flush_later(s->pub.h2);
+		if (s->h2)
+			h2_flush_later(s->h2);
 	}
 	if (buf_len(&s->in) || s->got_end || s->closed)
 		loop_defer(stage->loop, &s->wake);
@@ -252,17 +263,28 @@ static void stream_shut(struct stage *stage)
 	if (s->shut)
 		return;
 	s->shut = true;
-	if (!s->pub.h2 || s->closed)
+	if (!s->h2 || s->closed)
 		return;
-	if (s->provided)
-		nghttp2_session_resume_data(s->pub.h2->ng, s->pub.id);
-	h2_flush_later(s->pub.h2);
+	if (s->limited && s->out_left)     /* less than was promised must not look like a whole one */
+		nghttp2_submit_rst_stream(s->h2->ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_INTERNAL_ERROR);
+	else if (s->provided)
+		nghttp2_session_resume_data(s->h2->ng, s->id);
+	h2_flush_later(s->h2);
+}
+
+static uint32_t reset_code(const struct stream *s, enum fail why)
+{
+	if (why == FAIL_OVERLOAD && s->h2->server)
+		return NGHTTP2_REFUSED_STREAM;
+	if (why == FAIL_DRAIN || !s->h2->server)
+		return s->tunnel && why != FAIL_DRAIN ? NGHTTP2_CONNECT_ERROR : NGHTTP2_CANCEL;
+	return s->tunnel ? NGHTTP2_CONNECT_ERROR : NGHTTP2_INTERNAL_ERROR;
 }
 
 static void stream_done(struct stage *stage, enum fail why)
 {
 	struct stream *s = stream_of(stage);
-	struct h2 *h = s->pub.h2;
+	struct h2 *h = s->h2;
 
 	if (s->done)
 		return;
@@ -276,18 +298,33 @@ static void stream_done(struct stage *stage, enum fail why)
 	drop_input(s);
 	stream_credit(s);
 	if (why != FAIL_NONE) {
-		nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, why == FAIL_DRAIN ? NGHTTP2_CANCEL : NGHTTP2_CONNECT_ERROR);
+		nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->id, reset_code(s, why));
 	} else {
 		stream_shut(stage);
 		if (s->end_sent && !s->got_end)
-			nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, NGHTTP2_NO_ERROR);
+			nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
 	}
 	h2_flush_later(h);
 }
 
 static const struct stage_ops stream_ops = {
-	.name = "tunnel", .write = stream_write, .want = stream_want, .shut = stream_shut, .done = stream_done,
+	.name = "h2", .write = stream_write, .want = stream_want, .shut = stream_shut, .done = stream_done,
 };
+
+const struct http_stream_ops h2_stream_ops = { .reply = h2_reply, .received = h2_received, .trailers = h2_trailers };
+
+/* nghttp2 closes it once the reset left. */
+void stream_fail(struct stream *s, const char *why)
+{
+	s->pub.error = why;
+	nghttp2_submit_rst_stream(s->h2->ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_PROTOCOL_ERROR);
+	h2_flush_later(s->h2);
+}
+
+uint32_t h2_stream_error(const struct http_stream *s)
+{
+	return container_of(s, struct stream, pub)->error;
+}
 
 /* Streams that were let go of but whose peer takes nothing: not for ever. */
 void stream_reap(struct h2 *h)
@@ -298,7 +335,7 @@ void stream_reap(struct h2 *h)
 		struct stream *s = container_of(at, struct stream, link);
 
 		if (s->done && !s->closed && now - s->done_ms > LIMIT_LINGER_MS)
-			nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->pub.id, NGHTTP2_CANCEL);
+			nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
 	}
 }
 
@@ -309,7 +346,8 @@ struct stream *stream_new(struct h2 *h)
 	if (!s)
 		return NULL;
 	s->pub.stage = (struct stage){ .ops = &stream_ops, .loop = h->loop };
-	s->pub.h2 = h;
+	s->pub.ops = &h2_stream_ops;
+	s->h2 = h;
 	s->wake.run = on_wake;
 	s->first_piece = -1;
 	s->window = (int32_t)h2_first_window();
@@ -322,21 +360,21 @@ struct stream *stream_new(struct h2 *h)
 void stream_drop(struct stream *s)
 {
 	s->closed = s->done = true;
-	s->pub.h2->n_streams--;
+	s->h2->n_streams--;
 	stream_bury(s);
 }
 
 void stream_orphan(struct stream *s)
 {
-	count_buffered(s->pub.h2, -(ptrdiff_t)buf_len(&s->in));
+	count_buffered(s->h2, -(ptrdiff_t)buf_len(&s->in));
 	list_del(&s->touched);
 	list_del(&s->link);
-	s->pub.h2 = NULL;
+	s->h2 = NULL;
 }
 
 int stream_take(struct stream *s, const uint8_t *p, size_t n)
 {
-	struct h2 *h = s->pub.h2;
+	struct h2 *h = s->h2;
 
 	stream_touch(h, s);
 	if (!s->want_read || h->n_pieces == PIECES) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "http/message.h"
+#include "http/stream.h"
 
 static bool is_alnum(uint8_t c)
 {
@@ -89,6 +89,17 @@ struct str http_head_get(const struct http_head *head, const char *name)
 	for (int i = 0; i < head->n_fields; i++)
 		if (is_name(head->fields[i].name, name))
 			return head->fields[i].value;
+	return (struct str){ 0 };
+}
+
+struct str http_trailer(const struct http_stream *s, const char *name)
+{
+	struct http_field f[LIMIT_HEADER_COUNT];
+	int n = http_received(s, f, LIMIT_HEADER_COUNT);
+
+	for (int i = 0; i < n; i++)
+		if (is_name(f[i].name, name))
+			return f[i].value;
 	return (struct str){ 0 };
 }
 

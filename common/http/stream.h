@@ -11,7 +11,7 @@ struct http_stream;
 
 struct http_stream_ops {
 	void (*reply)(struct http_stream *s, const struct http_head *head);
-	struct str (*trailer)(const struct http_stream *s, const char *name);
+	int (*received)(const struct http_stream *s, struct http_field *ret, int max);
 	bool (*trailers)(struct http_stream *s, const struct http_field *fields, int n);
 };
 
@@ -29,8 +29,10 @@ struct http_stream {
  * the request's method say of the body is kept to: more is cut off, less aborts the connection. A head that cannot be
  * sent as it is becomes a 502. Nothing may be written before. */
 static inline void http_reply(struct http_stream *s, const struct http_head *head) { s->ops->reply(s, head); }
-/* From EOF on: the first trailer of that name; n == 0 and p == NULL when absent. */
-static inline struct str http_trailer(const struct http_stream *s, const char *name) { return s->ops->trailer(s, name); }
+/* From EOF or CLOSED on: the trailers that came; how many, at most max. Borrowed from the stream. */
+static inline int http_received(const struct http_stream *s, struct http_field *ret, int max) { return s->ops->received(s, ret, max); }
+/* The first of that name; n == 0 and p == NULL when absent. */
+struct str http_trailer(const struct http_stream *s, const char *name);
 /* Before stage_shut: ends the body with these. False: they cannot be sent here, and the body ends without them when shut. */
 static inline bool http_trailers(struct http_stream *s, const struct http_field *f, int n) { return s->ops->trailers(s, f, n); }
 

@@ -67,7 +67,7 @@ static void texts(struct str s)
 
 static struct loop *loop;
 static bool closed;
-static struct h2_stream *stream;
+static struct http_stream *stream;
 
 static void sink_write(struct stage *s, const struct iovec *iov, int n) {}
 static void sink_want(struct stage *s, bool read) {}
@@ -79,7 +79,7 @@ static void on_stream(struct stage *s, enum stage_event ev, const struct iovec *
 {
 	if (ev != STAGE_EOF && ev != STAGE_CLOSED)
 		return;
-	texts(h2_trailer(stream, "grpc-message"));
+	texts(http_trailer(stream, "grpc-message"));
 	stage_done(s, s->fail);
 	stream = NULL;
 }
@@ -96,10 +96,10 @@ static void connection(const uint8_t *p, size_t n, size_t step)
 	static const char settings[] = "\0\0\0\4\0\0\0\0\0";
 	struct iovec iov = { (void *)settings, sizeof(settings) - 1 };
 	struct stage below = { .ops = &sink, .loop = loop };
-	struct h2 *h = h2_new(&below, false, &ops, NULL);
+	struct h2 *h = h2_new(&below, false, &h2_conf_tunnels, &ops, NULL);
 
 	closed = false;
-	stream = h2_request(h, str_c("POST"), str_c("a"), str_c("http"), str_c("/"), NULL, 0);
+	stream = h2_request(h, &(struct http_head){ .method = str_c("POST"), .authority = str_c("a"), .path = str_c("/") });
 	stream->stage.on_event = on_stream;
 	stream->keep_trailers = true;
 	stage_want(&stream->stage, true);

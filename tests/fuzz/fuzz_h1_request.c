@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A server fed with bytes: the first byte says how they are cut into reads. */
+#include "http/conn.h"
 #include "http/h1.h"
 #include "tests/unit/memstage.h"
 
@@ -50,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct h1 *h;
 
 	memstage_init(&below, l);
-	h = h1_new(&below.stage, true, &h1_conf_default, &ops, &live);
+	h = h1_new(&below.stage, true, &http_conn_default, &ops, &live);
 	if (n > 1)
 		memstage_feed(&below, data + 1, n - 1, data[0] + 1u);
 	if (!below.done)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A client whose server sends bytes: the first byte says how they are cut into reads, and its lowest bit whether HEAD was asked for. */
+#include "http/conn.h"
 #include "http/h1.h"
 #include "tests/unit/memstage.h"
 
@@ -49,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct h1 *h;
 
 	memstage_init(&below, l);
-	h = h1_new(&below.stage, false, &h1_conf_default, &ops, &live);
+	h = h1_new(&below.stage, false, &http_conn_default, &ops, &live);
 	live = h1_request(h, &(struct http_head){ .method = str_c(n && data[0] & 1 ? "HEAD" : "GET"), .authority = str_c("h"), .path = str_c("/"),
 						  .fields = no_fields, .end = true });
 	live->stage.on_event = on_stream;

@@ -24,7 +24,7 @@ static void on_stream(struct stage *s, enum stage_event ev, const struct iovec *
 		stage_done(s, s->fail);
 }
 
-static void on_connect(struct hserve *h, struct h2_stream *tunnel, const struct hserve_request *req, void *arg)
+static void on_connect(struct hserve *h, struct http_stream *tunnel, const struct hserve_request *req, void *arg)
 {
 	tunnel->stage.on_event = on_stream;
 	if (req->addr.port % 2) {

@@ -27,14 +27,14 @@ static void on_stream(struct stage *s, enum stage_event ev, const struct iovec *
 		stage_done(s, s->fail);
 }
 
-static void on_request(struct h2 *h, struct h2_stream *s, void *arg)
+static void on_request(struct h2 *h, struct http_stream *s, void *arg)
 {
 	struct http_field f[] = { { str_c("content-type"), str_c("application/grpc") }, { str_c("grpc-status"), str_c("0") } };
 
 	requests++;
 	s->stage.on_event = on_stream;
 	stage_want(&s->stage, true);
-	h2_reply(s, 200, f, 2, true);
+	http_reply(s, &(struct http_head){ .status = 200, .fields = f, .n_fields = 2, .end = true });
 }
 
 static void on_closed(struct h2 *h, enum fail why, void *arg) {}
@@ -47,7 +47,7 @@ static void on_tls(struct stage *s, enum stage_event ev, const struct iovec *iov
 		stage_done(s, s->fail);
 	} else if (ev == STAGE_OPEN) {
 		snprintf(client_id, sizeof(client_id), "%.*s", STR_FMT(tls_peer_id(s)));
-		h2_new(s, true, &server_ops, NULL);
+		h2_new(s, true, &h2_conf_tunnels, &server_ops, NULL);
 	}
 }
 

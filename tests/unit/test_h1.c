@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "http/conn.h"
 #include "tests/unit/memstage.h"
 #include "tests/unit/suite.h"
 
@@ -14,7 +15,7 @@ static struct buf seen;                  /* METHOD AUTHORITY TARGET [BODY]; … 
 static int closes, requests, idles, infos, stream_fails;
 static bool echo, read_bodies;
 static char trailer[32], stream_error[128];
-static const struct h1_conf quick = { .head_bytes = 4096, .head_ms = 40, .idle_ms = 80, .stall_ms = 60 };
+static const struct http_conn_conf quick = { .head_bytes = 4096, .head_fields = LIMIT_HEADER_COUNT, .http10 = true, .head_ms = 40, .idle_ms = 80, .stall_ms = 60 };
 static const struct http_field no_fields[1];
 
 static void on_stream(struct stage *s, enum stage_event ev, const struct iovec *iov, int n)
@@ -78,7 +79,7 @@ static void on_closed(struct h1 *c, enum fail why, void *arg)
 
 static const struct h1_ops ops = { on_request, on_idle, on_closed };
 
-static void begin(bool server, const struct h1_conf *conf)
+static void begin(bool server, const struct http_conn_conf *conf)
 {
 	closes = requests = idles = infos = stream_fails = 0;
 	stream = NULL;
@@ -165,7 +166,7 @@ static void run_row(int line, const char *want, const char *bytes, size_t n, siz
 {
 	char reply[16];
 
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	memstage_feed(&below, bytes, n, step);
 	memstage_event(&below, STAGE_EOF, FAIL_NONE);
 	if (want[0] == '=') {
@@ -218,7 +219,7 @@ static const char whole[] = "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: c
 START_TEST(split_at_every_byte)
 {
 	for (size_t at = 1; at < sizeof(whole) - 1; at++) {
-		begin(true, &h1_conf_default);
+		begin(true, &http_conn_default);
 		ck_assert(memstage_feed(&below, whole, at, SIZE_MAX / 2));
 		ck_assert(memstage_feed(&below, whole + at, sizeof(whole) - 1 - at, SIZE_MAX / 2));
 		ck_assert_msg(logged("POST h /a [abcde];GET h /b [];POST h /c [wxyz];"), "%zu: %.*s", at, STR_FMT(buf_str(&seen)));
@@ -231,12 +232,12 @@ END_TEST
 
 START_TEST(trailers_come)
 {
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	memstage_feed(&below, whole, sizeof(whole) - 1 - 80, 1);
 	ck_assert(strstr(whole, "X-T"));
 	ck_assert_int_ge(requests, 1);
 	finish();
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	feed("POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-T: v \r\n\r\n");
 	ck_assert_str_eq(trailer, "v");
 	finish();
@@ -288,7 +289,7 @@ static const struct {
 START_TEST(answers)
 {
 	echo = false;
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	feed(replies[_i].request);
 	feed("Host: h\r\n\r\n");
 	ck_assert_ptr_nonnull(stream);
@@ -306,14 +307,14 @@ END_TEST
 START_TEST(short_bodies_abort)
 {
 	echo = false;
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	feed("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
 	reply(200, "5", false);
 	say("abc");
 	end();
 	ck_assert(below.done && below.why != FAIL_NONE);
 	finish();
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	feed("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
 	reply(200, NULL, false);
 	stage_done(&stream->stage, FAIL_SERVER_RESET);
@@ -329,7 +330,7 @@ START_TEST(heads_cannot_split)
 	struct http_field f = { str_c("x"), str_c("y\r\nset-cookie: z") };
 
 	echo = false;
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	feed("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
 	http_reply(stream, &(struct http_head){ .status = 200, .fields = &f, .n_fields = 1, .end = true });
 	end();
@@ -341,7 +342,7 @@ END_TEST
 START_TEST(continues)
 {
 	echo = read_bodies = false;
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	feed("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n");
 	ck_assert_uint_eq(buf_len(&below.out), 0);
 	stage_want(&stream->stage, true);
@@ -351,7 +352,7 @@ START_TEST(continues)
 	ck_assert(logged("POST h / [abc];"));
 	finish();
 	/* Refused at once: whether the body comes is open, so nothing may follow. */
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	feed("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
 	reply(413, NULL, true);
 	end();
@@ -363,7 +364,7 @@ END_TEST
 START_TEST(pipelines_in_order)
 {
 	echo = false;
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	feed("GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n");
 	memstage_event(&below, STAGE_EOF, FAIL_NONE);
 	ck_assert_int_eq(requests, 1);
@@ -384,7 +385,7 @@ START_TEST(backpressure)
 	size_t n;
 
 	echo = read_bodies = false;
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	n = (size_t)snprintf(big, sizeof(big), "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 40000\r\n\r\n");
 	memset(big + n, 'a', sizeof(big) - n);
 	memstage_feed(&below, big, sizeof(big), SIZE_MAX / 2);
@@ -410,7 +411,7 @@ START_TEST(input_ahead_is_bounded)
 	static char big[LIMIT_H1_AHEAD * 2];
 
 	echo = false;
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	feed("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
 	memset(big, 'a', sizeof(big));
 	ck_assert(!memstage_feed(&below, big, sizeof(big), 1000));
@@ -422,7 +423,7 @@ END_TEST
 START_TEST(switches)
 {
 	echo = false;
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	feed("GET /chat HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\nearly");
 	ck_assert(logged("GET h /chat ["));
 	http_reply(stream, &(struct http_head){ .status = 101, .fields = no_fields, .upgrade = str_c("websocket") });
@@ -439,14 +440,14 @@ START_TEST(switches)
 	ck_assert(below.done && below.why == FAIL_NONE && closes == 1);
 	finish();
 	/* Refused: what follows is the next request. */
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	feed("GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n");
 	reply(403, NULL, true);
 	end();
 	ck_assert_int_eq(requests, 2);
 	finish();
 	/* A 101 that nobody asked for. */
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	feed("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
 	http_reply(stream, &(struct http_head){ .status = 101, .fields = no_fields, .upgrade = str_c("websocket") });
 	end();
@@ -493,13 +494,13 @@ START_TEST(heads_are_bounded)
 	memstage_feed(&below, big, sizeof(big), 100);
 	ck_assert(below.done && wrote("HTTP/1.1 431 "));
 	finish();
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	feed("GET / HTTP/1.1\r\nHost: h\r\n");
 	for (int i = 0; i < 10000 && feed("A: b\r\n"); i++)
 		;
 	ck_assert(below.done && wrote("HTTP/1.1 431 "));
 	finish();
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	feed("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1;");
 	memstage_feed(&below, big, sizeof(big), 100);
 	memstage_feed(&below, "\r\nx", 3, 3);
@@ -513,12 +514,12 @@ END_TEST
 START_TEST(lost_clients)
 {
 	echo = false;
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	feed("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na");
 	memstage_event(&below, STAGE_EOF, FAIL_NONE);
 	ck_assert(stream_fails == 1 && closes == 1 && below.done);
 	finish();
-	begin(true, &h1_conf_default);
+	begin(true, &http_conn_default);
 	feed("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
 	memstage_event(&below, STAGE_CLOSED, FAIL_SERVER_RESET);
 	ck_assert(stream_fails == 1 && closes == 1);
@@ -582,7 +583,7 @@ START_TEST(responses_are_read)
 
 	echo = false;
 	for (size_t step = 1; step <= n + 1; step++) {
-		begin(false, &h1_conf_default);
+		begin(false, &http_conn_default);
 		ask(responses[_i].method, true);
 		memstage_feed(&below, responses[_i].wire, n, step);
 		if (responses[_i].eof)
@@ -604,7 +605,7 @@ START_TEST(requests_are_written)
 	struct http_head head = { .method = str_c("POST"), .authority = str_c("h"), .path = str_c("/p"), .fields = cookies, .n_fields = 3 };
 
 	echo = false;
-	begin(false, &h1_conf_default);
+	begin(false, &http_conn_default);
 	stream = h1_request(h, &head);
 	stream->stage.on_event = on_stream;
 	say("abc");
@@ -614,7 +615,7 @@ START_TEST(requests_are_written)
 			 "3\r\nabc\r\n0\r\nx-t: v\r\n\r\n"));
 	ck_assert_ptr_null(h1_request(h, &head));      /* one at a time */
 	finish();
-	begin(false, &h1_conf_default);
+	begin(false, &http_conn_default);
 	head.path = str_c("/p HTTP/1.1\r\nX: y");
 	ck_assert_ptr_null(h1_request(h, &head));
 	ck_assert_uint_eq(buf_len(&below.out), 0);
@@ -625,7 +626,7 @@ END_TEST
 START_TEST(early_answers_end_the_reuse)
 {
 	echo = false;
-	begin(false, &h1_conf_default);
+	begin(false, &http_conn_default);
 	ask("POST", false);
 	say("abc");
 	feed("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
@@ -638,7 +639,7 @@ END_TEST
 START_TEST(interim_responses)
 {
 	echo = false;
-	begin(false, &h1_conf_default);
+	begin(false, &http_conn_default);
 	ask("GET", true);
 	feed("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n");
 	ck_assert_int_eq(infos, 103);
@@ -652,7 +653,7 @@ END_TEST
 
 START_TEST(unasked_input_ends_an_idle_connection)
 {
-	begin(false, &h1_conf_default);
+	begin(false, &http_conn_default);
 	feed("HTTP/1.1 200 OK\r\n\r\n");
 	ck_assert(below.done && closes == 1);
 	finish();

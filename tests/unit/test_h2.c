@@ -9,7 +9,7 @@
 static struct loop *l;
 static struct h2 *client, *server;
 static int client_closed, server_closed;
-static struct h2_stream *held;      /* a server stream whose reader has stopped */
+static struct http_stream *held;      /* a server stream whose reader has stopped */
 
 static void echo(struct stage *s, enum stage_event ev, const struct iovec *iov, int n)
 {
@@ -21,12 +21,12 @@ static void echo(struct stage *s, enum stage_event ev, const struct iovec *iov, 
 		stage_done(s, s->fail);
 }
 
-static void on_request(struct h2 *h, struct h2_stream *s, void *arg)
+static void on_request(struct h2 *h, struct http_stream *s, void *arg)
 {
 	bool refuse = str_is(s->head->authority, "refuse:1"), hold = str_is(s->head->authority, "hold:1");
 
 	s->stage.on_event = echo;
-	h2_reply(s, refuse ? 503 : 200, NULL, 0, refuse);
+	http_reply(s, &(struct http_head){ .status = refuse ? 503 : 200, .end = refuse });
 	if (refuse)
 		stage_done(&s->stage, FAIL_NONE);
 	else
@@ -50,8 +50,8 @@ static void start(void)
 	client_closed = server_closed = -1;
 	held = NULL;
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	client = h2_new(sock_accept(l, fds[0]), false, &ops, &client_closed);
-	server = h2_new(sock_accept(l, fds[1]), true, &ops, &server_closed);
+	client = h2_new(sock_accept(l, fds[0]), false, &h2_conf_tunnels, &ops, &client_closed);
+	server = h2_new(sock_accept(l, fds[1]), true, &h2_conf_tunnels, &ops, &server_closed);
 	turn(l);
 }
 
@@ -67,7 +67,7 @@ static void stop(void)
 }
 
 struct caller {
-	struct h2_stream *s;
+	struct http_stream *s;
 	struct buf got;
 	int status;
 	bool eof, closed;
@@ -93,7 +93,7 @@ static void on_reply(struct stage *s, enum stage_event ev, const struct iovec *i
 static void call(struct caller *c, const char *authority)
 {
 	memset(c, 0, sizeof(*c));
-	c->s = h2_request(client, str_c("CONNECT"), str_c(authority), (struct str){ 0 }, (struct str){ 0 }, NULL, 0);
+	c->s = h2_request(client, &(struct http_head){ .method = str_c("CONNECT"), .authority = str_c(authority) });
 	ck_assert_ptr_nonnull(c->s);
 	c->s->stage.on_event = on_reply;
 	c->s->stage.arg = c;
@@ -217,7 +217,7 @@ START_TEST(replies_that_nobody_reads_are_capped)
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	h2_new(sock_accept(l, fds[0]), true, &ops, &closed);
+	h2_new(sock_accept(l, fds[0]), true, &h2_conf_tunnels, &ops, &closed);
 	ck_assert_int_gt(send(fds[1], preface, sizeof(preface) - 1, 0), 0);
 	for (int i = 0; i < 4 * LIMIT_QUEUED_FRAMES && closed < 0; i++, id += 2) {
 		uint8_t frames[9 + sizeof(connect) + 13] = { 0, 0, sizeof(connect), 1, 4, (uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id };

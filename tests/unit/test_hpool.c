@@ -81,7 +81,7 @@ static void on_relay_end(struct pump *p, enum fail why)
 	free(p);
 }
 
-static void on_connect(struct hserve *h, struct h2_stream *tunnel, const struct hserve_request *req, void *arg)
+static void on_connect(struct hserve *h, struct http_stream *tunnel, const struct hserve_request *req, void *arg)
 {
 	struct server *s = arg;
 
