@@ -138,12 +138,20 @@ libmeshd_a_SOURCES = \
 	common/source/yaml.c \
 	common/source/zds.c \
 	common/telemetry/bypass.c \
+	common/telemetry/cel.c \
+	common/telemetry/cel_attr.c \
+	common/telemetry/cel_eval.c \
 	common/telemetry/flow.c \
+	common/telemetry/format.c \
+	common/telemetry/format_write.c \
 	common/telemetry/meters.c \
 	common/telemetry/otlp.c \
+	common/telemetry/peer.c \
 	common/telemetry/prom.c \
 	common/telemetry/promflow.c \
 	common/telemetry/promproc.c \
+	common/telemetry/remote.c \
+	common/telemetry/respflag.c \
 	common/telemetry/series.c \
 	common/telemetry/span.c \
 	common/telemetry/tally.c \
@@ -329,12 +337,19 @@ HEADERS_ALL = \
 	common/source/yaml.h \
 	common/source/zds.h \
 	common/telemetry/bypass.h \
+	common/telemetry/cel.h \
+	common/telemetry/cel_int.h \
 	common/telemetry/flow.h \
 	common/telemetry/flow_int.h \
+	common/telemetry/format.h \
+	common/telemetry/format_int.h \
 	common/telemetry/meters.h \
 	common/telemetry/otlp.h \
+	common/telemetry/peer.h \
 	common/telemetry/prom.h \
 	common/telemetry/prom_int.h \
+	common/telemetry/remote.h \
+	common/telemetry/respflag.h \
 	common/telemetry/series.h \
 	common/telemetry/span.h \
 	common/telemetry/tally.h \
@@ -378,6 +393,7 @@ HEADERS_ALL = \
 	tests/unit/confdir_fixture.h \
 	tests/unit/dnsbytes.h \
 	tests/unit/dnsnet.h \
+	tests/unit/exchange_fixture.h \
 	tests/unit/fakeca.h \
 	tests/unit/h2peer.h \
 	tests/unit/memstage.h \
@@ -400,6 +416,7 @@ UNIT_TESTS = \
 	tests/unit/test_buf \
 	tests/unit/test_bypass \
 	tests/unit/test_cidrset \
+	tests/unit/test_cel \
 	tests/unit/test_citadel \
 	tests/unit/test_conf \
 	tests/unit/test_conf_authz \
@@ -415,6 +432,7 @@ UNIT_TESTS = \
 	tests/unit/test_epoch \
 	tests/unit/test_explain \
 	tests/unit/test_flow \
+	tests/unit/test_format \
 	tests/unit/test_grpc \
 	tests/unit/test_grpc_conn \
 	tests/unit/test_guard \
@@ -474,6 +492,7 @@ FUZZERS = \
 	tests/fuzz/fuzz_baggage \
 	tests/fuzz/fuzz_citadel \
 	tests/fuzz/fuzz_dns \
+	tests/fuzz/fuzz_format \
 	tests/fuzz/fuzz_grpc \
 	tests/fuzz/fuzz_h1_request \
 	tests/fuzz/fuzz_h1_response \
@@ -507,6 +526,8 @@ tests_unit_test_bypass_SOURCES = tests/unit/test_bypass.c
 
 tests_unit_test_cidrset_SOURCES = tests/unit/test_cidrset.c
 
+tests_unit_test_cel_SOURCES = tests/unit/test_cel.c
+
 tests_unit_test_citadel_SOURCES = tests/unit/test_citadel.c
 
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
@@ -536,6 +557,8 @@ tests_unit_test_epoch_SOURCES = tests/unit/test_epoch.c
 tests_unit_test_explain_SOURCES = tests/unit/test_explain.c
 
 tests_unit_test_flow_SOURCES = tests/unit/test_flow.c
+
+tests_unit_test_format_SOURCES = tests/unit/test_format.c
 
 tests_unit_test_grpc_SOURCES = tests/unit/test_grpc.c
 
@@ -653,6 +676,9 @@ tests_fuzz_fuzz_citadel_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_dns_SOURCES = tests/fuzz/fuzz_dns.c
 tests_fuzz_fuzz_dns_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+
+tests_fuzz_fuzz_format_SOURCES = tests/fuzz/fuzz_format.c
+tests_fuzz_fuzz_format_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_h1_request_SOURCES = tests/fuzz/fuzz_h1_request.c
 tests_fuzz_fuzz_h1_request_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
