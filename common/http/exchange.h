@@ -18,6 +18,7 @@ struct exchange;
 struct route;                /* traffic's; kept here for the filters between it and the router */
 struct claims;               /* policy's: of the request's JSON web tokens */
 struct workload;             /* model's */
+struct peer;                 /* telemetry's: what a workload says of itself */
 
 /* A list of fields that can be edited; names compare without case. Memory is the exchange's arena. */
 struct http_fields {
@@ -75,6 +76,7 @@ struct exchange_client {
 	struct str sni, xfcc;    /* xfcc: "By=…;Hash=…;URI=…" of this connection, ready to be appended; empty: no client certificate */
 	bool mtls, inbound;
 	struct workload *peer_workload, *local_workload;   /* borrowed; NULL: unknown */
+	struct str service;      /* inbound: key of the service that leads to this port, "ns/host"; empty: none */
 };
 
 /* For telemetry. Times are of CLOCK_MONOTONIC in ns, 0: not yet; wall_us is since the epoch. */
@@ -89,6 +91,9 @@ struct exchange_log {
 	bool delayed;            /* DI: a fault's delay was injected */
 	struct addr upstream, upstream_local;
 	struct str route_name, cluster_name;    /* as configured; live as long as the exchange */
+	struct str service;      /* outbound: the cluster's, as cluster_conf.service; empty: none */
+	struct str operation;    /* of spans: "host:port/path*" */
+	const struct peer *peer; /* what the other side said of itself (metadata exchange); NULL: nothing */
 	struct str upstream_peer_id;
 	struct workload *upstream_workload;     /* reference held by the router until on_end; NULL */
 	int grpc_status;         /* -1: no gRPC, or none came */

@@ -1,63 +1,71 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "telemetry/respflag.h"
 
-#include <stddef.h>
-#include <string.h>
+#include <stdio.h>
 
-/* In Envoy's order (stream_info/response_flag): that is how several are printed. with_urx: together with URX. */
+#include "base/str.h"
+
+/* In Envoy's order (stream_info/response_flag): that is how several are printed. */
 static const struct flag {
-	const char *flag, *with_urx, *text;
+	const char *flag, *text;
 } flags[] = {
-	{ "-", "URX", "-" },
-	{ "LH", "LH,URX", "FailedLocalHealthCheck" },
-	{ "UH", "UH,URX", "NoHealthyUpstream" },
-	{ "UT", "UT,URX", "UpstreamRequestTimeout" },
-	{ "LR", "LR,URX", "LocalReset" },
-	{ "UR", "UR,URX", "UpstreamRemoteReset" },
-	{ "UF", "UF,URX", "UpstreamConnectionFailure" },
-	{ "UC", "UC,URX", "UpstreamConnectionTermination" },
-	{ "UO", "UO,URX", "UpstreamOverflow" },
-	{ "NR", "NR,URX", "NoRouteFound" },
-	{ "DI", "DI,URX", "DelayInjected" },
-	{ "FI", "FI,URX", "FaultInjected" },
-	{ "RL", "RL,URX", "RateLimited" },
-	{ "UAEX", "UAEX,URX", "UnauthorizedExternalService" },
-	{ "RLSE", "RLSE,URX", "RateLimitServiceError" },
-	{ "DC", "DC,URX", "DownstreamConnectionTermination" },
-	{ "URX", "URX", "UpstreamRetryLimitExceeded" },
-	{ "SI", "URX,SI", "StreamIdleTimeout" },
-	{ "IH", "URX,IH", "InvalidEnvoyRequestHeaders" },
-	{ "DPE", "URX,DPE", "DownstreamProtocolError" },
-	{ "UMSDR", "URX,UMSDR", "UpstreamMaxStreamDurationReached" },
-	{ "RFCF", "URX,RFCF", "ResponseFromCacheFilter" },
-	{ "NFCF", "URX,NFCF", "NoFilterConfigFound" },
-	{ "DT", "URX,DT", "DurationTimeout" },
-	{ "UPE", "URX,UPE", "UpstreamProtocolError" },
-	{ "NC", "URX,NC", "NoClusterFound" },
-	{ "OM", "URX,OM", "OverloadManagerTerminated" },
-	{ "DF", "URX,DF", "DnsResolutionFailed" },
-	{ "DO", "URX,DO", "DropOverload" },
-	{ "DR", "URX,DR", "DownstreamRemoteReset" },
+	{ "-", "-" },
+	{ "LH", "FailedLocalHealthCheck" },
+	{ "UH", "NoHealthyUpstream" },
+	{ "UT", "UpstreamRequestTimeout" },
+	{ "LR", "LocalReset" },
+	{ "UR", "UpstreamRemoteReset" },
+	{ "UF", "UpstreamConnectionFailure" },
+	{ "UC", "UpstreamConnectionTermination" },
+	{ "UO", "UpstreamOverflow" },
+	{ "NR", "NoRouteFound" },
+	{ "DI", "DelayInjected" },
+	{ "FI", "FaultInjected" },
+	{ "RL", "RateLimited" },
+	{ "UAEX", "UnauthorizedExternalService" },
+	{ "RLSE", "RateLimitServiceError" },
+	{ "DC", "DownstreamConnectionTermination" },
+	{ "URX", "UpstreamRetryLimitExceeded" },
+	{ "SI", "StreamIdleTimeout" },
+	{ "IH", "InvalidEnvoyRequestHeaders" },
+	{ "DPE", "DownstreamProtocolError" },
+	{ "UMSDR", "UpstreamMaxStreamDurationReached" },
+	{ "RFCF", "ResponseFromCacheFilter" },
+	{ "NFCF", "NoFilterConfigFound" },
+	{ "DT", "DurationTimeout" },
+	{ "UPE", "UpstreamProtocolError" },
+	{ "NC", "NoClusterFound" },
+	{ "OM", "OverloadManagerTerminated" },
+	{ "DF", "DnsResolutionFailed" },
+	{ "DO", "DropOverload" },
+	{ "DR", "DownstreamRemoteReset" },
 };
 
-static const struct flag *find(enum fail why)
+static int find(const char *flag)
 {
-	const char *flag = fail_http(why)->flag;
-
-	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+	for (int i = 0; i < (int)ARRAY_LEN(flags); i++)
 		if (strcmp(flags[i].flag, flag) == 0)
-			return &flags[i];
-	return &flags[0];
+			return i;
+	return 0;
 }
 
-const char *respflag(enum fail why, bool retries_exhausted)
+const char *respflag(enum fail why, bool delayed, bool retry_limit, char text[RESPFLAG_BYTES])
 {
-	const struct flag *f = find(why);
+	const char *own = fail_http(why)->flag;
+	int set[3] = { find(own), delayed ? find("DI") : 0, retry_limit ? find("URX") : 0 };
+	size_t n = 0;
 
-	return retries_exhausted ? f->with_urx : f->flag;
+	if (!delayed && !retry_limit)
+		return flags[set[0]].flag;
+	for (int i = 1; i < (int)ARRAY_LEN(flags); i++) {
+		if (i != set[0] && i != set[1] && i != set[2])
+			continue;
+		n += (size_t)snprintf(text + n, RESPFLAG_BYTES - n, "%s%s", n ? "," : "", flags[i].flag);
+	}
+	return text;
 }
 
 const char *respflag_long(enum fail why)
 {
-	return find(why)->text;
+	return flags[find(fail_http(why)->flag)].text;
 }

@@ -7,8 +7,10 @@
 
 #include "base/fail.h"
 
-/* "UF", "NR", "-". retries_exhausted: the retry policy wanted more tries ("URX" too). Static. */
-const char *respflag(enum fail why, bool retries_exhausted);
+#define RESPFLAG_BYTES 24
+
+/* "UF", "NR", "DI,UF,URX", "-": in Envoy's order. delayed: a fault's delay was injected (DI); retry_limit: another try was wanted (URX). */
+const char *respflag(enum fail why, bool delayed, bool retry_limit, char text[RESPFLAG_BYTES]);
 const char *respflag_long(enum fail why);     /* "UpstreamConnectionFailure"; "-" */
 
 #endif

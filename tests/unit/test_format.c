@@ -102,6 +102,12 @@ START_TEST(failures)
 	x.log.upstream_failure = "delayed connect error";
 	is("%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG% %RESPONSE_CODE_DETAILS% \"%UPSTREAM_TRANSPORT_FAILURE_REASON%\"",
 	   "503 UF UpstreamConnectionFailure upstream_reset_before_response_started{connection_failure} \"delayed connect error\"");
+	x.log.retry_limit = x.log.delayed = true;
+	is("%RESPONSE_FLAGS%", "UF,DI,URX");
+	x.log.why = FAIL_TRY_TIMEOUT;
+	is("%RESPONSE_FLAGS%", "UT,DI,URX");
+	x.log.why = FAIL_NONE;
+	is("%RESPONSE_FLAGS%", "DI,URX");
 	x.log.grpc = true;
 	x.log.grpc_status = 7;
 	is("%GRPC_STATUS% %GRPC_STATUS(NUMBER)% %GRPC_STATUS_NUMBER%", "PermissionDenied 7 7");
