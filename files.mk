@@ -782,6 +782,7 @@ EXTRA_FILES = \
 	tests/lint/sizes \
 	tests/scenario/dns.py \
 	tests/scenario/harness.py \
+	tests/scenario/httpapp.py \
 	tests/scenario/pki.py \
 	tests/scenario/redirect.sh \
 	tests/scenario/run \

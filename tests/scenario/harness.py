@@ -11,6 +11,7 @@
 Leaving the block stops every meshd with SIGTERM and fails on a bad exit status or on a sanitizer's report.
 """
 import ctypes, http.client, json, os, re, shutil, signal, socket, struct, subprocess, tempfile, threading, time
+import httpapp
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 REAL_ROOT = open("/proc/self/uid_map").read().split() == ["0", "0", "4294967295"]
@@ -151,6 +152,7 @@ class Host:
         self.v4, self.v6 = f"10.77.0.{10 + index}", f"fd77::{10 + index:x}"
         self.identity = f"spiffe://{TD}/ns/default/sa/{name}"
         self.proc = self.logfile = None
+        self.mode = "ztunnel"
         sh("ip", "netns", "add", self.ns)
         self.fd = os.open(f"/run/netns/{self.ns}", os.O_RDONLY | os.O_CLOEXEC)
         v = f"v{index}"
@@ -185,6 +187,13 @@ route add ::/0 via fd77::1
 
     def serve(self, port, fn=echo):
         s = Server(self, port, fn)
+        self.lab.closing.append(s)
+        return s
+
+    def serve_http(self, port, fn=None):
+        """An HTTP/1.1 application that tells what it got, as JSON: host, method, path, headers ([[name, value]]), body_bytes. fn(handler,
+        got) may answer itself, and then returns True. `.requests` has all of them."""
+        s = httpapp.HttpApp(self, port, fn)
         self.lab.closing.append(s)
         return s
 
@@ -231,7 +240,7 @@ route add ::/0 via fd77::1
         """certs: (cert, key, root) paths instead of the lab's CA. workload False: the environment says whom it serves;
         config False: and where the mesh comes from."""
         self.logfile = f"{self.lab.dir}/{self.name}.log"
-        cmd = [self.lab.meshd, "--mode=ztunnel", *([] if config is False else [f"--config-dir={config or self.lab.config}"]),
+        cmd = [self.lab.meshd, f"--mode={self.mode}", *([] if config is False else [f"--config-dir={config or self.lab.config}"]),
                *([] if workload is False else [f"--workload={workload or 'default/' + self.name}"])]
         cmd += [f"--{k}={p}" for k, p in zip(("cert", "key", "root"), certs)] if certs else [f"--ca-dir={self.lab.ca()}"]
         fixed = {"--log-format": "json", "--drain-time": "1s", "--user": "root", "--concurrency": "2"}
@@ -254,7 +263,7 @@ route add ::/0 via fd77::1
             return self.http("/healthz/ready", port=15021)[0] == 200
         eventually(up, 15, what=f"meshd on {self.name} ready")
         if self.capture:
-            self.run(self.lab.meshd, "redirect", "up", "--mode=ztunnel", env=self.lab.env)
+            self.run(self.lab.meshd, "redirect", "up", f"--mode={self.mode}", env=self.lab.env)
 
     def stop(self, sig=signal.SIGTERM, timeout=15):
         """Ends meshd; fails on a bad exit status or a sanitizer's report."""
@@ -399,18 +408,24 @@ link set mesh0 up
 
     def workload(self, h, tunnel=True, **spec):
         """The WorkloadEntry of a host; it has two, one for each family (WorkloadEntry has one address)."""
-        labels = {"app": h.name, **({"networking.istio.io/tunnel": "http"} if tunnel else {}), **spec.pop("labels", {})}
+        tunnel = {"networking.istio.io/tunnel": "http"} if tunnel and h.mode == "ztunnel" else {}
+        labels = {"app": h.name, **tunnel, **({"security.istio.io/tlsMode": "istio"} if h.mode == "sidecar" else {}), **spec.pop("labels", {})}
         def one(name, address, family):
             return {"apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "metadata": {"name": name, "namespace": "default"},
                     "spec": {"address": address, "serviceAccount": h.name, "labels": {**labels, "family": family}, **spec}}
         self.write(f"workload-{h.name}.json", json.dumps({"apiVersion": "v1", "kind": "List",
                    "items": [one(h.name, h.v4, "v4"), one(f"{h.name}-v6", h.v6, "v6")]}))
 
-    def meshed(self, *names, args=(), **kw):
+    def sidecars(self, *names, args=(), labels={}, **kw):
+        """The same in sidecar mode: what speaks to them uses Istio's mutual TLS. labels: {name: {label: value}}."""
+        return self.meshed(*names, args=args, mode="sidecar", labels=labels, **kw)
+
+    def meshed(self, *names, args=(), mode="ztunnel", labels={}, **kw):
         """Hosts with WorkloadEntries, meshd and capture."""
         hosts = [self.plain(n) for n in names]
         for h in hosts:
-            self.workload(h)
+            h.mode = mode
+            self.workload(h, labels=labels.get(h.name, {}))
         for h in hosts:
             h.start(f"--workload=default/{h.name}-v6", *args, ready=False, **kw)
         for h in hosts:
