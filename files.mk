@@ -34,6 +34,7 @@ libmeshd_a_SOURCES = \
 	common/hbone/hserve.c \
 	common/http/conn.c \
 	common/http/dial.c \
+	common/http/fields.c \
 	common/http/grpc.c \
 	common/http/grpc_call.c \
 	common/http/grpc_conn.c \
@@ -431,6 +432,7 @@ UNIT_TESTS = \
 	tests/unit/test_entry \
 	tests/unit/test_epoch \
 	tests/unit/test_explain \
+	tests/unit/test_fields \
 	tests/unit/test_flow \
 	tests/unit/test_format \
 	tests/unit/test_grpc \
@@ -556,6 +558,7 @@ tests_unit_test_epoch_SOURCES = tests/unit/test_epoch.c
 
 tests_unit_test_explain_SOURCES = tests/unit/test_explain.c
 
+tests_unit_test_fields_SOURCES = tests/unit/test_fields.c
 tests_unit_test_flow_SOURCES = tests/unit/test_flow.c
 
 tests_unit_test_format_SOURCES = tests/unit/test_format.c

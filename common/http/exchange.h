@@ -61,9 +61,12 @@ struct filter {
 struct router_ops {
 	/* The request passed all filters. Later: exchange_send, or exchange_reply. */
 	void (*start)(struct exchange *x);
+	/* Looks on at the request's body as it comes from the client, once with `end`; what was kept before start comes after it. NULL ok. */
+	void (*on_request_data)(struct exchange *x, const struct iovec *iov, int n, bool end);
 	/* The response's head came (x->response, before filters). False: it is not wanted; the router calls exchange_send again. */
 	bool (*on_response)(struct exchange *x);
-	/* `up` ended before a response's head; x->up is gone. False: the router tries again; true: exchange replies with `why`. */
+	/* `up` ended before a response's head; x->up is gone. why: the stream's own. False: the router tries again (exchange_send may be
+	 * called at once); true: exchange replies with `why`. */
 	bool (*on_failed)(struct exchange *x, enum fail why, bool refused);
 	void (*on_end)(struct exchange *x);
 };
@@ -94,9 +97,12 @@ struct exchange_log {
 	struct str service;      /* outbound: the cluster's, as cluster_conf.service; empty: none */
 	struct str operation;    /* of spans: "host:port/path*" */
 	const struct peer *peer; /* what the other side said of itself (metadata exchange); NULL: nothing */
+	struct str trace_id;
+	uint64_t request_head_bytes, response_head_bytes;   /* of the fields */
+	enum http_version upstream_version;     /* once there was a try */
 	struct str upstream_peer_id;
 	struct workload *upstream_workload;     /* reference held by the router until on_end; NULL */
-	int grpc_status;         /* -1: no gRPC, or none came */
+	int grpc_status;         /* -1: no gRPC, or none came; final before the filters' on_end */
 	bool grpc;
 	uint64_t id;             /* for `meshd why`; 0: none */
 };
@@ -117,7 +123,7 @@ struct exchange {
 	const struct exchange_client *client;
 	void *arg;               /* the owner's */
 	struct arena arena;
-	struct http_stream *down, *up;       /* up: NULL unless it was sent */
+	struct http_stream *down, *up;       /* NULL: ended; up: or not sent */
 	struct http_head request, response;  /* method, path, status, …; their `fields` are not used before they are sent */
 	struct http_fields request_fields, response_fields;
 	struct str original_path;            /* before normalisation and rewrites */
@@ -126,21 +132,21 @@ struct exchange {
 	const struct claims *claims;         /* set by policy's jwt filter; NULL: none */
 	void *router;                        /* the router's, in the arena */
 	struct exchange_log log;
-	/* … private below: exchange_int.h */
-	void *priv;
-};
+};      /* the start of a larger one: exchange_int.h */
 
 /* Takes over a stream that http_conn_ops.on_request offered. False: out of memory (the stream is ended). */
 bool exchange_start(struct http_stream *down, enum http_version v, const struct exchange_conf *conf, const struct exchange_client *client,
 		    void *arg);
-/* Goes on after FILTER_WAIT. */
+/* Goes on after FILTER_WAIT, later, not within on_request or on_response. */
 void exchange_resume(struct exchange *x);
-/* For a filter in on_request that needs the body: FILTER_WAIT until it is whole, or longer than max, then on_request is called
- * again, and exchange_body lends it. It is sent on all the same. */
+/* For a filter in on_request that needs the body, as its return value: FILTER_WAIT until it is whole, or longer than max; then
+ * on_request is called again, and exchange_body lends what there is (until the filter returns). It is sent on all the same. */
 enum filter_step exchange_want_body(struct exchange *x, size_t max);
 struct str exchange_body(const struct exchange *x, bool *ret_whole);
 /* Answers in the server's place (also in the middle of a try). status 0: that of `why`. details NULL: as the table says. The
- * body is `text` (text/plain; of gRPC: grpc-message). fields: more of the head. After the response's head was sent it resets. */
+ * body is `text` (p NULL: the table's; text/plain; of gRPC: grpc-message). fields: more of the head, copied; of gRPC a grpc-status
+ * among them is taken. The filters' on_response are called from the one that was reached to the first. After the response's head
+ * was sent it resets. Of a 101 or 2xx to CONNECT: use none. */
 void exchange_reply(struct exchange *x, enum fail why, int status, const char *details, struct str text, const struct http_field *fields, int n);
 /* The router's. Sends the request, with what was kept of its body, on a stream of this connection; x owns the stream.
  * False: the connection would not take it (errno as http_conn_request). */

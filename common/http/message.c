@@ -119,7 +119,7 @@ static const char *const no_trailers[] = {
 struct scan {
 	struct str host, te;
 	struct str connection[4];
-	struct str upgrade, content_length, transfer_encoding, expect;
+	struct str upgrade, content_length, transfer_encoding, expect, keep_alive;
 	int hosts, connections, upgrades, lengths, encodings, expects;
 };
 
@@ -160,9 +160,23 @@ static const char *scan_fields(const struct http_field *f, int n, enum http_vers
 		} else if (is_name(name, "expect")) {
 			s->expect = value;
 			s->expects++;
+		} else if (is_name(name, "keep-alive")) {
+			s->keep_alive = value;
 		}
 	}
 	return NULL;
+}
+
+static unsigned keep_alive_s(struct str list)
+{
+	while (list.n) {
+		struct str value, name = trim(str_cut(str_cut(list, ',', &list), '=', &value));
+		uint64_t v;
+
+		if (is_name(name, "timeout") && str_to_u64(trim(value), &v) && v <= INT32_MAX)
+			return (unsigned)v;
+	}
+	return 0;
 }
 
 static bool connection_has(const struct scan *s, struct str option)
@@ -343,6 +357,7 @@ int http_settle_response(struct http_head *h, struct http_field *fields, enum ht
 		return *why = "the status is not valid", 502;
 	if (settle(h, fields, v, &s, ret, why))
 		return 502;
+	h->keep_alive_s = keep_alive_s(s.keep_alive);
 	h->upgrade = h->status == 101 && s.upgrades == 1 && connection_has(&s, str_c("upgrade")) && http_token(s.upgrade) ? s.upgrade : (struct str){ 0 };
 	if ((h->status < 200 || h->status == 204) && (s.encodings || (s.lengths && ret->length)))
 		return *why = "a length where there is no body", 502;

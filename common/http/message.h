@@ -17,6 +17,7 @@ struct http_head {
 	int status;                                   /* response */
 	const struct http_field *fields;              /* the rest, in order */
 	int n_fields;
+	unsigned keep_alive_s;                        /* response of HTTP/1: Keep-Alive: timeout=; 0: it says nothing */
 	bool end;                                     /* no body and no trailers follow */
 	bool close;                                   /* HTTP/1, when sent: the connection ends after this message */
 };
