@@ -109,6 +109,7 @@ libmeshd_a_SOURCES = \
 	common/source/conf_gateway.c \
 	common/source/conf_mesh.c \
 	common/source/conf_peer.c \
+	common/source/conf_rules.c \
 	common/source/conf_service.c \
 	common/source/conf_workload.c \
 	common/source/confdir.c \
@@ -319,6 +320,7 @@ HEADERS_ALL = \
 	common/source/ads_int.h \
 	common/source/analyze.h \
 	common/source/conf.h \
+	common/source/conf_authz_int.h \
 	common/source/confdir.h \
 	common/source/confdir_int.h \
 	common/source/confscan.h \
@@ -421,6 +423,7 @@ UNIT_TESTS = \
 	tests/unit/test_citadel \
 	tests/unit/test_conf \
 	tests/unit/test_conf_authz \
+	tests/unit/test_conf_rules \
 	tests/unit/test_conf_gateway \
 	tests/unit/test_confdir \
 	tests/unit/test_conntrack \
@@ -535,6 +538,7 @@ tests_unit_test_citadel_SOURCES = tests/unit/test_citadel.c
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
 
 tests_unit_test_conf_authz_SOURCES = tests/unit/test_conf_authz.c
+tests_unit_test_conf_rules_SOURCES = tests/unit/test_conf_rules.c
 
 tests_unit_test_conf_gateway_SOURCES = tests/unit/test_conf_gateway.c
 

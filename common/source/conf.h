@@ -144,7 +144,10 @@ bool conf_gateway(struct conf_load *l, struct field_walk *w, const struct crd_me
 void conf_service_free(struct conf_service *s);
 enum conf_distribution conf_distribution_read(struct field_walk *w, const struct crd_meta *m, const char *field);
 
-/* Leaves *ret NULL when the policy has no effect in ztunnel mode (reported). */
+/* One rule of an AuthorizationPolicy with all that it says, for sidecars. In the arena of l. */
+void conf_rule(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_rule *rule, struct policy_rule *ret);
+bool conf_rule_has_http(const struct policy_rule *r);
+/* Leaves *ret NULL when the policy has no effect in this mode (reported). */
 bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_authz *spec,
 		struct policy **ret);
 bool conf_peer_authn(struct conf_load *l, struct field_walk *w, const struct crd_meta *m,

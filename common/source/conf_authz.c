@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AuthorizationPolicy as istiod hands it to ztunnel:
+/* AuthorizationPolicy. In a sidecar its rules are kept whole (conf_rules.c), in ztunnel's place they are as istiod hands them to ztunnel:
  *  - each `from` list, each `to` list and each `when` entry is a clause; its entries are matches of that clause;
  *  - an ALLOW rule with any HTTP-only attribute never matches;
  *  - a DENY rule loses its HTTP-only attributes, and an entry that is left empty never matches, so a DENY with an HTTP-only
@@ -12,20 +12,10 @@
  * principals hold for aliases too is the policy room's). */
 #include <stdio.h>
 
-#include "source/conf.h"
+#include "source/conf_authz_int.h"
 #include "source/value.h"
 
 #define EXTRA_MAX 4      /* sources of a rule with a demand that needs a clause of its own */
-
-struct conv {
-	struct conf_load *l;
-	struct field_walk *w;
-	const struct crd_meta *m;
-	bool deny, strict;
-	char http[160];              /* HTTP-only attributes of the present rule */
-	bool trust_domains;          /* the rule names some, and they are dropped */
-	bool dead;                   /* a clause of the rule can never match */
-};
 
 static void note_http(struct conv *c, const char *what)
 {
@@ -35,14 +25,14 @@ static void note_http(struct conv *c, const char *what)
 		snprintf(c->http + n, sizeof(c->http) - n, "%s%s", n ? ", " : "", what);
 }
 
-static void *copy_of(struct conv *c, size_t n, size_t size)
+void *conv_array(struct conv *c, size_t n, size_t size)
 {
 	return n ? arena_alloc(c->l->arena, n * size) : NULL;
 }
 
 /* --- values --- */
 
-static void check_strings(struct conv *c, const char *field, const struct field_strings *v)
+void conv_check_strings(struct conv *c, const char *field, const struct field_strings *v)
 {
 	for (int i = 0; i < v->n; i++) {
 		if (!*v->v[i])
@@ -66,11 +56,11 @@ static void string_match(struct conv *c, const char *field, const char *text, st
 		*ret = (struct match){ MATCH_EXACT, text };
 }
 
-static void string_matches(struct conv *c, const char *field, const struct field_strings *v, const struct match **ret, int *n)
+void conv_matches(struct conv *c, const char *field, const struct field_strings *v, const struct match **ret, int *n)
 {
-	struct match *m = copy_of(c, (size_t)v->n, sizeof(*m));
+	struct match *m = conv_array(c, (size_t)v->n, sizeof(*m));
 
-	check_strings(c, field, v);
+	conv_check_strings(c, field, v);
 	for (int i = 0; i < v->n; i++)
 		string_match(c, field, v->v[i], &m[i]);
 	*ret = m;
@@ -112,12 +102,12 @@ static void principals(struct conv *c, const char *field, const struct field_str
 				   "'%.120s' stands for this mesh's trust domain with sidecars, but not in ztunnel mode: write '%s/%.*s'",
 				   v->v[i], s->trust_domain, STR_FMT(rest));
 	}
-	string_matches(c, field, v, ret, n);
+	conv_matches(c, field, v, ret, n);
 }
 
-static void cidrs(struct conv *c, const char *field, const struct field_strings *v, const struct cidr **ret, int *n)
+void conv_cidrs(struct conv *c, const char *field, const struct field_strings *v, const struct cidr **ret, int *n)
 {
-	struct cidr *to = copy_of(c, (size_t)v->n, sizeof(*to));
+	struct cidr *to = conv_array(c, (size_t)v->n, sizeof(*to));
 
 	for (int i = 0; i < v->n; i++) {
 		if (cidr_parse(str_c(v->v[i]), &to[i]))
@@ -127,9 +117,9 @@ static void cidrs(struct conv *c, const char *field, const struct field_strings 
 	*n = v->n;
 }
 
-static void ports(struct conv *c, const char *field, const struct field_strings *v, const uint16_t **ret, int *n)
+void conv_ports(struct conv *c, const char *field, const struct field_strings *v, const uint16_t **ret, int *n)
 {
-	uint16_t *to = copy_of(c, (size_t)v->n, sizeof(*to));
+	uint16_t *to = conv_array(c, (size_t)v->n, sizeof(*to));
 	uint64_t port;
 
 	for (int i = 0; i < v->n; i++) {
@@ -142,9 +132,9 @@ static void ports(struct conv *c, const char *field, const struct field_strings 
 	*n = v->n;
 }
 
-static void accounts(struct conv *c, const char *field, const struct field_strings *v, const struct ns_sa **ret, int *n)
+void conv_accounts(struct conv *c, const char *field, const struct field_strings *v, const struct ns_sa **ret, int *n)
 {
-	struct ns_sa *to = copy_of(c, (size_t)v->n, sizeof(*to));
+	struct ns_sa *to = conv_array(c, (size_t)v->n, sizeof(*to));
 
 	for (int i = 0; i < v->n; i++) {
 		struct str sa, ns = str_cut(str_c(v->v[i]), '/', &sa);
@@ -163,7 +153,7 @@ static void accounts(struct conv *c, const char *field, const struct field_strin
 /* Every principal begins with its trust domain and a slash: appends what matches those in v to the list. */
 static void domains(struct conv *c, const char *field, const struct field_strings *v, const struct match **list, int *n)
 {
-	struct match *to = copy_of(c, (size_t)(*n + v->n), sizeof(*to));
+	struct match *to = conv_array(c, (size_t)(*n + v->n), sizeof(*to));
 	struct match m;
 	char *text;
 
@@ -208,12 +198,12 @@ static void convert_source(struct conv *c, const struct crd_source *s, struct po
 
 	for (int i = 0; i < 2; i++) {
 		principals(c, names[0][i], &s->principals[i], &m->principals[i], &m->n_principals[i]);
-		string_matches(c, names[1][i], &s->namespaces[i], &m->namespaces[i], &m->n_namespaces[i]);
-		accounts(c, names[2][i], &s->service_accounts[i], &m->service_accounts[i], &m->n_service_accounts[i]);
-		cidrs(c, names[3][i], &s->ip_blocks[i], &m->source_ips[i], &m->n_source_ips[i]);
-		cidrs(c, names[4][i], &s->remote_ip_blocks[i], &unused, &n);
-		check_strings(c, names[5][i], &s->request_principals[i]);
-		check_strings(c, "trustDomains", &s->trust_domains[i]);
+		conv_matches(c, names[1][i], &s->namespaces[i], &m->namespaces[i], &m->n_namespaces[i]);
+		conv_accounts(c, names[2][i], &s->service_accounts[i], &m->service_accounts[i], &m->n_service_accounts[i]);
+		conv_cidrs(c, names[3][i], &s->ip_blocks[i], &m->source_ips[i], &m->n_source_ips[i]);
+		conv_cidrs(c, names[4][i], &s->remote_ip_blocks[i], &unused, &n);
+		conv_check_strings(c, names[5][i], &s->request_principals[i]);
+		conv_check_strings(c, "trustDomains", &s->trust_domains[i]);
 		if (s->remote_ip_blocks[i].n)
 			note_http(c, names[4][i]);
 		if (s->request_principals[i].n)
@@ -243,9 +233,9 @@ static void convert_operation(struct conv *c, const struct crd_operation *o, str
 	for (int i = 0; i < 2; i++) {
 		const struct field_strings *http[] = { NULL, &o->hosts[i], &o->methods[i], &o->paths[i] };
 
-		ports(c, names[0][i], &o->ports[i], &m->dest_ports[i], &m->n_dest_ports[i]);
+		conv_ports(c, names[0][i], &o->ports[i], &m->dest_ports[i], &m->n_dest_ports[i]);
 		for (int k = 1; k < 4; k++) {
-			check_strings(c, names[k][i], http[k]);
+			conv_check_strings(c, names[k][i], http[k]);
 			if (http[k]->n)
 				note_http(c, names[k][i]);
 		}
@@ -283,19 +273,19 @@ static void convert_when(struct conv *c, const struct crd_when *when, struct pol
 	for (int i = 0; i < 2; i++) {
 		const struct field_strings *v = &when->values[i];
 
-		check_strings(c, names[i], v);
+		conv_check_strings(c, names[i], v);
 		if (!strcmp(key, "source.ip"))
-			cidrs(c, names[i], v, &m->source_ips[i], &m->n_source_ips[i]);
+			conv_cidrs(c, names[i], v, &m->source_ips[i], &m->n_source_ips[i]);
 		else if (!strcmp(key, "source.namespace"))
-			string_matches(c, names[i], v, &m->namespaces[i], &m->n_namespaces[i]);
+			conv_matches(c, names[i], v, &m->namespaces[i], &m->n_namespaces[i]);
 		else if (!strcmp(key, "source.principal"))
 			principals(c, names[i], v, &m->principals[i], &m->n_principals[i]);
 		else if (!strcmp(key, "destination.ip"))
-			cidrs(c, names[i], v, &m->dest_ips[i], &m->n_dest_ips[i]);
+			conv_cidrs(c, names[i], v, &m->dest_ips[i], &m->n_dest_ips[i]);
 		else if (!strcmp(key, "destination.port"))
-			ports(c, names[i], v, &m->dest_ports[i], &m->n_dest_ports[i]);
+			conv_ports(c, names[i], v, &m->dest_ports[i], &m->n_dest_ports[i]);
 		else if (c->strict && !strcmp(key, "source.serviceAccount"))
-			accounts(c, names[i], v, &m->service_accounts[i], &m->n_service_accounts[i]);
+			conv_accounts(c, names[i], v, &m->service_accounts[i], &m->n_service_accounts[i]);
 		else if (c->strict && !strcmp(key, "source.trustDomain"))
 			domains(c, names[i], v, &m->principals[i], &m->n_principals[i]);
 		else if (!http_key(key))
@@ -340,7 +330,7 @@ static void add_sources(struct conv *c, struct policy_rule *r, struct policy_cla
 		with_extra[k++] = i;
 	}
 	for (unsigned set = 0; set < 1u << k; set++) {
-		struct policy_match *of = copy_of(c, (size_t)n, sizeof(*of));
+		struct policy_match *of = conv_array(c, (size_t)n, sizeof(*of));
 
 		memcpy(of, m, (size_t)n * sizeof(*of));
 		for (int i = 0; i < k; i++) {
@@ -353,8 +343,8 @@ static void add_sources(struct conv *c, struct policy_rule *r, struct policy_cla
 
 static void convert_from(struct conv *c, const struct crd_rule *rule, struct policy_rule *r, struct policy_clause *clauses)
 {
-	struct policy_match *m = copy_of(c, (size_t)rule->from.n, sizeof(*m));
-	struct policy_match *extra = copy_of(c, (size_t)rule->from.n, sizeof(*m));
+	struct policy_match *m = conv_array(c, (size_t)rule->from.n, sizeof(*m));
+	struct policy_match *extra = conv_array(c, (size_t)rule->from.n, sizeof(*m));
 	const struct crd_from *f = rule->from.v;
 	size_t len = c->w->path_len;
 
@@ -377,7 +367,7 @@ static void convert_from(struct conv *c, const struct crd_rule *rule, struct pol
 
 static void convert_to(struct conv *c, const struct crd_rule *rule, struct policy_rule *r, struct policy_clause *clauses)
 {
-	struct policy_match *m = copy_of(c, (size_t)rule->to.n, sizeof(*m));
+	struct policy_match *m = conv_array(c, (size_t)rule->to.n, sizeof(*m));
 	const struct crd_to *t = rule->to.v;
 	size_t len = c->w->path_len;
 
@@ -484,6 +474,8 @@ static void check_policy(struct field_walk *w, const struct crd_authz *spec, boo
 		field_error(w, 0, "rules", "want at least one rule in a policy that is not ALLOW, got none");
 	if (spec->provider && spec->action != CRD_CUSTOM)
 		field_error(w, 0, "provider", "want it with the action CUSTOM only");
+	if (spec->action == CRD_CUSTOM && !(spec->provider && *spec->provider->name))
+		field_error(w, 0, "provider", "want the name of an extensionProvider of MeshConfig with the action CUSTOM");
 	if (dry_run && spec->action > CRD_DENY)
 		field_error(w, 0, NULL, "the annotation istio.io/dry-run: want it with ALLOW or DENY only");
 	for (int i = 0; spec->selector && i < spec->selector->labels.n; i++) {
@@ -494,22 +486,27 @@ static void check_policy(struct field_walk *w, const struct crd_authz *spec, boo
 	}
 }
 
+static const enum policy_action actions[] = {
+	[CRD_ALLOW] = POLICY_ALLOW, [CRD_DENY] = POLICY_DENY, [CRD_AUDIT] = POLICY_AUDIT, [CRD_CUSTOM] = POLICY_CUSTOM,
+};
+
 bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_authz *spec,
 		struct policy **ret)
 {
 	struct conv c = { .l = l, .w = w, .m = m, .deny = spec->action == CRD_DENY, .strict = l->settings->stance == STANCE_STRICT };
 	struct policy p = { .ns = m->ns, .name = m->name, .n_rules = spec->rules.n, .dry_run = read_dry_run(w, m) };
-	struct policy_rule *rules = copy_of(&c, (size_t)spec->rules.n, sizeof(*rules));
+	struct policy_rule *rules = conv_array(&c, (size_t)spec->rules.n, sizeof(*rules));
 	const struct crd_rule *from = spec->rules.v;
 	char key[700], where[4200];
 	size_t len = w->path_len;
 
 	check_policy(w, spec, p.dry_run);
 	if (!w->errors && (spec->targets.n || spec->target)) {
-		field_info(w, 0, "targetRefs", "the policy is for waypoints: it has no effect in ztunnel mode, as in Istio");
+		field_info(w, 0, "targetRefs", "the policy is for waypoints: it has no effect in %s mode, as in Istio",
+			   l->settings->sidecar ? "sidecar" : "ztunnel");
 		return true;
 	}
-	if (!w->errors && spec->action > CRD_DENY) {
+	if (!w->errors && !l->settings->sidecar && spec->action > CRD_DENY) {
 		field_warn(w, 0, "action", "%s has NO EFFECT in ztunnel mode, as in Istio: this policy is not enforced",
 			   spec->action == CRD_AUDIT ? "AUDIT" : "CUSTOM");
 		return true;
@@ -517,7 +514,10 @@ bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta
 	for (int i = 0; i < spec->rules.n; i++) {
 		field_enter(w, "rules", 0);
 		field_enter(w, NULL, i);
-		convert_rule(&c, &from[i], &rules[i]);
+		if (l->settings->sidecar)
+			conf_rule(l, w, m, &from[i], &rules[i]);
+		else
+			convert_rule(&c, &from[i], &rules[i]);
 		field_leave(w, len);
 	}
 	if (w->errors)
@@ -527,7 +527,9 @@ bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta
 	p.key = key;
 	p.where = where;
 	p.scope = spec->selector ? POLICY_SELECTOR : strcmp(m->ns, l->settings->root_ns) ? POLICY_NAMESPACE : POLICY_GLOBAL;
-	p.action = c.deny ? POLICY_DENY : POLICY_ALLOW;
+	p.action = actions[spec->action];
+	p.whole = l->settings->sidecar;
+	p.provider = spec->provider ? spec->provider->name : "";
 	p.problem = "";
 	p.rules = rules;
 	if (spec->selector) {

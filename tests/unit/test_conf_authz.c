@@ -167,7 +167,7 @@ static const struct { const char *yaml, *finding; } findings[] = {
 	{ POLICY("{rules: [~]}"), "spec.rules[0]: want a map, got nothing" },
 	{ POLICY("[]"), "spec: want a map, got a list" },
 	{ POLICY("{rules: [{form: []}]}"), "spec.rules[0].form: unknown field: the object is refused" },
-	{ POLICY("{action: CUSTOM, rules: [{}]}"), "warning: AuthorizationPolicy prod/p: spec.action: CUSTOM has NO EFFECT" },
+	{ POLICY("{action: CUSTOM, provider: {name: x}, rules: [{}]}"), "warning: AuthorizationPolicy prod/p: spec.action: CUSTOM has NO EFFECT" },
 	{ POLICY("{targetRefs: [{kind: Gateway, name: g}]}"), "info: AuthorizationPolicy prod/p: spec.targetRefs: the policy is for waypoints" },
 	{ ALLOW("[{to: [{operation: {methods: [GET], paths: [/a]}}]}]"), "spec.rules[0]: HTTP attributes (methods, paths): in ztunnel mode this rule never matches" },
 	{ DENY("[{to: [{operation: {methods: [GET]}}]}]"), "HTTP attributes (methods): in ztunnel mode this rule never fires" },
