@@ -173,6 +173,12 @@ libmeshd_a_SOURCES = \
 	common/traffic/dest_memory.c \
 	common/traffic/dest_pick.c \
 	common/traffic/guard.c \
+	common/traffic/route_apply.c \
+	common/traffic/route_cors.c \
+	common/traffic/route_filter.c \
+	common/traffic/route_index.c \
+	common/traffic/route_match.c \
+	common/traffic/route_table.c \
 	modes/authority.c \
 	modes/conn.c \
 	modes/demand.c \
@@ -373,6 +379,7 @@ HEADERS_ALL = \
 	common/traffic/guard.h \
 	common/traffic/plan.h \
 	common/traffic/route.h \
+	common/traffic/route_int.h \
 	common/traffic/router.h \
 	common/traffic/urequest.h \
 	modes/authority.h \
@@ -473,6 +480,7 @@ UNIT_TESTS = \
 	tests/unit/test_resolve \
 	tests/unit/test_resource \
 	tests/unit/test_resume \
+	tests/unit/test_route \
 	tests/unit/test_run \
 	tests/unit/test_settings \
 	tests/unit/test_share \
@@ -634,6 +642,7 @@ tests_unit_test_resolve_SOURCES = tests/unit/test_resolve.c
 tests_unit_test_resource_SOURCES = tests/unit/test_resource.c
 tests_unit_test_resume_SOURCES = tests/unit/test_resume.c
 
+tests_unit_test_route_SOURCES = tests/unit/test_route.c
 tests_unit_test_run_SOURCES = tests/unit/test_run.c
 
 tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
