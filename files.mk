@@ -29,6 +29,10 @@ libmeshd_a_SOURCES = \
 	common/dns/resolvconf.c \
 	common/dns/resolve.c \
 	common/dns/upstream.c \
+	common/ext/extauthz.c \
+	common/ext/extauthz_grpc.c \
+	common/ext/extauthz_http.c \
+	common/ext/headeredit.c \
 	common/hbone/baggage.c \
 	common/hbone/hpool.c \
 	common/hbone/hserve.c \
@@ -214,8 +218,10 @@ PROTOS = \
 	common/proto/ads.proto \
 	common/proto/authorization.proto \
 	common/proto/citadel.proto \
+	common/proto/ext_authz.proto \
 	common/proto/handover.proto \
 	common/proto/otlp.proto \
+	common/proto/ratelimit.proto \
 	common/proto/wellknown.proto \
 	common/proto/workload.proto \
 	common/proto/zds.proto
@@ -249,6 +255,8 @@ HEADERS_ALL = \
 	common/dns/resolvconf.h \
 	common/dns/resolve.h \
 	common/dns/upstream.h \
+	common/ext/extauthz.h \
+	common/ext/extauthz_int.h \
 	common/hbone/baggage.h \
 	common/hbone/hpool.h \
 	common/hbone/hserve.h \
@@ -442,6 +450,7 @@ UNIT_TESTS = \
 	tests/unit/test_entry \
 	tests/unit/test_epoch \
 	tests/unit/test_explain \
+	tests/unit/test_extauthz \
 	tests/unit/test_fields \
 	tests/unit/test_flow \
 	tests/unit/test_format \
@@ -504,6 +513,7 @@ FUZZERS = \
 	tests/fuzz/fuzz_authorization \
 	tests/fuzz/fuzz_baggage \
 	tests/fuzz/fuzz_citadel \
+	tests/fuzz/fuzz_extauthz \
 	tests/fuzz/fuzz_dns \
 	tests/fuzz/fuzz_format \
 	tests/fuzz/fuzz_grpc \
@@ -568,6 +578,7 @@ tests_unit_test_entry_SOURCES = tests/unit/test_entry.c
 
 tests_unit_test_epoch_SOURCES = tests/unit/test_epoch.c
 
+tests_unit_test_extauthz_SOURCES = tests/unit/test_extauthz.c
 tests_unit_test_explain_SOURCES = tests/unit/test_explain.c
 
 tests_unit_test_fields_SOURCES = tests/unit/test_fields.c
@@ -689,6 +700,8 @@ tests_fuzz_fuzz_grpc_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_citadel_SOURCES = tests/fuzz/fuzz_citadel.c
 tests_fuzz_fuzz_citadel_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+tests_fuzz_fuzz_extauthz_SOURCES = tests/fuzz/fuzz_extauthz.c
+tests_fuzz_fuzz_extauthz_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_dns_SOURCES = tests/fuzz/fuzz_dns.c
 tests_fuzz_fuzz_dns_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
@@ -823,6 +836,8 @@ EXTRA_FILES = \
 	common/admin/README.md \
 	common/base/README.md \
 	common/dns/README.md \
+	common/ext/README.md \
+	common/ext/README.md \
 	common/hbone/README.md \
 	common/http/README.md \
 	common/identity/README.md \
