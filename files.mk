@@ -325,6 +325,7 @@ HEADERS_ALL = \
 	common/policy/cidrset.h \
 	common/policy/claims.h \
 	common/policy/jwt_filter.h \
+	common/policy/ratelimit.h \
 	common/policy/rulebook.h \
 	common/policy/ruleindex.h \
 	common/policy/scope.h \

@@ -143,7 +143,7 @@ static struct rate_limit *rate_limit_pack(struct pack *p, const struct rate_limi
 	c.problem = pack_str(p, from->problem);
 	c.selector = pack_labels(p, from->selector, from->n_selector);
 	c.rules = pack_rate_rules(p, from->rules, from->n_rules);
-	c.shared.target = pack_str(p, from->shared.target);
+	c.shared.service = pack_str(p, from->shared.service);
 	c.shared.domain = pack_str(p, from->shared.domain);
 	c.compiled = NULL;
 	c.compiled_free = NULL;

@@ -70,9 +70,10 @@ struct rate_rule {
 
 /* Envoy's rate-limit protocol (envoy.service.ratelimit.v3), for all rules of the object. */
 struct rate_service {
-	const char *target;          /* "grpc://HOST:PORT" or "https://…"; "": local buckets */
+	const char *service;         /* host name, "NS/HOST" allowed: reached like any service; "": local buckets */
+	uint16_t port;
 	const char *domain;
-	unsigned timeout_ms;
+	unsigned timeout_ms;         /* 20 */
 	bool fail_open;
 };
 
