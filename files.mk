@@ -172,17 +172,27 @@ libmeshd_a_SOURCES = \
 	common/tls/tlsctx.c \
 	common/tls/verify.c \
 	common/tls/webctx.c \
+	common/traffic/cluster.c \
+	common/traffic/cluster_conf.c \
 	common/traffic/dest.c \
 	common/traffic/dest_gate.c \
 	common/traffic/dest_memory.c \
 	common/traffic/dest_pick.c \
 	common/traffic/guard.c \
+	common/traffic/host.c \
+	common/traffic/hostset.c \
+	common/traffic/lb.c \
+	common/traffic/lb_hash.c \
+	common/traffic/level.c \
+	common/traffic/locality.c \
+	common/traffic/outlier.c \
 	common/traffic/route_apply.c \
 	common/traffic/route_cors.c \
 	common/traffic/route_filter.c \
 	common/traffic/route_index.c \
 	common/traffic/route_match.c \
 	common/traffic/route_table.c \
+	common/traffic/zone.c \
 	modes/authority.c \
 	modes/conn.c \
 	modes/demand.c \
@@ -303,9 +313,9 @@ HEADERS_ALL = \
 	common/model/object_int.h \
 	common/model/pack.h \
 	common/model/resource.h \
+	common/model/security.h \
 	common/model/sidecarscope.h \
 	common/model/telemetry.h \
-	common/model/security.h \
 	common/model/texts.h \
 	common/model/virtualservice.h \
 	common/net/cgroup.h \
@@ -383,6 +393,7 @@ HEADERS_ALL = \
 	common/tls/tlsctx_int.h \
 	common/tls/webctx.h \
 	common/traffic/cluster.h \
+	common/traffic/cluster_int.h \
 	common/traffic/dest.h \
 	common/traffic/dest_int.h \
 	common/traffic/guard.h \
@@ -409,6 +420,7 @@ HEADERS_ALL = \
 	src/settings.h \
 	src/settings_int.h \
 	src/version.h \
+	tests/unit/clusters.h \
 	tests/unit/confdir_fixture.h \
 	tests/unit/dnsbytes.h \
 	tests/unit/dnsnet.h \
@@ -437,6 +449,7 @@ UNIT_TESTS = \
 	tests/unit/test_cidrset \
 	tests/unit/test_cel \
 	tests/unit/test_citadel \
+	tests/unit/test_cluster \
 	tests/unit/test_conf \
 	tests/unit/test_conf_authz \
 	tests/unit/test_conf_rules \
@@ -554,6 +567,7 @@ tests_unit_test_cel_SOURCES = tests/unit/test_cel.c
 
 tests_unit_test_citadel_SOURCES = tests/unit/test_citadel.c
 
+tests_unit_test_cluster_SOURCES = tests/unit/test_cluster.c
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
 
 tests_unit_test_conf_authz_SOURCES = tests/unit/test_conf_authz.c
@@ -837,7 +851,6 @@ EXTRA_FILES = \
 	common/admin/README.md \
 	common/base/README.md \
 	common/dns/README.md \
-	common/ext/README.md \
 	common/ext/README.md \
 	common/hbone/README.md \
 	common/http/README.md \

@@ -179,8 +179,8 @@ bool cluster_admits(const struct cluster *c, const struct mesh *m, struct str id
 /* The same as a list, as far as it fits; n 0 with true: anybody. False: nobody. Borrowed from c and m. */
 bool cluster_peers(const struct cluster *c, const struct mesh *m, struct str *v, int max, int *ret_n);
 
-/* What `meshd status` and tests see: each endpoint with its state. Within a turn. */
+/* What `meshd status` and tests see: each endpoint with its state, as of the last pick. Within a turn. */
 struct host_view { const struct host *host; const struct workload *workload; uint32_t weight; int priority; bool healthy, ejected; unsigned active; };
-void cluster_each_host(struct cluster *c, const struct mesh *m, void (*fn)(const struct host_view *v, void *arg), void *arg);
+void cluster_each_host(const struct cluster *c, void (*fn)(const struct host_view *v, void *arg), void *arg);
 
 #endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "traffic/cluster.h"
+
+#include <stdlib.h>
+
+#include "traffic/cluster_int.h"
+
+static struct cluster_state *state_new(void)
+{
+	struct cluster_state *st = xcalloc(1, sizeof(*st));
+
+	atomic_init(&st->refs, 1);
+	pthread_mutex_init(&st->build, NULL);
+	return st;
+}
+
+static void state_unref(struct cluster_state *st)
+{
+	if (atomic_fetch_sub_explicit(&st->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	hostset_unref(st->last);
+	pthread_mutex_destroy(&st->build);
+	free(st);
+}
+
+struct cluster *cluster_new(const struct cluster_conf *conf, struct cluster *before)
+{
+	uint64_t print = cluster_conf_print(conf);
+	struct cluster *c;
+
+	if (before && before->print == print)
+		return cluster_ref(before);
+	c = xcalloc(1, sizeof(*c));
+	atomic_init(&c->refs, 1);
+	c->print = print;
+	c->block = cluster_conf_copy(conf, &c->conf);
+	if (before) {
+		c->state = before->state;
+		atomic_fetch_add_explicit(&c->state->refs, 1, memory_order_relaxed);
+	} else {
+		c->state = state_new();
+	}
+	return c;
+}
+
+struct cluster *cluster_ref(struct cluster *c)
+{
+	atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+	return c;
+}
+
+void cluster_unref(struct cluster *c)
+{
+	if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	hostset_unref(atomic_load(&c->hosts));
+	state_unref(c->state);
+	free(c->block);
+	free(c);
+}
+
+const struct cluster_conf *cluster_conf(const struct cluster *c)
+{
+	return &c->conf;
+}
+
+/* --- picking --- */
+
+static bool none(struct pick *ret, enum fail why)
+{
+	*ret = (struct pick){ .why = why };
+	return false;
+}
+
+/* The workload is known by its address for what is told of it; the bytes go as they came, as with Istio. */
+static void pick_original(struct cluster *c, struct hostset *s, const struct pick_ask *ask, struct pick *ret)
+{
+	const char *network = ask->client ? ask->client->network : mesh_settings(ask->m)->network;
+	struct workload *w = mesh_workload_by_ip(ask->m, str_c(network), &ask->original.ip);
+
+	*ret = (struct pick){ .host = host_ref(s->entries[0].host), .workload = w ? workload_ref(w) : NULL, .addr = ask->original,
+			      .transport = s->entries[0].host->transport };
+}
+
+bool cluster_pick(struct cluster *c, const struct pick_ask *ask, struct pick *ret)
+{
+	const struct entry *e;
+	struct hostset *s;
+
+	if (c->conf.kind == CLUSTER_BLACKHOLE)
+		return none(ret, FAIL_NO_ENDPOINT);
+	s = hostset_current(c, ask);
+	if (c->conf.kind == CLUSTER_ORIGINAL_DST) {
+		pick_original(c, s, ask, ret);
+		return true;
+	}
+	e = lb_pick(c, s, ask);
+	if (!e)
+		return none(ret, s->why ? s->why : FAIL_NO_ENDPOINT);
+	*ret = (struct pick){ .host = host_ref(e->host), .workload = e->workload ? workload_ref(e->workload) : NULL,
+			      .transport = e->host->transport };
+	if (e->host->n_addrs)
+		ret->addr = e->host->addrs[0];
+	return true;
+}
+
+void pick_done(struct pick *p)
+{
+	host_unref(p->host);
+	workload_unref(p->workload);
+	p->host = NULL;
+	p->workload = NULL;
+}
+
+void cluster_each_host(const struct cluster *c, void (*fn)(const struct host_view *v, void *arg), void *arg)
+{
+	struct hostset *s = atomic_load_explicit(&c->hosts, memory_order_acquire);
+
+	for (int i = 0; s && i < s->n; i++) {
+		const struct entry *e = &s->entries[i];
+
+		fn(&(struct host_view){ .host = e->host, .workload = e->workload, .weight = e->weight, .priority = e->priority,
+					.healthy = e->healthy, .ejected = host_ejected(e->host),
+					.active = atomic_load_explicit(&e->host->active, memory_order_relaxed) }, arg);
+	}
+}
+
+/* --- limits --- */
+
+static uint64_t limit_of(const struct cluster *c, enum cluster_limit l)
+{
+	const struct pool_conf *p = &c->conf.pool;
+	uint64_t busy;
+
+	switch (l) {
+	case LIMIT_OF_CONNECTIONS:
+		return p->max_connections;
+	case LIMIT_OF_PENDING:
+		return p->max_pending;
+	case LIMIT_OF_REQUESTS:
+		return p->max_requests;
+	default:
+		break;
+	}
+	if (!p->retry_budget)
+		return p->max_retries;
+	busy = (uint64_t)cluster_used(c, LIMIT_OF_REQUESTS) + cluster_used(c, LIMIT_OF_PENDING);
+	busy = (uint64_t)((double)busy * p->retry_budget_percent / 100);
+	return busy > p->retry_min ? busy : p->retry_min;
+}
+
+bool cluster_take(struct cluster *c, enum cluster_limit l)
+{
+	atomic_uint *used = &c->state->used[l];
+	uint64_t limit = limit_of(c, l);
+
+	if (limit == UINT32_MAX) {
+		atomic_fetch_add_explicit(used, 1, memory_order_relaxed);
+		return true;
+	}
+	for (unsigned n = atomic_load_explicit(used, memory_order_relaxed); n < limit;)
+		if (atomic_compare_exchange_weak_explicit(used, &n, n + 1, memory_order_relaxed, memory_order_relaxed))
+			return true;
+	return false;
+}
+
+void cluster_give(struct cluster *c, enum cluster_limit l)
+{
+	atomic_fetch_sub_explicit(&c->state->used[l], 1, memory_order_relaxed);
+}
+
+unsigned cluster_used(const struct cluster *c, enum cluster_limit l)
+{
+	return atomic_load_explicit(&c->state->used[l], memory_order_relaxed);
+}
+
+/* --- who may answer --- */
+
+static bool listed(const char *const *v, int n, struct str id)
+{
+	for (int i = 0; i < n; i++)
+		if (str_is(id, v[i]))
+			return true;
+	return false;
+}
+
+static bool admits_anybody(const struct mesh *m)
+{
+	return mesh_settings(m)->stance != STANCE_STRICT;
+}
+
+bool cluster_admits(const struct cluster *c, const struct mesh *m, struct str id)
+{
+	struct service *s = *c->conf.service ? mesh_service(m, str_c(c->conf.service)) : NULL;
+	bool named = false;
+
+	if (c->conf.tls.n_sans)
+		return listed(c->conf.tls.sans, c->conf.tls.n_sans, id);
+	if (!s)
+		return admits_anybody(m);
+	if (listed(s->sans, s->n_sans, id))
+		return true;
+	for (int i = 0; i < s->endpoints->n; i++) {
+		const char *of = endpoints_at(s->endpoints, i)->workload->identity;
+
+		if (str_is(id, of))
+			return true;
+		named |= *of;
+	}
+	return !named && !s->n_sans && admits_anybody(m);
+}
+
+static void add_peer(struct str *v, int max, int *n, const char *id)
+{
+	if (!*id || *n >= max)
+		return;
+	for (int i = 0; i < *n; i++)
+		if (str_is(v[i], id))
+			return;
+	v[(*n)++] = str_c(id);
+}
+
+bool cluster_peers(const struct cluster *c, const struct mesh *m, struct str *v, int max, int *ret_n)
+{
+	struct service *s = *c->conf.service ? mesh_service(m, str_c(c->conf.service)) : NULL;
+
+	*ret_n = 0;
+	for (int i = 0; i < c->conf.tls.n_sans; i++)
+		add_peer(v, max, ret_n, c->conf.tls.sans[i]);
+	if (c->conf.tls.n_sans)
+		return true;
+	for (int i = 0; s && i < s->n_sans; i++)
+		add_peer(v, max, ret_n, s->sans[i]);
+	for (int i = 0; s && i < s->endpoints->n; i++)
+		add_peer(v, max, ret_n, endpoints_at(s->endpoints, i)->workload->identity);
+	return *ret_n || admits_anybody(m);
+}

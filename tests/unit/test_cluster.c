@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/clusters.h"
+#include "tests/unit/suite.h"
+
+static const struct seat three[] = { { .uid = "a", .ip = "10.0.0.1" }, { .uid = "b", .ip = "10.0.0.2" }, { .uid = "c", .ip = "10.0.0.3" } };
+
+START_TEST(round_robin_takes_turns)
+{
+	struct cluster_conf conf = conf_of(LB_ROUND_ROBIN);
+	struct cluster *c = cluster_new(&conf, NULL);
+	struct pick_ask ask;
+	int n[27];
+
+	publish((struct service){ 0 }, three, 3);
+	ask = ask_of(1000);
+	count_picks(c, &ask, 300, n);
+	ck_assert_int_eq(n[0], 100);
+	ck_assert_int_eq(n[1], 100);
+	ck_assert_int_eq(n[2], 100);
+	cluster_unref(c);
+}
+END_TEST
+
+START_TEST(random_and_least_request_reach_everybody)
+{
+	const enum lb_policy policies[] = { LB_RANDOM, LB_LEAST_REQUEST };
+	int n[27];
+
+	publish((struct service){ 0 }, three, 3);
+	for (int i = 0; i < 2; i++) {
+		struct cluster_conf conf = conf_of(policies[i]);
+		struct cluster *c = cluster_new(&conf, NULL);
+		struct pick_ask ask = ask_of(1000);
+
+		count_picks(c, &ask, 30000, n);
+		for (int k = 0; k < 3; k++)
+			ck_assert_msg(n[k] > 9500 && n[k] < 10500, "%d of host %d", n[k], k);
+		cluster_unref(c);
+	}
+}
+END_TEST
+
+START_TEST(least_request_avoids_the_busy)
+{
+	struct cluster_conf conf = conf_of(LB_LEAST_REQUEST);
+	struct cluster *c = cluster_new(&conf, NULL);
+	struct pick_ask ask;
+	struct pick p[90];
+	int n[27] = { 0 };
+
+	publish((struct service){ 0 }, three, 3);
+	ask = ask_of(1000);
+	/* Started and never ended: two choices keep the numbers together. */
+	for (int i = 0; i < 90; i++) {
+		ck_assert(cluster_pick(c, &ask, &p[i]));
+		host_started(c, p[i].host);
+		n[*p[i].workload->uid - 'a']++;
+	}
+	for (int k = 0; k < 3; k++)
+		ck_assert_msg(n[k] >= 28 && n[k] <= 32, "%d of host %d", n[k], k);
+	for (int i = 0; i < 90; i++) {
+		host_ended(c, p[i].host);
+		pick_done(&p[i]);
+	}
+	cluster_unref(c);
+}
+END_TEST
+
+START_TEST(weights_count_in_each_policy)
+{
+	const struct seat seats[] = { { "a", "10.0.0.1", .weight = 1 }, { "b", "10.0.0.2", .weight = 3 }, { "c", "10.0.0.3", .weight = 6 } };
+	const enum lb_policy policies[] = { LB_ROUND_ROBIN, LB_RANDOM, LB_LEAST_REQUEST };
+	int n[27];
+
+	publish((struct service){ 0 }, seats, 3);
+	for (int i = 0; i < 3; i++) {
+		struct cluster_conf conf = conf_of(policies[i]);
+		struct cluster *c = cluster_new(&conf, NULL);
+		struct pick_ask ask = ask_of(1000);
+
+		count_picks(c, &ask, 30000, n);
+		ck_assert_msg(abs(n[0] - 3000) < 300 && abs(n[1] - 9000) < 450 && abs(n[2] - 18000) < 600, "%d: %d %d %d", i, n[0], n[1], n[2]);
+		cluster_unref(c);
+	}
+}
+END_TEST
+
+START_TEST(tried_hosts_are_avoided_while_there_are_others)
+{
+	const enum lb_policy policies[] = { LB_ROUND_ROBIN, LB_RANDOM, LB_LEAST_REQUEST, LB_RING_HASH, LB_MAGLEV };
+
+	publish((struct service){ 0 }, three, 3);
+	for (int i = 0; i < 5; i++) {
+		struct cluster_conf conf = conf_of(policies[i]);
+		struct cluster *c;
+		struct pick_ask ask = ask_of(1000);
+		struct host *tried[3];
+		struct pick p[4];
+
+		conf.lb.hash.table_size = 251;
+		c = cluster_new(&conf, NULL);
+		ask.tried = tried;
+		for (int k = 0; k < 3; k++) {
+			ask.n_tried = k;
+			ask.hash = 4711;
+			ask.hashed = true;
+			ck_assert(cluster_pick(c, &ask, &p[k]));
+			for (int j = 0; j < k; j++)
+				ck_assert_ptr_ne(p[k].host, tried[j]);
+			tried[k] = p[k].host;
+		}
+		ask.n_tried = 3;
+		ck_assert(cluster_pick(c, &ask, &p[3]));     /* all were: any will do */
+		for (int k = 0; k < 4; k++)
+			pick_done(&p[k]);
+		cluster_unref(c);
+	}
+}
+END_TEST
+
+START_TEST(unhealthy_endpoints_get_nothing_unless_the_service_allows)
+{
+	const struct seat seats[] = { { "a", "10.0.0.1", .sick = true }, { .uid = "b", .ip = "10.0.0.2" } };
+	struct cluster_conf conf = conf_of(LB_ROUND_ROBIN);
+	struct cluster *c = cluster_new(&conf, NULL);
+	struct pick_ask ask;
+	struct pick p;
+	int n[27];
+
+	publish((struct service){ 0 }, seats, 2);
+	ask = ask_of(1);
+	count_picks(c, &ask, 10, n);
+	ck_assert_int_eq(n[1], 10);
+	publish((struct service){ .allow_unhealthy = true }, seats, 2);
+	ask = ask_of(1);
+	count_picks(c, &ask, 10, n);
+	ck_assert_int_eq(n[0], 5);
+	publish((struct service){ 0 }, seats, 1);
+	ask = ask_of(1);
+	ck_assert(!cluster_pick(c, &ask, &p));
+	ck_assert_int_eq(p.why, FAIL_NO_ENDPOINT);
+	cluster_unref(c);
+}
+END_TEST
+
+START_TEST(subsets_ports_and_networks_select)
+{
+	const struct seat seats[] = {
+		{ "a", "10.0.0.1", .labels = { { "version", "v1" } } },
+		{ "b", "10.0.0.2", .labels = { { "version", "v2" } } },
+		{ "c", "10.0.0.3", .labels = { { "version", "v2" } }, .network = "far" },
+	};
+	const struct label v2[] = { { "version", "v2" } }, v3[] = { { "version", "v3" } };
+	struct cluster_conf conf = conf_of(LB_RANDOM);
+	struct cluster *c[4];
+	struct pick_ask ask;
+	struct pick p;
+	int n[27];
+
+	publish((struct service){ 0 }, seats, 3);
+	ask = ask_of(1);
+	conf.labels = v2;
+	conf.n_labels = 1;
+	c[0] = cluster_new(&conf, NULL);
+	count_picks(c[0], &ask, 50, n);
+	ck_assert_int_eq(n[1], 50);
+	ck_assert(cluster_pick(c[0], &ask, &p));
+	ck_assert(addr_eq(&p.addr, &(struct addr){ p.addr.ip, 8080 }));
+	pick_done(&p);
+	conf.labels = v3;
+	c[1] = cluster_new(&conf, NULL);
+	ck_assert(!cluster_pick(c[1], &ask, &p));
+	conf.n_labels = 0;
+	conf.port = 81;                   /* no target: itself */
+	c[2] = cluster_new(&conf, NULL);
+	ck_assert(cluster_pick(c[2], &ask, &p));
+	ck_assert_uint_eq(p.addr.port, 81);
+	pick_done(&p);
+	conf.port = 82;
+	c[3] = cluster_new(&conf, NULL);
+	ck_assert(!cluster_pick(c[3], &ask, &p));
+	publish((struct service){ 0 }, seats + 2, 1);
+	ask = ask_of(1);
+	ck_assert(!cluster_pick(c[0], &ask, &p));
+	ck_assert_int_eq(p.why, FAIL_NO_GATEWAY);
+	for (int i = 0; i < 4; i++)
+		cluster_unref(c[i]);
+}
+END_TEST
+
+START_TEST(the_way_of_each_endpoint)
+{
+	static const struct { enum tls_mode mode; bool inbound; const char *ways; } rows[] = {
+		{ TLS_AUTO, false, "pih" }, { TLS_DISABLE, false, "pph" }, { TLS_SIMPLE, false, "tth" }, { TLS_MUTUAL, false, "tth" },
+		{ TLS_ISTIO_MUTUAL, false, "iih" }, { TLS_AUTO, true, "ppp" },
+	};
+	const struct seat seats[] = {
+		{ "a", "10.0.0.1", .sa = "cart" },
+		{ "b", "10.0.0.2", .labels = { { "security.istio.io/tlsMode", "istio" } } },
+		{ "c", "10.0.0.3", .tunnel = true, .labels = { { "security.istio.io/tlsMode", "istio" } } },
+	};
+
+	publish((struct service){ 0 }, seats, 3);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct cluster_conf conf = conf_of(LB_ROUND_ROBIN);
+		struct pick_ask ask = ask_of(1);
+		struct cluster *c;
+
+		conf.tls.mode = rows[i].mode;
+		conf.inbound = rows[i].inbound;
+		c = cluster_new(&conf, NULL);
+		for (int k = 0; k < 3; k++) {
+			struct pick p;
+
+			ck_assert(cluster_pick(c, &ask, &p));
+			ck_assert_int_eq("pith"[p.transport], rows[i].ways[*p.workload->uid - 'a']);
+			pick_done(&p);
+		}
+		cluster_unref(c);
+	}
+}
+END_TEST
+
+START_TEST(fixed_addresses_original_and_nowhere)
+{
+	struct cluster_conf conf = conf_of(LB_ROUND_ROBIN);
+	struct addr to = an_addr("127.0.0.1:8080");
+	struct pick_ask ask;
+	struct cluster *c;
+	struct pick p, q;
+	int n;
+
+	publish((struct service){ 0 }, three, 3);
+	ask = ask_of(1);
+	conf.service = "";
+	conf.kind = CLUSTER_STATIC;
+	conf.addrs = &to;
+	conf.n_addrs = 1;
+	c = cluster_new(&conf, NULL);
+	ck_assert(cluster_pick(c, &ask, &p));
+	ck_assert(addr_eq(&p.addr, &to) && !p.workload && addr_eq(host_addrs(p.host, &n), &to) && n == 1);
+	pick_done(&p);
+	cluster_unref(c);
+
+	conf.n_addrs = 0;
+	conf.unix_path = "/run/app.sock";
+	c = cluster_new(&conf, NULL);
+	ck_assert(cluster_pick(c, &ask, &p));
+	ck_assert_str_eq(cluster_conf(c)->unix_path, "/run/app.sock");
+	ck_assert_uint_eq(p.addr.port, 0);
+	pick_done(&p);
+	cluster_unref(c);
+
+	conf.kind = CLUSTER_ORIGINAL_DST;
+	conf.unix_path = "";
+	c = cluster_new(&conf, NULL);
+	ask.original = an_addr("10.0.0.2:99");
+	ck_assert(cluster_pick(c, &ask, &p));
+	ck_assert(addr_eq(&p.addr, &ask.original));
+	ck_assert_str_eq(p.workload->uid, "b");
+	ask.original = an_addr("192.0.2.1:99");
+	ck_assert(cluster_pick(c, &ask, &q));
+	ck_assert_ptr_null(q.workload);
+	ck_assert_ptr_eq(p.host, q.host);
+	pick_done(&p);
+	pick_done(&q);
+	cluster_unref(c);
+
+	conf.kind = CLUSTER_BLACKHOLE;
+	c = cluster_new(&conf, NULL);
+	ck_assert(!cluster_pick(c, &ask, &p));
+	ck_assert_int_eq(p.why, FAIL_NO_ENDPOINT);
+	cluster_unref(c);
+	cluster_unref(NULL);
+}
+END_TEST
+
+/* --- what lives on --- */
+
+START_TEST(hosts_live_on_while_endpoints_come_and_go)
+{
+	const struct seat two[] = { { "b", "10.0.0.2", .weight = 5 }, { .uid = "d", .ip = "10.0.0.4" } }, moved[] = { { .uid = "b", .ip = "10.0.0.9" } };
+	struct cluster_conf conf = conf_of(LB_ROUND_ROBIN);
+	struct cluster *c = cluster_new(&conf, NULL), *next;
+	struct host *of[26] = { NULL };
+	struct pick_ask ask;
+	struct pick p;
+
+	publish((struct service){ 0 }, three, 3);
+	ask = ask_of(1);
+	for (int i = 0; i < 3; i++) {
+		ck_assert(cluster_pick(c, &ask, &p));
+		of[*p.workload->uid - 'a'] = host_ref(p.host);
+		pick_done(&p);
+	}
+	host_started(c, of[1]);
+	publish((struct service){ 0 }, two, 2);
+	conf.lb.policy = LB_RANDOM;
+	next = cluster_new(&conf, c);           /* a new configuration of the same name */
+	ask = ask_of(2);
+	for (int i = 0; i < 50; i++) {
+		ck_assert(cluster_pick(next, &ask, &p));
+		if (*p.workload->uid == 'b') {
+			ck_assert_ptr_eq(p.host, of[1]);
+			ck_assert_uint_eq(p.workload->weight, 5);     /* of today */
+		}
+		pick_done(&p);
+	}
+	ck_assert(host_gone(of[0]) && !host_gone(of[1]) && host_gone(of[2]));
+	ck_assert_uint_eq(atomic_load(&of[1]->active), 1);
+	publish((struct service){ 0 }, moved, 1);
+	ask = ask_of(3);
+	ck_assert(cluster_pick(next, &ask, &p));
+	ck_assert_ptr_ne(p.host, of[1]);
+	ck_assert(host_gone(of[1]));
+	pick_done(&p);
+	for (int i = 0; i < 3; i++)
+		host_unref(of[i]);
+	cluster_unref(c);
+	cluster_unref(next);
+}
+END_TEST
+
+START_TEST(an_equal_configuration_is_the_same_cluster)
+{
+	const struct locality_weight d[] = { { "r/*", (const char *const[]){ "r/z", "q" }, (const uint32_t[]){ 80, 20 }, 2 } };
+	const uint16_t codes[] = { 500, 501 };
+	struct cluster_conf conf = conf_of(LB_RING_HASH);
+	struct cluster *c, *same, *other;
+
+	conf.lb.distribute = d;
+	conf.lb.n_distribute = 1;
+	conf.outlier.codes = codes;
+	conf.outlier.n_codes = 2;
+	conf.tls.sni = "cart.example.com";
+	c = cluster_new(&conf, NULL);
+	same = cluster_new(cluster_conf(c), c);
+	ck_assert_ptr_eq(c, same);
+	ck_assert_str_eq(cluster_conf(c)->lb.distribute[0].to[1], "q");
+	ck_assert_uint_eq(cluster_conf(c)->lb.distribute[0].weights[1], 20);
+	conf.outlier.n_codes = 1;
+	ck_assert(cluster_take(c, LIMIT_OF_REQUESTS));
+	other = cluster_new(&conf, c);
+	ck_assert_ptr_ne(c, other);
+	ck_assert_uint_eq(cluster_used(other, LIMIT_OF_REQUESTS), 1);
+	cluster_give(other, LIMIT_OF_REQUESTS);
+	ck_assert_uint_eq(cluster_used(c, LIMIT_OF_REQUESTS), 0);
+	cluster_unref(c);
+	cluster_unref(same);
+	cluster_unref(other);
+}
+END_TEST
+
+START_TEST(limits_are_exact)
+{
+	struct cluster_conf conf = conf_of(LB_RANDOM);
+	struct cluster *c;
+
+	conf.pool.max_connections = 2;
+	conf.pool.max_retries = 0;
+	c = cluster_new(&conf, NULL);
+	ck_assert(cluster_take(c, LIMIT_OF_CONNECTIONS) && cluster_take(c, LIMIT_OF_CONNECTIONS) && !cluster_take(c, LIMIT_OF_CONNECTIONS));
+	cluster_give(c, LIMIT_OF_CONNECTIONS);
+	ck_assert(cluster_take(c, LIMIT_OF_CONNECTIONS) && !cluster_take(c, LIMIT_OF_CONNECTIONS));
+	ck_assert(!cluster_take(c, LIMIT_OF_RETRIES));
+	ck_assert(cluster_take(c, LIMIT_OF_PENDING));
+	cluster_unref(c);
+
+	conf.pool.retry_budget = true;
+	conf.pool.retry_budget_percent = 20;
+	conf.pool.retry_min = 3;
+	c = cluster_new(&conf, NULL);
+	for (int i = 0; i < 3; i++)
+		ck_assert(cluster_take(c, LIMIT_OF_RETRIES));
+	ck_assert(!cluster_take(c, LIMIT_OF_RETRIES));
+	for (int i = 0; i < 25; i++)
+		ck_assert(cluster_take(c, LIMIT_OF_REQUESTS));
+	for (int i = 0; i < 2; i++)          /* 20 % of 25 */
+		ck_assert(cluster_take(c, LIMIT_OF_RETRIES));
+	ck_assert(!cluster_take(c, LIMIT_OF_RETRIES));
+	cluster_unref(c);
+}
+END_TEST
+
+START_TEST(who_may_answer)
+{
+	const struct seat seats[] = { { "a", "10.0.0.1", .sa = "cart" }, { "b", "10.0.0.2", .sa = "cart" }, { "c", "10.0.0.3", .sa = "other" } };
+	const struct str cart = str_c("spiffe://td/ns/shop/sa/cart"), eve = str_c("spiffe://td/ns/shop/sa/eve");
+	const char *const sans[] = { "spiffe://td/ns/shop/sa/eve" };
+	struct cluster_conf conf = conf_of(LB_RANDOM);
+	struct cluster *c = cluster_new(&conf, NULL), *d;
+	struct str v[8];
+	int n;
+
+	publish((struct service){ 0 }, seats, 3);
+	ck_assert(cluster_admits(c, mesh_current(), cart) && !cluster_admits(c, mesh_current(), eve));
+	ck_assert(cluster_peers(c, mesh_current(), v, 8, &n) && n == 2);
+	publish((struct service){ .sans = sans, .n_sans = 1 }, seats, 3);
+	ck_assert(cluster_admits(c, mesh_current(), cart) && cluster_admits(c, mesh_current(), eve));
+	ck_assert(cluster_peers(c, mesh_current(), v, 8, &n) && n == 3);
+	conf.tls.sans = sans;
+	conf.tls.n_sans = 1;
+	d = cluster_new(&conf, c);
+	ck_assert(!cluster_admits(d, mesh_current(), cart) && cluster_admits(d, mesh_current(), eve));
+	publish((struct service){ 0 }, three, 3);          /* nobody has a name */
+	ck_assert(cluster_admits(c, mesh_current(), eve) && cluster_peers(c, mesh_current(), v, 8, &n) && n == 0);
+	cluster_unref(c);
+	cluster_unref(d);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("cluster");
+	TCase *t = tcase_create("cluster");
+
+	tcase_add_test(t, round_robin_takes_turns);
+	tcase_add_test(t, random_and_least_request_reach_everybody);
+	tcase_add_test(t, least_request_avoids_the_busy);
+	tcase_add_test(t, weights_count_in_each_policy);
+	tcase_add_test(t, tried_hosts_are_avoided_while_there_are_others);
+	tcase_add_test(t, unhealthy_endpoints_get_nothing_unless_the_service_allows);
+	tcase_add_test(t, subsets_ports_and_networks_select);
+	tcase_add_test(t, the_way_of_each_endpoint);
+	tcase_add_test(t, fixed_addresses_original_and_nowhere);
+	tcase_add_test(t, hosts_live_on_while_endpoints_come_and_go);
+	tcase_add_test(t, an_equal_configuration_is_the_same_cluster);
+	tcase_add_test(t, limits_are_exact);
+	tcase_add_test(t, who_may_answer);
+	suite_add_tcase(s, t);
+	return suite_run(s);
+}
