@@ -185,13 +185,23 @@ libmeshd_a_SOURCES = \
 	common/traffic/lb_hash.c \
 	common/traffic/level.c \
 	common/traffic/locality.c \
+	common/traffic/mirror.c \
 	common/traffic/outlier.c \
+	common/traffic/retry.c \
 	common/traffic/route_apply.c \
 	common/traffic/route_cors.c \
 	common/traffic/route_filter.c \
 	common/traffic/route_index.c \
 	common/traffic/route_match.c \
 	common/traffic/route_table.c \
+	common/traffic/router.c \
+	common/traffic/router_hash.c \
+	common/traffic/router_time.c \
+	common/traffic/router_try.c \
+	common/traffic/upool.c \
+	common/traffic/upool_conn.c \
+	common/traffic/upool_memory.c \
+	common/traffic/urequest.c \
 	common/traffic/zone.c \
 	modes/authority.c \
 	modes/conn.c \
@@ -398,9 +408,12 @@ HEADERS_ALL = \
 	common/traffic/dest_int.h \
 	common/traffic/guard.h \
 	common/traffic/plan.h \
+	common/traffic/retry.h \
 	common/traffic/route.h \
 	common/traffic/route_int.h \
 	common/traffic/router.h \
+	common/traffic/router_int.h \
+	common/traffic/upool_int.h \
 	common/traffic/urequest.h \
 	modes/authority.h \
 	modes/conn.h \
@@ -426,6 +439,7 @@ HEADERS_ALL = \
 	tests/unit/dnsnet.h \
 	tests/unit/exchange_fixture.h \
 	tests/unit/fakeca.h \
+	tests/unit/fakecluster.h \
 	tests/unit/h2peer.h \
 	tests/unit/memstage.h \
 	tests/unit/pki.h \
@@ -433,7 +447,8 @@ HEADERS_ALL = \
 	tests/unit/shell.h \
 	tests/unit/smuggling.txt \
 	tests/unit/stages.h \
-	tests/unit/suite.h
+	tests/unit/suite.h \
+	tests/unit/upstreams.h
 
 UNIT_TESTS = \
 	tests/unit/test_addr \
@@ -446,14 +461,14 @@ UNIT_TESTS = \
 	tests/unit/test_baggage \
 	tests/unit/test_buf \
 	tests/unit/test_bypass \
-	tests/unit/test_cidrset \
 	tests/unit/test_cel \
+	tests/unit/test_cidrset \
 	tests/unit/test_citadel \
 	tests/unit/test_cluster \
 	tests/unit/test_conf \
 	tests/unit/test_conf_authz \
-	tests/unit/test_conf_rules \
 	tests/unit/test_conf_gateway \
+	tests/unit/test_conf_rules \
 	tests/unit/test_confdir \
 	tests/unit/test_conntrack \
 	tests/unit/test_demand \
@@ -503,6 +518,7 @@ UNIT_TESTS = \
 	tests/unit/test_resolve \
 	tests/unit/test_resource \
 	tests/unit/test_resume \
+	tests/unit/test_retry \
 	tests/unit/test_route \
 	tests/unit/test_run \
 	tests/unit/test_settings \
@@ -514,6 +530,7 @@ UNIT_TESTS = \
 	tests/unit/test_texts \
 	tests/unit/test_tls \
 	tests/unit/test_tlsctx \
+	tests/unit/test_upool \
 	tests/unit/test_value \
 	tests/unit/test_watch \
 	tests/unit/test_wds \
@@ -669,6 +686,8 @@ tests_unit_test_resource_SOURCES = tests/unit/test_resource.c
 tests_unit_test_resume_SOURCES = tests/unit/test_resume.c
 
 tests_unit_test_route_SOURCES = tests/unit/test_route.c
+tests_unit_test_retry_SOURCES = tests/unit/test_retry.c
+
 tests_unit_test_run_SOURCES = tests/unit/test_run.c
 
 tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
@@ -686,6 +705,8 @@ tests_unit_test_texts_SOURCES = tests/unit/test_texts.c
 
 tests_unit_test_tls_SOURCES = tests/unit/test_tls.c
 tests_unit_test_tlsctx_SOURCES = tests/unit/test_tlsctx.c
+
+tests_unit_test_upool_SOURCES = tests/unit/test_upool.c
 
 tests_unit_test_value_SOURCES = tests/unit/test_value.c
 

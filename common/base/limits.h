@@ -30,6 +30,13 @@
 #define LIMIT_HTTP_RESETS        1000           /* streams that a client may reset in a second */
 #define LIMIT_REPLAY_BYTES       (64 * 1024)    /* of a request's body, kept for another try */
 
+/* Pools of connections to servers, of one worker */
+#define LIMIT_POOL_DIALS         32             /* connections to one host that are being made at a time */
+#define LIMIT_POOL_SPARE         8
+#define LIMIT_MIRROR_BYTES       (1 << 20)      /* of a mirrored request's body: beyond it there is no mirror */
+#define LIMIT_MIRRORS            256            /* mirrored requests of one worker at a time */
+#define LIMIT_MIRROR_MS          15000
+
 /* HTTP/1 */
 #define LIMIT_H1_HEAD_BYTES      (64 * 1024)
 #define LIMIT_H1_AHEAD           (16 * 1024)    /* input that waits for the present exchange's end */
@@ -53,6 +60,8 @@
 #define LIMIT_LINGER_MS          10000          /* how long a closed stage may still send what it accepted */
 #define LIMIT_LINGER_BYTES       (256 * 1024)   /* input that is read away meanwhile */
 #define LIMIT_POOL_IDLE_MS       300000
+#define LIMIT_POOL_SPARE_MS      60000          /* how long a host keeps more idle connections than LIMIT_POOL_SPARE */
+#define LIMIT_POOL_SWEEP_MS      1000           /* between looks at idle connections, at least */
 #define LIMIT_TLSCTX_IDLE_MS     300000         /* a TLS context that no connection used this long is made anew for the next */
 #define LIMIT_DRAIN_MS           5000
 #define LIMIT_EJECT_MS           5000           /* an endpoint whose connect failed is avoided this long */

@@ -48,6 +48,7 @@ struct router_env {
 	struct plan *plan;                   /* reference of the connection's */
 	const struct route_table *routes;    /* what route_filter looks in */
 	bool inbound;
+	bool keep_source;                    /* servers see the client's address (connect_ask.source) */
 };
 extern const struct router_ops router;
 

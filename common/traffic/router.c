@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "traffic/router_int.h"
+
+#include "traffic/dest_int.h"
+
+static const char *const control_fields[] = {
+	/* What a request may say of its own routing, Envoy believes of internal clients only, and knows none by default (since 1.36). */
+	"x-envoy-retry-on", "x-envoy-retry-grpc-on", "x-envoy-max-retries", "x-envoy-retriable-status-codes", "x-envoy-retriable-header-names",
+	"x-envoy-upstream-alt-stat-name", "x-envoy-upstream-rq-timeout-ms", "x-envoy-upstream-rq-per-try-timeout-ms",
+	"x-envoy-upstream-rq-timeout-alt-response", "x-envoy-expected-rq-timeout-ms", "x-envoy-hedge-on-per-try-timeout", "x-envoy-force-trace",
+	"x-envoy-ip-tags", "x-envoy-original-url", "x-envoy-internal",
+};
+
+static void strip_control(struct http_fields *f)
+{
+	for (int i = 0; i < f->n; i++) {
+		if (f->v[i].name.n < 8 || !str_eq_nocase((struct str){ f->v[i].name.p, 8 }, str_c("x-envoy-")))
+			continue;
+		for (size_t k = 0; k < ARRAY_LEN(control_fields); k++)
+			if (str_eq_nocase(f->v[i].name, str_c(control_fields[k]))) {
+				fields_remove(f, f->v[i].name);
+				i = -1;
+				break;
+			}
+	}
+}
+
+static const struct route_target *choose(const struct route *route, uint64_t *seed)
+{
+	uint64_t at;
+
+	if (route->n_targets == 1)
+		return route->targets;
+	if (!route->weight_sum)
+		return NULL;
+	at = dest_random_below(seed, route->weight_sum);
+	for (int i = 0; i < route->n_targets; i++) {
+		if (at < route->targets[i].weight)
+			return &route->targets[i];
+		at -= route->targets[i].weight;
+	}
+	return NULL;
+}
+
+static void start(struct exchange *x)
+{
+	struct routing *r = arena_alloc(&x->arena, sizeof(*r));
+	struct exchange_log *log = &x->log;
+
+	r->x = x;
+	r->env = x->arg;
+	r->route = x->route;
+	x->router = r;
+	routing_time_init(r);
+	if (!r->route) {
+		exchange_reply(x, FAIL_NO_ROUTE, 0, NULL, (struct str){ 0 }, NULL, 0);
+		return;
+	}
+	log->route_name = str_c(r->route->name);
+	log->operation = str_c(r->route->operation);
+	r->target = choose(r->route, r->env->seed);
+	if (r->target)
+		log->cluster_name = str_c(r->target->cluster_name);
+	if (!r->target || !r->target->cluster) {
+		exchange_reply(x, FAIL_NO_CLUSTER, r->route->missing_status, NULL, (struct str){ 0 }, NULL, 0);
+		return;
+	}
+	r->cluster = r->target->cluster;
+	if (!r->env->inbound)
+		log->service = str_c(cluster_conf(r->cluster)->service);
+	r->retry = r->route->retry;
+	strip_control(&x->request_fields);
+	routing_hash(r);
+	route_apply_request(x, r->route, r->target);
+	routing_time_request(r);
+	mirror_start(r);
+	routing_try(r);
+}
+
+static void on_request_data(struct exchange *x, const struct iovec *iov, int n, bool end)
+{
+	struct routing *r = x->router;
+
+	if (r && r->mirroring)
+		mirror_data(r, iov, n, end);
+}
+
+static int grpc_status(const struct exchange *x)
+{
+	struct str s = fields_get(&x->response_fields, "grpc-status");
+	uint64_t n;
+
+	return s.p && str_to_u64(s, &n) && n <= 16 ? (int)n : -1;
+}
+
+/* As gRPC servers' answers count for outlier detection. */
+static int counted_status(const struct try_result *res)
+{
+	static const int http_of[] = { 200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401 };
+
+	return res->grpc_status >= 0 ? http_of[res->grpc_status] : res->status;
+}
+
+static enum host_event event_of(int status)
+{
+	return status >= 502 && status <= 504 ? HOST_GATEWAY_ERROR : status >= 500 ? HOST_5XX : HOST_OK;
+}
+
+static bool on_response(struct exchange *x)
+{
+	struct routing *r = x->router;
+	struct try_result res = { .end = TRY_ANSWERED, .sent = true, .status = x->response.status, .grpc_status = -1 };
+	int status;
+
+	if (x->response.end)
+		res.grpc_status = grpc_status(x);
+	res.ratelimited = fields_get(&x->response_fields, "x-envoy-ratelimited").p != NULL;
+	status = counted_status(&res);
+	host_answered(r->cluster, r->pick.host, event_of(status), status, loop_now_ms(r->env->loop));
+	if (r->conn)
+		uconn_promise(r->conn, x->response.keep_alive_s);
+	routing_time_stop(r);
+	if (routing_again(r, &res, false))
+		return false;
+	r->answered = true;
+	r->conn = NULL;
+	if (x->response.status == 101 || (str_is(x->request.method, "CONNECT") && x->response.status < 300))
+		timer_stop(&r->deadline);      /* a tunnel has no end */
+	route_apply_response(x, r->route, r->target);
+	if (r->cookie.n)
+		fields_add(&x->response_fields, "set-cookie", r->cookie);
+	return true;
+}
+
+/* A stream of HTTP/2 can be reset alone; in HTTP/1 that is the connection's end. */
+static enum fail fail_of(const struct routing *r, enum fail why, bool refused)
+{
+	switch (why) {
+	case FAIL_NONE:
+	case FAIL_DRAIN:
+	case FAIL_PEER_CLOSED:
+	case FAIL_SERVER_RESET:
+	case FAIL_CLIENT_RESET:
+		return r->h2 && (refused || why == FAIL_SERVER_RESET) ? FAIL_UPSTREAM_RESET : FAIL_UPSTREAM_CLOSED;
+	case FAIL_HTTP1:
+	case FAIL_HTTP2:
+		return FAIL_UPSTREAM_PROTOCOL;
+	default:
+		return why;
+	}
+}
+
+static bool on_failed(struct exchange *x, enum fail why, bool refused)
+{
+	struct routing *r = x->router;
+	enum fail as = fail_of(r, why, refused);
+	struct try_result res = { .end = refused ? TRY_REFUSED : TRY_RESET, .sent = true, .grpc_status = -1 };
+
+	host_answered(r->cluster, r->pick.host, HOST_LOCAL_ERROR, 0, loop_now_ms(r->env->loop));
+	routing_time_stop(r);
+	if (!routing_again(r, &res, as == FAIL_UPSTREAM_CLOSED))
+		routing_fail(r, as, "");
+	return false;
+}
+
+static void on_end(struct exchange *x)
+{
+	struct routing *r = x->router;
+
+	if (!r)
+		return;               /* a filter answered */
+	routing_time_done(r);
+	mirror_end(r);
+	if (r->picked)
+		routing_let_go(r, false);
+	if (r->retrying)
+		cluster_give(r->cluster, LIMIT_OF_RETRIES);
+	r->retrying = false;
+	for (int i = 0; i < r->n_tried; i++)
+		host_unref(r->tried[i]);
+	r->n_tried = 0;
+	workload_unref(x->log.upstream_workload);
+	x->log.upstream_workload = NULL;
+}
+
+const struct router_ops router = {
+	.start = start, .on_request_data = on_request_data, .on_response = on_response, .on_failed = on_failed, .on_end = on_end,
+};

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "traffic/upool_int.h"
+
+#include <stdlib.h>
+
+/* ---- entries ---- */
+
+static void put_text(struct buf *key, struct str s)
+{
+	uint32_t n = (uint32_t)s.n;
+
+	buf_append(key, &n, sizeof(n));
+	buf_append(key, s.p, s.n);
+}
+
+/* The texts come last, so that the entry can find them again. */
+static void make_key(struct cluster *cl, const struct pick *pick, const struct connect_ask *ask, struct buf *key)
+{
+	uint8_t way[3] = { (uint8_t)pick->transport, ask->h2, ask->source.port != 0 };
+
+	buf_append(key, &cl, sizeof(cl));
+	buf_append(key, &pick->host, sizeof(pick->host));
+	buf_append(key, &pick->addr.ip, sizeof(pick->addr.ip));
+	buf_append(key, &pick->addr.port, sizeof(pick->addr.port));
+	buf_append(key, way, sizeof(way));
+	if (ask->source.port)
+		buf_append(key, &ask->source.ip, sizeof(ask->source.ip));
+	put_text(key, ask->identity);
+	put_text(key, ask->sni);
+}
+
+static void serve(struct deferred *d);
+
+static struct uentry *entry_new(struct upool *p, struct cluster *cl, const struct pick *pick, const struct connect_ask *ask, struct buf *key)
+{
+	struct uentry *e = xcalloc(1, sizeof(*e));
+	const char *end;
+
+	e->pool = p;
+	e->key = *key;
+	e->cluster = cluster_ref(cl);
+	e->pick = *pick;
+	host_ref(pick->host);
+	if (pick->workload)
+		workload_ref(pick->workload);
+	end = (const char *)buf_data(&e->key) + buf_len(&e->key);
+	e->ask = *ask;
+	e->ask.x = NULL;      /* its connections serve others, too */
+	e->ask.sni.p = end - ask->sni.n;
+	e->ask.identity.p = end - ask->sni.n - sizeof(uint32_t) - ask->identity.n;
+	e->h2 = ask->h2;
+	e->serve.run = serve;
+	list_init(&e->conns);
+	list_init(&e->ready);
+	list_init(&e->waiting);
+	list_add_tail(&p->all, &e->link);
+	map_put(&p->entries, buf_str(&e->key), e);
+	return e;
+}
+
+static struct uentry *entry_get(struct upool *p, struct cluster *cl, const struct pick *pick, const struct connect_ask *ask)
+{
+	struct buf key = { 0 };
+	struct uentry *e;
+
+	make_key(cl, pick, ask, &key);
+	e = map_get(&p->entries, buf_str(&key));
+	if (!e)
+		return entry_new(p, cl, pick, ask, &key);
+	buf_done(&key);
+	return e;
+}
+
+static void entry_forget(struct uentry *e)
+{
+	if (!e->retired)
+		map_del(&e->pool->entries, buf_str(&e->key));
+	e->retired = true;
+}
+
+static void entry_release(struct uentry *e)
+{
+	if (!list_empty(&e->conns) || !list_empty(&e->waiting) || deferred_queued(&e->serve))
+		return;
+	entry_forget(e);
+	list_del(&e->link);
+	pick_done(&e->pick);
+	cluster_unref(e->cluster);
+	buf_done(&e->key);
+	free(e);
+}
+
+struct str upool_sni(struct str authority)
+{
+	size_t n = authority.n;
+	struct str host;
+	struct ip ip;
+
+	while (n && authority.p[n - 1] >= '0' && authority.p[n - 1] <= '9')
+		n--;
+	host = n && authority.p[n - 1] == ':' ? (struct str){ authority.p, n - 1 } : authority;
+	return !host.n || host.p[0] == '[' || ip_parse(host, &ip) == 0 ? (struct str){ 0 } : host;
+}
+
+/* ---- who waits ---- */
+
+static void unqueue(struct uwait *w)
+{
+	list_del(&w->link);
+	w->entry->n_waiting--;
+	cluster_give(w->entry->cluster, LIMIT_OF_PENDING);
+	w->entry = NULL;
+}
+
+void uentry_fail(struct uentry *e, enum fail why, const char *detail)
+{
+	struct list all;
+
+	/* Those that come back at once wait for another connection. */
+	list_take(&all, &e->waiting);
+	while (!list_empty(&all)) {
+		struct uwait *w = container_of(all.next, struct uwait, link);
+
+		unqueue(w);
+		w->on_conn(w, NULL, why, detail);
+	}
+}
+
+void uentry_serve_later(struct uentry *e)
+{
+	loop_defer(e->pool->loop, &e->serve);
+}
+
+static void serve(struct deferred *d)
+{
+	struct uentry *e = container_of(d, struct uentry, serve);
+
+	while (!list_empty(&e->waiting)) {
+		struct uwait *w = container_of(e->waiting.next, struct uwait, link);
+		struct uconn *c = uentry_ready(e, w->want);
+
+		if (!c)
+			break;
+		unqueue(w);
+		w->on_conn(w, c, FAIL_NONE, "");
+	}
+	uentry_grow(e);
+	if (e->retired || e->pool->draining)
+		list_each_safe(at, next, &e->conns)
+			uconn_retire(container_of(at, struct uconn, link));
+	entry_release(e);
+}
+
+/* How many requests one more connection would take. */
+static int capacity(const struct uentry *e)
+{
+	uint32_t max = cluster_conf(e->cluster)->pool.max_concurrent_streams;
+
+	if (!e->h2)
+		return 1;
+	return max && max < LIMIT_POOL_STREAMS ? (int)max : LIMIT_POOL_STREAMS;
+}
+
+void uentry_grow(struct uentry *e)
+{
+	while (e->n_waiting > e->n_connecting * capacity(e) && e->n_connecting < LIMIT_POOL_DIALS)
+		if (!uconn_dial(e))
+			return;
+}
+
+enum upool_answer upool_take(struct upool *p, struct cluster *cl, const struct pick *pick, const struct connect_ask *ask,
+			     enum upool_want want, struct uwait *w, struct uconn **ret)
+{
+	struct uentry *e = entry_get(p, cl, pick, ask);
+	struct uconn *c = list_empty(&e->waiting) ? uentry_ready(e, want) : NULL;
+
+	w->entry = NULL;
+	if (c) {
+		*ret = c;
+		return UPOOL_READY;
+	}
+	if (!cluster_take(cl, LIMIT_OF_PENDING)) {
+		uentry_serve_later(e);     /* it may have nobody */
+		return UPOOL_OVERFLOW;
+	}
+	w->entry = e;
+	w->want = want;
+	list_add_tail(&e->waiting, &w->link);
+	e->n_waiting++;
+	uentry_grow(e);
+	uentry_serve_later(e);
+	return UPOOL_WAIT;
+}
+
+void upool_cancel(struct uwait *w)
+{
+	struct uentry *e = w->entry;
+
+	if (!e)
+		return;
+	unqueue(w);
+	uentry_serve_later(e);
+}
+
+/* ---- the pool ---- */
+
+static void on_sweep(struct timer *t)
+{
+	struct upool *p = container_of(t, struct upool, sweep);
+
+	upool_sweep(p);
+}
+
+struct upool *upool_new(struct loop *l, struct connector *c)
+{
+	struct upool *p = xcalloc(1, sizeof(*p));
+
+	p->loop = l;
+	p->connector = c;
+	list_init(&p->all);
+	list_init(&p->idle);
+	timer_init(&p->sweep, l, on_sweep);
+	return p;
+}
+
+void upool_drain(struct upool *p)
+{
+	p->draining = true;
+	list_each(at, &p->all)
+		uentry_serve_later(container_of(at, struct uentry, link));
+}
+
+void upool_retire(struct upool *p, bool (*stale)(const struct cluster *c, const struct workload *w, void *arg), void *arg)
+{
+	list_each(at, &p->all) {
+		struct uentry *e = container_of(at, struct uentry, link);
+
+		if (e->retired || !stale(e->cluster, e->pick.workload, arg))
+			continue;
+		entry_forget(e);
+		uentry_serve_later(e);
+	}
+}
+
+static void bury(struct deferred *d)
+{
+	struct upool *p = container_of(d, struct upool, grave);
+
+	map_done(&p->entries);
+	free(p);
+}
+
+void upool_free(struct upool *p)
+{
+	if (!p)
+		return;
+	p->draining = true;
+	timer_stop(&p->sweep);
+	list_each_safe(at, next, &p->all) {
+		struct uentry *e = container_of(at, struct uentry, link);
+
+		list_each_safe(c, after, &e->conns)
+			uconn_end(container_of(c, struct uconn, link), FAIL_DRAIN);
+		uentry_fail(e, FAIL_DRAIN, "");
+		uentry_serve_later(e);
+	}
+	p->grave.run = bury;      /* after the entries, which go at the end of the turn */
+	loop_bury(p->loop, &p->grave);
+}
