@@ -153,6 +153,7 @@ libmeshd_a_SOURCES = \
 	common/telemetry/meters.c \
 	common/telemetry/otlp.c \
 	common/telemetry/peer.c \
+	common/telemetry/peermeta.c \
 	common/telemetry/prom.c \
 	common/telemetry/promflow.c \
 	common/telemetry/promproc.c \
@@ -384,6 +385,7 @@ HEADERS_ALL = \
 	common/telemetry/meters.h \
 	common/telemetry/otlp.h \
 	common/telemetry/peer.h \
+	common/telemetry/peermeta.h \
 	common/telemetry/prom.h \
 	common/telemetry/prom_int.h \
 	common/telemetry/remote.h \
@@ -507,6 +509,7 @@ UNIT_TESTS = \
 	tests/unit/test_object \
 	tests/unit/test_origdst \
 	tests/unit/test_otlp \
+	tests/unit/test_peermeta \
 	tests/unit/test_pmap \
 	tests/unit/test_privs \
 	tests/unit/test_prom \
@@ -553,6 +556,7 @@ FUZZERS = \
 	tests/fuzz/fuzz_hello \
 	tests/fuzz/fuzz_hserve \
 	tests/fuzz/fuzz_message \
+	tests/fuzz/fuzz_peermeta \
 	tests/fuzz/fuzz_socks \
 	tests/fuzz/fuzz_wds \
 	tests/fuzz/fuzz_yaml \
@@ -665,6 +669,7 @@ tests_unit_test_origdst_SOURCES = tests/unit/test_origdst.c
 
 tests_unit_test_otlp_SOURCES = tests/unit/test_otlp.c
 
+tests_unit_test_peermeta_SOURCES = tests/unit/test_peermeta.c
 tests_unit_test_pmap_SOURCES = tests/unit/test_pmap.c
 
 tests_unit_test_privs_SOURCES = tests/unit/test_privs.c
@@ -759,6 +764,8 @@ tests_fuzz_fuzz_hserve_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 tests_fuzz_fuzz_message_SOURCES = tests/fuzz/fuzz_message.c
 tests_fuzz_fuzz_message_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
+tests_fuzz_fuzz_peermeta_SOURCES = tests/fuzz/fuzz_peermeta.c
+tests_fuzz_fuzz_peermeta_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 tests_fuzz_fuzz_socks_SOURCES = tests/fuzz/fuzz_socks.c
 tests_fuzz_fuzz_socks_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 

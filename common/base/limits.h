@@ -46,6 +46,8 @@
 /* First bytes, that tell what a connection carries */
 #define LIMIT_HELLO_BYTES        (16 * 1024)    /* a TLS ClientHello */
 #define LIMIT_SNIFF_BYTES        8192           /* of a request line */
+#define LIMIT_PEER_BYTES         (16 * 1024)    /* what a peer says of its workload; more is passed over */
+#define LIMIT_PEER_TEXT          253            /* one text of that */
 
 /* Times */
 #define LIMIT_CONNECT_MS         10000
