@@ -210,6 +210,7 @@ libmeshd_a_SOURCES = \
 	modes/handover.c \
 	modes/inbound.c \
 	modes/inpod.c \
+	modes/mx.c \
 	modes/outbound.c \
 	modes/pod.c \
 	modes/pod_dns.c \
@@ -422,6 +423,7 @@ HEADERS_ALL = \
 	modes/demand.h \
 	modes/handover.h \
 	modes/inpod.h \
+	modes/mx.h \
 	modes/pod.h \
 	modes/pod_dns.h \
 	modes/proxy.h \
@@ -503,6 +505,7 @@ UNIT_TESTS = \
 	tests/unit/test_map \
 	tests/unit/test_mesh \
 	tests/unit/test_message \
+	tests/unit/test_mx \
 	tests/unit/test_nametable \
 	tests/unit/test_netns \
 	tests/unit/test_notify \
@@ -657,6 +660,7 @@ tests_unit_test_mesh_SOURCES = tests/unit/test_mesh.c
 
 tests_unit_test_message_SOURCES = tests/unit/test_message.c
 
+tests_unit_test_mx_SOURCES = tests/unit/test_mx.c
 tests_unit_test_nametable_SOURCES = tests/unit/test_nametable.c
 
 tests_unit_test_netns_SOURCES = tests/unit/test_netns.c

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -454,6 +456,44 @@ struct stage *sock_connect(struct loop *l, const struct addr *to, const struct a
 	return &k->stage;
 }
 
+/* Unix sockets connect at once, or not at all. */
+struct stage *sock_connect_unix(struct loop *l, const char *path)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	struct sock *k = sock_new(l, -1);
+	size_t n = strlen(path);
+
+	if (!k)
+		return NULL;
+	k->connecting = true;
+	k->fd = n < sizeof(at.sun_path) ? socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) : -1;
+	k->error = k->fd >= 0 ? 0 : n < sizeof(at.sun_path) ? errno : ENAMETOOLONG;
+	memcpy(at.sun_path, path, k->fd >= 0 ? n : 0);
+	if (*path == '@')
+		at.sun_path[0] = '\0';
+	if (!k->error && connect(k->fd, (struct sockaddr *)&at, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + (*path != '@'))) < 0)
+		k->error = errno;
+	if (k->error) {
+		sock_fail_later(k, connect_fail(k->error), k->error);
+		return &k->stage;
+	}
+	k->connected = true;
+	k->notify.run = report_open;
+	loop_defer(l, &k->notify);
+	return &k->stage;
+}
+
+struct stage *sock_broken(struct loop *l, enum fail why)
+{
+	struct sock *k = sock_new(l, -1);
+
+	if (!k)
+		return NULL;
+	k->connecting = true;
+	sock_fail_later(k, why, 0);
+	return &k->stage;
+}
+
 void sock_share(struct stage *s, struct share *share)
 {
 	share_unref(sock_of(s)->share);
@@ -468,6 +508,23 @@ int sock_errno(const struct stage *s)
 int sock_fd(const struct stage *s)
 {
 	return sock_of(s)->fd;
+}
+
+bool sock_has_input(const struct stage *s)
+{
+	char byte;
+
+	return recv(sock_of(s)->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
+void sock_local(const struct stage *s, struct addr *ret)
+{
+	struct sockaddr_storage sa;
+	socklen_t n = sizeof(sa);
+
+	*ret = (struct addr){ .port = 0 };
+	if (sock_of(s)->fd >= 0 && getsockname(sock_of(s)->fd, (struct sockaddr *)&sa, &n) == 0 && sa.ss_family != AF_UNIX)
+		addr_from_sockaddr(&sa, ret);
 }
 
 int sock_listen(const struct addr *at, const struct sock_ops *ops)

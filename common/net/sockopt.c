@@ -27,22 +27,27 @@ int sockopt_transparent(int fd, int family)
 				  : set_int(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
 }
 
-int sockopt_spoof(int fd, int family, const struct addr *source)
+static int bind_source(int fd, int family, const struct addr *source)
 {
 	struct addr from = { source->ip, 0 };
 	struct sockaddr_storage sa;
-	int r = sockopt_transparent(fd, family);
+	/* Without this each (source, destination) pair would use up a port of the whole source address. */
+	int r = set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
 	socklen_t n;
 
-	/* Without this each (source, destination) pair would use up a port of the whole source address. */
-	if (r == 0)
-		r = set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
 	if (r < 0)
 		return r;
 	if (family == AF_INET && !ip_is_v4(&from.ip))
 		return -EAFNOSUPPORT;
 	n = addr_to_sockaddr(&from, family, &sa);
 	return bind(fd, (struct sockaddr *)&sa, n) < 0 ? -errno : 0;
+}
+
+int sockopt_spoof(int fd, int family, const struct addr *source)
+{
+	int r = sockopt_transparent(fd, family);
+
+	return r < 0 ? r : bind_source(fd, family, source);
 }
 
 int sockopt_keepalive(int fd, const struct keepalive *k)
@@ -99,8 +104,7 @@ static void spoof_failed(const struct addr *source, int r)
 
 	if (atomic_flag_test_and_set(&told))
 		return;
-	log_warn(LOG_NET, "cannot keep the source address %s: %s; the application sees our own address instead "
-		 "(said once)", ip_format(&source->ip, text), strerror(-r));
+	log_warn(LOG_NET, "cannot connect from %s: %s; the application sees our own address instead (said once)", ip_format(&source->ip, text), strerror(-r));
 }
 
 static bool is_stream(int fd)
@@ -120,7 +124,7 @@ static int outsock_prepare(int fd, int family, const struct sock_ops *ops, const
 		r = sockopt_keepalive(fd, &o->keepalive);
 	if (r < 0 || !source)
 		return r;
-	r = sockopt_spoof(fd, family, source);
+	r = o->own_source ? bind_source(fd, family, source) : sockopt_spoof(fd, family, source);
 	if (r < 0)
 		spoof_failed(source, r);
 	return 0;

@@ -40,6 +40,7 @@ struct outsock {
 	struct sock_ops ops;
 	unsigned mark;              /* 0: none */
 	int netns;                  /* borrowed; where the sockets are made; NETNS_OWN: here */
+	bool own_source;            /* source addresses are this host's: no permission is needed for them */
 	struct keepalive keepalive;
 };
 
