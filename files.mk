@@ -217,6 +217,7 @@ libmeshd_a_SOURCES = \
 	modes/pod_shared.c \
 	modes/proxy.c \
 	modes/sniff.c \
+	modes/upstream.c \
 	src/commands.c \
 	src/options.c \
 	src/proxyconfig.c \
@@ -428,6 +429,7 @@ HEADERS_ALL = \
 	modes/pod_dns.h \
 	modes/proxy.h \
 	modes/sniff.h \
+	modes/upstream.h \
 	src/commands.h \
 	src/options.h \
 	src/proxyconfig.h \

@@ -597,6 +597,11 @@ void tls_xfcc(const struct stage *s, struct buf *out)
 	certtext_xfcc(cert, out);
 }
 
+struct stage *tls_below(const struct stage *s)
+{
+	return tls_of(s)->below;
+}
+
 bool tls_was_resumed(const struct stage *s)
 {
 	return SSL_session_reused(tls_of(s)->ssl) == 1;

@@ -41,6 +41,7 @@ struct str tls_sni(const struct stage *s);
 /* After OPEN of a server: the X-Forwarded-Client-Cert element of this connection: By, Hash, Subject, URI, DNS. Nothing without a
  * client certificate. */
 void tls_xfcc(const struct stage *s, struct buf *out);
+struct stage *tls_below(const struct stage *s);          /* borrowed */
 bool tls_was_resumed(const struct stage *s);
 /* Why the handshake failed, for the log; "" when it did not. */
 const char *tls_error(const struct stage *s);

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "modes/upstream.h"
+
+#include "base/tuning.h"
+#include "modes/conn.h"
+#include "modes/mx.h"
+#include "telemetry/peermeta.h"
+#include "telemetry/span.h"
+#include "tls/origin.h"
+#include "tls/tls.h"
+
+#define PEERS_MAX 256       /* identities that may answer for one cluster */
+
+static struct upstream *upstream_of(struct connector *c)
+{
+	return container_of(c, struct upstream, connector);
+}
+
+/* ---- sockets ---- */
+
+/* To the application from an address that capture leaves alone, as Istio does; the rules then know that it is not a self call. */
+static struct addr app_source(const struct addr *to)
+{
+	struct addr source = { .port = 0 };
+
+	ip_parse(str_c(ip_is_v4(&to->ip) ? "127.0.0.6" : "::6"), &source.ip);
+	return source;
+}
+
+static struct stage *open_sock(struct upstream *u, const struct cluster_conf *conf, const struct addr *to, const struct connect_ask *ask)
+{
+	struct loop *l = u->pod->worker->loop;
+	struct outsock out = conf->inbound ? u->pod->app : u->pod->out;
+	struct addr source = app_source(to);
+	const struct addr *from = conf->inbound ? &source : NULL;
+
+	if (conf->unix_path && *conf->unix_path)
+		return sock_connect_unix(l, conf->unix_path);
+	if (conf->inbound && ask->source.port && ip_is_v4(&ask->source.ip) == ip_is_v4(&to->ip) && !ip_eq(&ask->source.ip, &to->ip))
+		from = &ask->source;
+	out.own_source = from == &source;
+	if (conf->pool.keepalive.on)
+		out.keepalive = (struct keepalive){ .idle_s = conf->pool.keepalive.time_s ? conf->pool.keepalive.time_s : tuning.keepalive_s,
+						    .interval_s = conf->pool.keepalive.interval_s, .count = conf->pool.keepalive.probes };
+	return sock_connect(l, to, from, &out.ops, conf->pool.connect_ms);
+}
+
+/* ---- Istio's mutual TLS ---- */
+
+/* "outbound|80|v1|HOST" is asked for as "outbound_.80_.v1_.HOST". */
+static void put_sni(struct buf *out, const struct cluster_conf *conf)
+{
+	if (conf->tls.sni && *conf->tls.sni) {
+		buf_puts(out, conf->tls.sni);
+		return;
+	}
+	for (const char *p = conf->name; *p; p++) {
+		if (*p == '|')
+			buf_puts(out, "_.");
+		else
+			buf_append(out, p, 1);
+	}
+}
+
+static bool exchanges(const struct stage *tls)
+{
+	return str_is(tls_alpn(tls), "istio-peer-exchange");
+}
+
+static struct tlsctx *own_ctx(struct upstream *u, struct str identity)
+{
+	return identity.n ? identity_get(u->pod->worker->proxy->identity, identity) : NULL;
+}
+
+static struct stage *open_istio(struct upstream *u, struct cluster *cl, const struct pick *p, const struct connect_ask *ask)
+{
+	const struct cluster_conf *conf = cluster_conf(cl);
+	struct loop *l = u->pod->worker->loop;
+	struct tlsctx *ctx = own_ctx(u, ask->identity);
+	struct str peers[PEERS_MAX];
+	struct buf sni = { 0 };
+	char at[ADDR_TEXT];
+	struct stage *s;
+	int n = 0;
+
+	if (!ctx)
+		return sock_broken(l, FAIL_IDENTITY);
+	if (!cluster_peers(cl, mesh_current(), peers, PEERS_MAX, &n)) {
+		tlsctx_unref(ctx);
+		return sock_broken(l, FAIL_NO_PEER_NAMES);
+	}
+	s = open_sock(u, conf, &p->addr, ask);
+	s = s ? tls_client(s, ctx, peers, n) : NULL;
+	tlsctx_unref(ctx);
+	if (!s)
+		return NULL;
+	put_sni(&sni, conf);
+	tls_set_sni(s, buf_str(&sni));
+	tls_set_alpn(s, !ask->http ? TLS_ALPN_ISTIO_TCP : ask->h2 ? TLS_ALPN_ISTIO_HTTP2 : TLS_ALPN_ISTIO_HTTP1);
+	/* Tickets are of one server. */
+	buf_puts(&sni, addr_format(&p->addr, at));
+	tls_resume(s, buf_str(&sni));
+	buf_done(&sni);
+	return ask->http ? s : mx_client(s, upstream_frame(u), exchanges);
+}
+
+/* ---- TLS origination ---- */
+
+static struct stage *over_tls(struct upstream *u, const struct cluster_conf *conf, const struct connect_ask *ask, struct stage *below)
+{
+	const struct tls_conf *t = &conf->tls;
+	bool mutual = t->mode == TLS_MUTUAL;
+	struct origin_conf oc = { .cert = mutual ? t->cert : "", .key = mutual ? t->key : "", .roots = t->ca, .crl = t->crl, .insecure = t->insecure };
+	struct str sni = t->sni && *t->sni ? str_c(t->sni) : ask->sni;
+	struct str names[PEERS_MAX];
+	struct tlsctx *ctx;
+	struct stage *s;
+	struct err err;
+	int n = 0;
+
+	if (!below)
+		return NULL;
+	ctx = origin_get(&oc, loop_now_ms(u->pod->worker->loop), &err);
+	if (!ctx) {
+		stage_done(below, FAIL_TLS);
+		return sock_broken(u->pod->worker->loop, FAIL_TLS);
+	}
+	for (; n < t->n_sans && n < PEERS_MAX; n++)
+		names[n] = str_c(t->sans[n]);
+	if (n == 0 && sni.n)
+		names[n++] = sni;
+	s = tls_client(below, ctx, names, n);
+	tlsctx_unref(ctx);
+	if (!s)
+		return NULL;
+	tls_set_sni(s, sni);
+	tls_set_alpn(s, !ask->http ? TLS_ALPN_NONE : ask->h2 ? TLS_ALPN_HTTP2 : TLS_ALPN_HTTP1);
+	return s;
+}
+
+/* ---- HBONE ---- */
+
+static struct stage *open_hbone(struct upstream *u, struct cluster *cl, const struct pick *p, const struct connect_ask *ask)
+{
+	const struct cluster_conf *conf = cluster_conf(cl);
+	struct tlsctx *ctx = own_ctx(u, ask->identity);
+	struct buf baggage = { 0 }, forwarded = { 0 };
+	char authority[ADDR_TEXT], trace[56];
+	const char *host = conf->service ? strchr(conf->service, '/') : NULL;
+	struct str expect[1];
+	struct stage *s;
+
+	if (!ctx || !p->workload) {
+		tlsctx_unref(ctx);
+		return sock_broken(u->pod->worker->loop, FAIL_IDENTITY);
+	}
+	expect[0] = str_c(p->workload->identity);
+	if (u->local)
+		conn_baggage(u->local, &baggage);
+	if (ask->source.port)
+		forwarded_format(&ask->source, str_c(host ? host + 1 : ""), &forwarded);
+	traceparent_make(trace);
+	s = hpool_open(u->pod->pool,
+		       &(struct hpool_target){ .ctx = ctx, .own_id = ask->identity, .expect = expect, .n_expect = 1, .addr = { p->addr.ip, PORT_HBONE } },
+		       &(struct hpool_request){ .authority = str_c(addr_format(&p->addr, authority)), .baggage = buf_str(&baggage),
+						.forwarded = buf_str(&forwarded), .traceparent = str_c(trace) });
+	tlsctx_unref(ctx);
+	buf_done(&baggage);
+	buf_done(&forwarded);
+	return conf->tls.mode == TLS_SIMPLE || conf->tls.mode == TLS_MUTUAL ? over_tls(u, conf, ask, s) : s;
+}
+
+/* ---- the connector ---- */
+
+static struct stage *up_connect(struct connector *c, struct cluster *cl, const struct pick *p, const struct connect_ask *ask)
+{
+	struct upstream *u = upstream_of(c);
+	const struct cluster_conf *conf = cluster_conf(cl);
+
+	upstream_frame(u);
+	switch (p->transport) {
+	case TRANSPORT_ISTIO_MTLS:
+		return open_istio(u, cl, p, ask);
+	case TRANSPORT_TLS:
+		return over_tls(u, conf, ask, open_sock(u, conf, &p->addr, ask));
+	case TRANSPORT_HBONE:
+		return open_hbone(u, cl, p, ask);
+	case TRANSPORT_PLAIN:
+		break;
+	}
+	return open_sock(u, conf, &p->addr, ask);
+}
+
+static bool is_a(const struct stage *s, const char *name)
+{
+	return strcmp(s->ops->name, name) == 0;
+}
+
+static enum http_codec up_codec(struct connector *c, struct stage *s)
+{
+	struct str alpn = is_a(s, "tls") ? tls_alpn(s) : (struct str){ 0 };
+
+	return str_is(alpn, "h2") ? HTTP_CODEC_H2 : str_is(alpn, "http/1.1") ? HTTP_CODEC_H1 : HTTP_CODEC_AUTO;
+}
+
+static struct str up_peer_id(struct connector *c, struct stage *s)
+{
+	s = mx_below(s);
+	return is_a(s, "tls") ? tls_peer_id(s) : is_a(s, "tunnel") ? hpool_peer_id(s) : (struct str){ 0 };
+}
+
+static const char *up_error(struct connector *c, struct stage *s)
+{
+	s = mx_below(s);
+	if (is_a(s, "tls"))
+		return tls_error(s);
+	if (is_a(s, "tunnel"))
+		return hpool_error(s);
+	return is_a(s, "sock") && sock_errno(s) ? strerror(sock_errno(s)) : "";
+}
+
+static void up_local(struct connector *c, struct stage *s, struct addr *ret)
+{
+	*ret = (struct addr){ .port = 0 };
+	s = mx_below(s);
+	if (is_a(s, "tls"))
+		s = tls_below(s);
+	if (is_a(s, "sock"))
+		sock_local(s, ret);
+}
+
+struct str upstream_frame(struct upstream *u)
+{
+	const struct mesh *m = mesh_current();
+	struct ip any = { { 0 } };
+	struct workload *w;
+
+	ip_parse(str_c("127.0.0.1"), &any);
+	w = pod_local(u->pod, m, &any);
+	if (w == u->local)
+		return buf_str(&u->frame);
+	workload_unref(u->local);
+	u->local = w ? workload_ref(w) : NULL;
+	buf_done(&u->frame);
+	if (w)
+		peermeta_frame(w, mesh_settings(m)->cluster_domain, &u->frame);
+	return buf_str(&u->frame);
+}
+
+void upstream_init(struct upstream *u, struct pod *pod)
+{
+	*u = (struct upstream){ .connector = { .connect = up_connect, .codec = up_codec, .peer_id = up_peer_id, .error = up_error, .local = up_local }, .pod = pod };
+	u->http = http_conn_default;
+	u->connector.http = &u->http;
+}
+
+void upstream_done(struct upstream *u)
+{
+	workload_unref(u->local);
+	u->local = NULL;
+	buf_done(&u->frame);
+}
