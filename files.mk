@@ -38,6 +38,9 @@ libmeshd_a_SOURCES = \
 	common/hbone/hserve.c \
 	common/http/conn.c \
 	common/http/dial.c \
+	common/http/exchange.c \
+	common/http/exchange_relay.c \
+	common/http/exchange_reply.c \
 	common/http/fields.c \
 	common/http/grpc.c \
 	common/http/grpc_call.c \
@@ -54,6 +57,7 @@ libmeshd_a_SOURCES = \
 	common/http/h2stream.c \
 	common/http/message.c \
 	common/http/path.c \
+	common/http/websocket.c \
 	common/identity/certdump.c \
 	common/identity/citadel.c \
 	common/identity/csr.c \
@@ -164,6 +168,7 @@ libmeshd_a_SOURCES = \
 	common/telemetry/tally.c \
 	common/telemetry/why.c \
 	common/tls/certtext.c \
+	common/tls/digest.c \
 	common/tls/hello.c \
 	common/tls/origin.c \
 	common/tls/pem.c \
@@ -286,6 +291,7 @@ HEADERS_ALL = \
 	common/http/conn.h \
 	common/http/dial.h \
 	common/http/exchange.h \
+	common/http/exchange_int.h \
 	common/http/grpc.h \
 	common/http/grpc_frame.h \
 	common/http/grpc_int.h \
@@ -397,6 +403,7 @@ HEADERS_ALL = \
 	common/telemetry/tally.h \
 	common/telemetry/why.h \
 	common/tls/certtext_int.h \
+	common/tls/digest.h \
 	common/tls/hello.h \
 	common/tls/origin.h \
 	common/tls/pem_int.h \
@@ -484,6 +491,7 @@ UNIT_TESTS = \
 	tests/unit/test_endpoints \
 	tests/unit/test_entry \
 	tests/unit/test_epoch \
+	tests/unit/test_exchange \
 	tests/unit/test_explain \
 	tests/unit/test_extauthz \
 	tests/unit/test_fields \
@@ -620,6 +628,7 @@ tests_unit_test_entry_SOURCES = tests/unit/test_entry.c
 tests_unit_test_epoch_SOURCES = tests/unit/test_epoch.c
 
 tests_unit_test_extauthz_SOURCES = tests/unit/test_extauthz.c
+tests_unit_test_exchange_SOURCES = tests/unit/test_exchange.c
 tests_unit_test_explain_SOURCES = tests/unit/test_explain.c
 
 tests_unit_test_fields_SOURCES = tests/unit/test_fields.c

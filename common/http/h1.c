@@ -120,8 +120,10 @@ static void offer_response(struct h1 *h, struct http_head *head, const struct ht
 		s->in_end = head->end && !h->tunnel;
 		if (!f->persist)
 			h->persist = false;
-		if (s->may_switch && !h->tunnel)
+		if (s->may_switch && !h->tunnel) {
 			s->out_end = true;
+			s->may_switch = false;
+		}
 		if (h->tunnel)
 			h1_stream_switched(s);
 		stage_emit(&s->pub.stage, STAGE_OPEN, NULL, 0);
@@ -385,7 +387,7 @@ static void on_below(struct stage *below, enum stage_event ev, const struct iove
 		h1_kick(h);
 		break;
 	case STAGE_CLOSED:
-		h1_die(h, h->server ? FAIL_CLIENT_RESET : below->fail, true);
+		h1_die(h, h->server ? FAIL_CLIENT_RESET : below->fail == FAIL_SERVER_RESET ? FAIL_PEER_CLOSED : below->fail, true);
 		break;
 	case STAGE_OPEN:
 		break;

@@ -53,8 +53,9 @@ bool http_sendable(const struct http_head *head, bool request);
 
 /* MeshConfig.pathNormalization. */
 enum http_path { HTTP_PATH_NONE, HTTP_PATH_BASE, HTTP_PATH_MERGE_SLASHES, HTTP_PATH_DECODE_AND_MERGE_SLASHES };
-/* What policies see and the server gets. BASE: RFC 3986 6.2.2 with '\' as '/', as Envoy. The query stays as it is.
- * out: path.n bytes, holds *ret. False: the path has no normal form (it holds %00). "*" stays. */
+/* What policies see and the server gets. BASE: RFC 3986 6.2.2 with '\' as '/' and with what may not stand in
+ * a path escaped, as Envoy. The query stays as it is. out: 3 * path.n bytes, holds *ret. False: the path has no normal form
+ * (it holds %00). "*" stays. */
 bool http_path_normalise(struct str path, enum http_path level, char *out, struct str *ret);
 
 #endif

@@ -18,9 +18,10 @@ static bool unreserved(int c)
 	return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '-' || c == '.' || c == '_' || c == '~';
 }
 
-/* Escapes that say nothing are undone, '\' is '/', and with `slashes` their escapes are, too. */
+/* Escapes that say nothing are undone, those that are missing are made, '\' is '/', and with `slashes` their escapes are, too. */
 static bool decode(struct str in, bool slashes, char *out, size_t *ret)
 {
+	static const char digits[] = "0123456789ABCDEF";
 	size_t n = 0;
 
 	for (const char *p = in.p, *end = in.p + in.n; p < end; p++) {
@@ -31,8 +32,14 @@ static bool decode(struct str in, bool slashes, char *out, size_t *ret)
 		if (unreserved(c) || (slashes && (c == '/' || c == '\\'))) {
 			out[n++] = c == '\\' ? '/' : (char)c;
 			p += 2;
+		} else if (*p == '\\') {
+			out[n++] = '/';
+		} else if (strchr("\"<>^`{|}", *p)) {
+			out[n++] = '%';
+			out[n++] = digits[(uint8_t)*p >> 4];
+			out[n++] = digits[*p & 15];
 		} else {
-			out[n++] = *p == '\\' ? '/' : *p;
+			out[n++] = *p;
 		}
 	}
 	*ret = n;

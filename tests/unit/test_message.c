@@ -213,6 +213,7 @@ static const struct {
 	{ "/a/..?x", "/?x", NULL, NULL },
 	{ "/a%3fb/../c", "/c", NULL, NULL },
 	{ "/%00", "!", NULL, NULL },
+	{ "/[{|\"<>^`}]?{", "/[%7B%7C%22%3C%3E%5E%60%7D]?{", NULL, NULL },
 };
 
 START_TEST(normal_paths)
@@ -222,7 +223,7 @@ START_TEST(normal_paths)
 
 	for (int level = HTTP_PATH_NONE; level <= HTTP_PATH_DECODE_AND_MERGE_SLASHES; level++) {
 		size_t n = strlen(paths[_i].path);
-		char *in = malloc(n), *out = malloc(n), again[64];
+		char *in = malloc(n), *out = malloc(3 * n), again[128];
 		struct str got, twice;
 
 		memcpy(in, paths[_i].path, n);
