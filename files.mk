@@ -187,12 +187,14 @@ libmeshd_a_SOURCES = \
 	common/traffic/guard.c \
 	common/traffic/host.c \
 	common/traffic/hostset.c \
+	common/traffic/l4.c \
 	common/traffic/lb.c \
 	common/traffic/lb_hash.c \
 	common/traffic/level.c \
 	common/traffic/locality.c \
 	common/traffic/mirror.c \
 	common/traffic/outlier.c \
+	common/traffic/race.c \
 	common/traffic/retry.c \
 	common/traffic/route_apply.c \
 	common/traffic/route_cors.c \
@@ -419,6 +421,7 @@ HEADERS_ALL = \
 	common/traffic/dest_int.h \
 	common/traffic/guard.h \
 	common/traffic/plan.h \
+	common/traffic/race.h \
 	common/traffic/retry.h \
 	common/traffic/route.h \
 	common/traffic/route_int.h \
@@ -448,6 +451,7 @@ HEADERS_ALL = \
 	src/version.h \
 	tests/unit/clusters.h \
 	tests/unit/confdir_fixture.h \
+	tests/unit/dialstage.h \
 	tests/unit/dnsbytes.h \
 	tests/unit/dnsnet.h \
 	tests/unit/exchange_fixture.h \
@@ -509,6 +513,7 @@ UNIT_TESTS = \
 	tests/unit/test_hpool \
 	tests/unit/test_identity \
 	tests/unit/test_inpod \
+	tests/unit/test_l4 \
 	tests/unit/test_link \
 	tests/unit/test_local_xds \
 	tests/unit/test_localca \
@@ -528,6 +533,7 @@ UNIT_TESTS = \
 	tests/unit/test_prom \
 	tests/unit/test_proxyproto \
 	tests/unit/test_pump \
+	tests/unit/test_race \
 	tests/unit/test_redirect \
 	tests/unit/test_regex \
 	tests/unit/test_resolvconf \
@@ -659,6 +665,8 @@ tests_unit_test_identity_SOURCES = tests/unit/test_identity.c
 
 tests_unit_test_inpod_SOURCES = tests/unit/test_inpod.c
 
+tests_unit_test_l4_SOURCES = tests/unit/test_l4.c
+
 tests_unit_test_link_SOURCES = tests/unit/test_link.c
 
 tests_unit_test_local_xds_SOURCES = tests/unit/test_local_xds.c
@@ -706,6 +714,8 @@ tests_unit_test_resource_SOURCES = tests/unit/test_resource.c
 tests_unit_test_resume_SOURCES = tests/unit/test_resume.c
 
 tests_unit_test_route_SOURCES = tests/unit/test_route.c
+tests_unit_test_race_SOURCES = tests/unit/test_race.c
+
 tests_unit_test_retry_SOURCES = tests/unit/test_retry.c
 
 tests_unit_test_run_SOURCES = tests/unit/test_run.c

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/proxyproto.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define TLV_IDENTITY 0xD0
@@ -45,4 +46,18 @@ size_t proxyproto_v2(const struct addr *src, const struct addr *dst, struct str 
 	}
 	put_u16(out + 14, (size_t)(p - out) - 16);
 	return (size_t)(p - out);
+}
+
+size_t proxyproto_v1(const struct addr *src, const struct addr *dst, char out[PROXYPROTO_V1_MAX])
+{
+	char from[ADDR_TEXT], to[ADDR_TEXT];
+	bool v4 = ip_is_v4(&src->ip);
+	int n;
+
+	if (v4 != ip_is_v4(&dst->ip))
+		n = snprintf(out, PROXYPROTO_V1_MAX, "PROXY UNKNOWN\r\n");
+	else
+		n = snprintf(out, PROXYPROTO_V1_MAX, "PROXY TCP%c %s %s %u %u\r\n", v4 ? '4' : '6', ip_format(&src->ip, from),
+			     ip_format(&dst->ip, to), src->port, dst->port);
+	return (size_t)n;
 }

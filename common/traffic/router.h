@@ -12,6 +12,7 @@ struct connect_ask {
 	struct str sni;                      /* of the request, where the configuration leaves it open */
 	struct str identity;                 /* who is calling: our workload's SPIFFE ID */
 	struct addr source;                  /* the client, where its address is kept; port 0: not */
+	struct addr client;                  /* the client, for the PROXY protocol (pool.proxy_protocol) and hashes; port 0: unknown */
 	struct addr original;
 	const struct exchange *x;            /* NULL for bytes */
 };
@@ -52,10 +53,12 @@ struct router_env {
 };
 extern const struct router_ops router;
 
-/* For bytes: picks and connects with other hosts tried while nothing moved. on_done comes once: the stage is open, or NULL with why. */
+/* For bytes: picks and connects, with other hosts tried while nothing moved. on_done comes once, never within the call: the stage
+ * is open, and p moved to the receiver, who calls l4_ended when the connection is over; or NULL with why. env is borrowed. */
 struct l4_try;
 struct l4_try *l4_connect(struct router_env *env, struct cluster *c, const struct connect_ask *ask,
 			  void (*on_done)(void *arg, struct stage *up, const struct pick *p, enum fail why, const char *detail), void *arg);
 void l4_cancel(struct l4_try *t);            /* before on_done; NULL ok */
+void l4_ended(struct cluster *c, struct pick *p);
 
 #endif

@@ -128,6 +128,8 @@ static struct connect_ask ask_of(const struct routing *r)
 		ask.sni = upool_sni(x->request.authority);
 	if (r->env->keep_source)
 		ask.source = x->client->peer;
+	if (cluster_conf(r->cluster)->pool.proxy_protocol)
+		ask.client = x->client->peer;
 	return ask;
 }
 
@@ -144,7 +146,7 @@ static void send_on(struct routing *r, struct uconn *c)
 	r->reused = c->uses > 0;
 	r->h2 = c->entry->h2;
 	r->conn = c;
-	x->log.upstream = r->pick.addr;
+	x->log.upstream = c->peer;
 	x->log.upstream_local = c->local;
 	x->log.upstream_version = r->h2 ? HTTP_2 : HTTP_1_1;
 	x->log.upstream_peer_id = c->peer_id ? exchange_dup(x, str_c(c->peer_id)) : (struct str){ 0 };

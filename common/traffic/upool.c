@@ -16,7 +16,7 @@ static void put_text(struct buf *key, struct str s)
 /* The texts come last, so that the entry can find them again. */
 static void make_key(struct cluster *cl, const struct pick *pick, const struct connect_ask *ask, struct buf *key)
 {
-	uint8_t way[3] = { (uint8_t)pick->transport, ask->h2, ask->source.port != 0 };
+	uint8_t way[4] = { (uint8_t)pick->transport, ask->h2, ask->source.port != 0, ask->client.port != 0 };
 
 	buf_append(key, &cl, sizeof(cl));
 	buf_append(key, &pick->host, sizeof(pick->host));
@@ -25,6 +25,10 @@ static void make_key(struct cluster *cl, const struct pick *pick, const struct c
 	buf_append(key, way, sizeof(way));
 	if (ask->source.port)
 		buf_append(key, &ask->source.ip, sizeof(ask->source.ip));
+	if (ask->client.port) {         /* what the PROXY protocol says is of one connection */
+		buf_append(key, &ask->client, sizeof(ask->client));
+		buf_append(key, &ask->original, sizeof(ask->original));
+	}
 	put_text(key, ask->identity);
 	put_text(key, ask->sni);
 }

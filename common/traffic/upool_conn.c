@@ -50,7 +50,7 @@ void uconn_end(struct uconn *c, enum fail why)
 	if (c->http)
 		http_conn_close(c->http, why);
 	else
-		stage_done(c->stage, why == FAIL_NONE ? FAIL_CLIENT_RESET : why);
+		race_cancel(c->race, why);
 }
 
 void uconn_retire(struct uconn *c)
@@ -206,46 +206,37 @@ static void on_life_over(struct timer *t)
 	uconn_retire(c);
 }
 
-static void failed(struct uconn *c, enum fail why)
-{
-	struct uentry *e = c->entry;
-	const char *text = c->stage && e->pool->connector->error ? e->pool->connector->error(e->pool->connector, c->stage) : "";
-	char *detail = xstrdup(text ? text : "");
-
-	uconn_end(c, why);
-	uentry_fail(e, why, detail);
-	free(detail);
-}
-
 static void on_connect_timeout(struct timer *t)
 {
-	failed(container_of(t, struct uconn, timer), FAIL_CONNECT_TIMEOUT);
+	struct uconn *c = container_of(t, struct uconn, timer);
+	struct uentry *e = c->entry;
+
+	uconn_end(c, FAIL_CONNECT_TIMEOUT);
+	uentry_fail(e, FAIL_CONNECT_TIMEOUT, "");
 }
 
-static void established(struct uconn *c)
+static void established(struct uconn *c, struct stage *s)
 {
 	struct uentry *e = c->entry;
 	struct connector *k = e->pool->connector;
-	enum http_codec codec = k->codec ? k->codec(k, c->stage) : HTTP_CODEC_AUTO;
-	struct str peer = k->peer_id ? k->peer_id(k, c->stage) : (struct str){ 0 };
+	enum http_codec codec = k->codec ? k->codec(k, s) : HTTP_CODEC_AUTO;
+	struct str peer = k->peer_id ? k->peer_id(k, s) : (struct str){ 0 };
 
 	if (codec == HTTP_CODEC_AUTO)
 		codec = e->ask.h2 ? HTTP_CODEC_H2 : HTTP_CODEC_H1;
 	if (peer.n)
 		c->peer_id = str_dup(peer);
 	if (k->local)
-		k->local(k, c->stage, &c->local);
+		k->local(k, s, &c->local);
 	timer_stop(&c->timer);
-	c->http = http_conn_client(c->stage, codec, k->http ? k->http : &http_conn_default, &conn_ops, c);
-	c->stage = NULL;
-	e->n_connecting--;
-	e->h2 = codec == HTTP_CODEC_H2;
+	c->http = http_conn_client(s, codec, k->http ? k->http : &http_conn_default, &conn_ops, c);
 	if (!c->http) {
-		e->n_connecting++;
 		uconn_end(c, FAIL_MEMORY);
 		uentry_fail(e, FAIL_MEMORY, "");
 		return;
 	}
+	e->n_connecting--;
+	e->h2 = codec == HTTP_CODEC_H2;
 	if (conf_of(c)->max_connection_ms) {
 		c->timer.fire = on_life_over;
 		timer_start(&c->timer, conf_of(c)->max_connection_ms);
@@ -253,21 +244,23 @@ static void established(struct uconn *c)
 	settle(c);
 }
 
-static void on_stage(struct stage *s, enum stage_event ev, const struct iovec *iov, int n)
+static void on_race(void *arg, struct stage *s, const struct addr *to, enum fail why, const char *detail)
 {
-	struct uconn *c = s->arg;
+	struct uconn *c = arg;
+	struct uentry *e = c->entry;
 
-	if (ev == STAGE_OPEN)
-		established(c);
-	else if (ev == STAGE_CLOSED)
-		failed(c, s->fail);
-	else if (ev == STAGE_EOF)
-		failed(c, FAIL_PEER_CLOSED);
+	c->race = NULL;
+	c->peer = *to;
+	if (s) {
+		established(c, s);
+		return;
+	}
+	uconn_end(c, why);
+	uentry_fail(e, why, detail);
 }
 
 bool uconn_dial(struct uentry *e)
 {
-	struct connector *k = e->pool->connector;
 	bool counted = cluster_take(e->cluster, LIMIT_OF_CONNECTIONS);
 	struct uconn *c;
 
@@ -283,13 +276,11 @@ bool uconn_dial(struct uentry *e)
 	e->n_conns++;
 	e->n_connecting++;
 	timer_init(&c->timer, e->pool->loop, on_connect_timeout);
-	c->stage = k->connect(k, e->cluster, &e->pick, &e->ask);
-	if (!c->stage) {
+	c->race = race_start(e->pool->loop, e->pool->connector, e->cluster, &e->pick, &e->ask, on_race, c);
+	if (!c->race) {
 		conn_gone(c);
 		return false;
 	}
-	c->stage->on_event = on_stage;
-	c->stage->arg = c;
 	timer_start(&c->timer, conf_of(c)->connect_ms ? conf_of(c)->connect_ms : LIMIT_CONNECT_MS);
 	return true;
 }

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/map.h"
+#include "traffic/race.h"
 #include "traffic/router.h"
 
 #define UPOOL_MEMORY 1024      /* hosts whose keep-alive time is remembered */
@@ -50,14 +51,14 @@ struct uconn {
 	struct list ready;         /* in entry->ready: takes another request */
 	struct list idle;          /* in pool->idle */
 	struct uentry *entry;
-	struct stage *stage;       /* owned until http has it */
+	struct race *race;         /* while it connects */
 	struct http_conn *http;    /* NULL while it connects */
 	struct timer timer;        /* of connecting; later of its life */
 	struct deferred grave;
 	uint64_t idle_ms;          /* since when no stream is open; 0: one is */
 	uint32_t uses, promised_ms;  /* promised: what the server's Keep-Alive said; 0: nothing */
 	char *peer_id;             /* owned; NULL */
-	struct addr local;
+	struct addr peer, local;   /* peer: the one of the host's addresses that answered */
 	uint64_t was_idle_ms;      /* before the last request; 0: it was busy, or new */
 	bool ended, retired, counted;
 };

@@ -10,7 +10,8 @@
 #define FAKE_HOSTS 8
 
 struct host {
-	struct addr addr;
+	struct addr addr, all[3];    /* all: for Happy Eyeballs, with addr */
+	int n_all;
 	int refs, active, answers, errors;
 };
 
@@ -124,8 +125,8 @@ void host_answered(struct cluster *c, struct host *h, enum host_event ev, int st
 
 const struct addr *host_addrs(const struct host *h, int *ret_n)
 {
-	*ret_n = 1;
-	return &h->addr;
+	*ret_n = h->n_all;
+	return h->all;
 }
 
 bool cluster_take(struct cluster *c, enum cluster_limit l)

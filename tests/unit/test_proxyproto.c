@@ -47,6 +47,23 @@ START_TEST(proxyproto_identity_is_bounded)
 }
 END_TEST
 
+START_TEST(proxyproto_v1_text)
+{
+	char out[PROXYPROTO_V1_MAX];
+	struct addr a, b, c;
+
+	ck_assert_int_eq(addr_parse(str_c("1.2.3.4:1000"), &a), 0);
+	ck_assert_int_eq(addr_parse(str_c("5.6.7.8:80"), &b), 0);
+	ck_assert_int_eq(addr_parse(str_c("[fd00:1111:2222:3333:4444:5555:6666:7777]:65535"), &c), 0);
+	ck_assert_uint_eq(proxyproto_v1(&a, &b, out), strlen(out));
+	ck_assert_str_eq(out, "PROXY TCP4 1.2.3.4 5.6.7.8 1000 80\r\n");
+	ck_assert_uint_eq(proxyproto_v1(&c, &c, out), strlen(out));
+	ck_assert_str_eq(out, "PROXY TCP6 fd00:1111:2222:3333:4444:5555:6666:7777 fd00:1111:2222:3333:4444:5555:6666:7777 65535 65535\r\n");
+	proxyproto_v1(&a, &c, out);
+	ck_assert_str_eq(out, "PROXY UNKNOWN\r\n");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("proxyproto");
@@ -55,6 +72,7 @@ int main(void)
 	int failed;
 
 	tcase_add_loop_test(tc, proxyproto_rows, 0, ARRAY_LEN(rows));
+	tcase_add_test(tc, proxyproto_v1_text);
 	tcase_add_test(tc, proxyproto_identity_is_bounded);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
