@@ -512,11 +512,14 @@ UNIT_TESTS = \
 	tests/unit/test_hello \
 	tests/unit/test_hpool \
 	tests/unit/test_identity \
+	tests/unit/test_lb \
+	tests/unit/test_lb_hash \
 	tests/unit/test_inpod \
 	tests/unit/test_l4 \
 	tests/unit/test_link \
 	tests/unit/test_local_xds \
 	tests/unit/test_localca \
+	tests/unit/test_locality \
 	tests/unit/test_map \
 	tests/unit/test_mesh \
 	tests/unit/test_message \
@@ -528,6 +531,7 @@ UNIT_TESTS = \
 	tests/unit/test_origdst \
 	tests/unit/test_otlp \
 	tests/unit/test_peermeta \
+	tests/unit/test_outlier \
 	tests/unit/test_pmap \
 	tests/unit/test_privs \
 	tests/unit/test_prom \
@@ -608,6 +612,7 @@ tests_unit_test_cel_SOURCES = tests/unit/test_cel.c
 tests_unit_test_citadel_SOURCES = tests/unit/test_citadel.c
 
 tests_unit_test_cluster_SOURCES = tests/unit/test_cluster.c
+
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
 
 tests_unit_test_conf_authz_SOURCES = tests/unit/test_conf_authz.c
@@ -663,6 +668,10 @@ tests_unit_test_hpool_SOURCES = tests/unit/test_hpool.c
 
 tests_unit_test_identity_SOURCES = tests/unit/test_identity.c
 
+tests_unit_test_lb_SOURCES = tests/unit/test_lb.c
+
+tests_unit_test_lb_hash_SOURCES = tests/unit/test_lb_hash.c
+
 tests_unit_test_inpod_SOURCES = tests/unit/test_inpod.c
 
 tests_unit_test_l4_SOURCES = tests/unit/test_l4.c
@@ -672,6 +681,8 @@ tests_unit_test_link_SOURCES = tests/unit/test_link.c
 tests_unit_test_local_xds_SOURCES = tests/unit/test_local_xds.c
 
 tests_unit_test_localca_SOURCES = tests/unit/test_localca.c
+
+tests_unit_test_locality_SOURCES = tests/unit/test_locality.c
 
 tests_unit_test_map_SOURCES = tests/unit/test_map.c
 
@@ -693,6 +704,8 @@ tests_unit_test_origdst_SOURCES = tests/unit/test_origdst.c
 tests_unit_test_otlp_SOURCES = tests/unit/test_otlp.c
 
 tests_unit_test_peermeta_SOURCES = tests/unit/test_peermeta.c
+tests_unit_test_outlier_SOURCES = tests/unit/test_outlier.c
+
 tests_unit_test_pmap_SOURCES = tests/unit/test_pmap.c
 
 tests_unit_test_privs_SOURCES = tests/unit/test_privs.c

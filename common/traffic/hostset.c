@@ -372,5 +372,7 @@ struct hostset *hostset_current(struct cluster *c, const struct pick_ask *ask)
 		s = old;
 	}
 	pthread_mutex_unlock(&c->state->build);
+	if (c->conf.outlier.on)
+		outlier_sweep(c, s, ask->now_ms);
 	return s;
 }
