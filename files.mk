@@ -33,6 +33,8 @@ libmeshd_a_SOURCES = \
 	common/ext/extauthz_grpc.c \
 	common/ext/extauthz_http.c \
 	common/ext/headeredit.c \
+	common/ext/rateproto.c \
+	common/ext/rateshared.c \
 	common/hbone/baggage.c \
 	common/hbone/hpool.c \
 	common/hbone/hserve.c \
@@ -287,6 +289,9 @@ HEADERS_ALL = \
 	common/dns/upstream.h \
 	common/ext/extauthz.h \
 	common/ext/extauthz_int.h \
+	common/ext/headeredit.h \
+	common/ext/rateshared.h \
+	common/ext/rateshared_int.h \
 	common/hbone/baggage.h \
 	common/hbone/hpool.h \
 	common/hbone/hserve.h \
@@ -498,6 +503,7 @@ UNIT_TESTS = \
 	tests/unit/test_exchange \
 	tests/unit/test_explain \
 	tests/unit/test_extauthz \
+	tests/unit/test_rateproto \
 	tests/unit/test_fields \
 	tests/unit/test_flow \
 	tests/unit/test_format \
@@ -638,6 +644,7 @@ tests_unit_test_entry_SOURCES = tests/unit/test_entry.c
 
 tests_unit_test_epoch_SOURCES = tests/unit/test_epoch.c
 
+tests_unit_test_rateproto_SOURCES = tests/unit/test_rateproto.c
 tests_unit_test_extauthz_SOURCES = tests/unit/test_extauthz.c
 tests_unit_test_exchange_SOURCES = tests/unit/test_exchange.c
 tests_unit_test_explain_SOURCES = tests/unit/test_explain.c

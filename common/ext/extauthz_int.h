@@ -4,24 +4,13 @@
 #ifndef EXT_EXTAUTHZ_INT_H
 #define EXT_EXTAUTHZ_INT_H
 
+#include "ext/headeredit.h"
 #include "model/security.h"
 #include "traffic/urequest.h"
 
 struct extauthz_question {
 	struct http_head head;
 	struct str body;
-};
-
-enum header_edit_kind { EDIT_SET, EDIT_APPEND, EDIT_ADD_IF_ABSENT, EDIT_OVERWRITE_IF_THERE, EDIT_REMOVE };
-struct header_edit {
-	enum header_edit_kind kind;
-	const char *name;
-	struct str value;
-};
-
-struct header_edits {
-	struct header_edit *v;
-	int n, cap;
 };
 
 enum extauthz_verdict { EXTAUTHZ_ERROR, EXTAUTHZ_ALLOWED, EXTAUTHZ_DENIED };
@@ -39,9 +28,5 @@ void extauthz_http_ask(struct exchange *x, const struct ext_provider *p, struct 
 void extauthz_http_answer(struct exchange *x, const struct ext_provider *p, const struct urequest_reply *r, struct extauthz_answer *ret);
 void extauthz_grpc_ask(struct exchange *x, const struct ext_provider *p, struct str body, struct extauthz_question *ret);
 void extauthz_grpc_answer(struct arena *a, const struct urequest_reply *r, struct extauthz_answer *ret);
-
-/* Grows in the arena; name and value are borrowed. Nothing is added that could not be sent, or that routes the message. */
-void header_edits_add(struct arena *a, struct header_edits *e, enum header_edit_kind kind, const char *name, struct str value);
-void header_edits_apply(const struct header_edits *e, struct http_fields *f);
 
 #endif

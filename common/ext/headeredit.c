@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ext/extauthz_int.h"
+#include "ext/headeredit.h"
 
 void header_edits_add(struct arena *a, struct header_edits *e, enum header_edit_kind kind, const char *name, struct str value)
 {
