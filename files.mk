@@ -114,6 +114,7 @@ libmeshd_a_SOURCES = \
 	common/source/ads_push.c \
 	common/source/ads_want.c \
 	common/source/analyze.c \
+	common/source/check.c \
 	common/source/conf.c \
 	common/source/conf_authz.c \
 	common/source/conf_gateway.c \
@@ -127,8 +128,11 @@ libmeshd_a_SOURCES = \
 	common/source/confdir_view.c \
 	common/source/confscan.c \
 	common/source/crd_core.c \
+	common/source/crd_destinationrule.c \
 	common/source/crd_istio.c \
 	common/source/crd_mesh.c \
+	common/source/crd_sidecar.c \
+	common/source/crd_virtualservice.c \
 	common/source/explain.c \
 	common/source/field.c \
 	common/source/link.c \
@@ -370,6 +374,7 @@ HEADERS_ALL = \
 	common/source/ads.h \
 	common/source/ads_int.h \
 	common/source/analyze.h \
+	common/source/check.h \
 	common/source/conf.h \
 	common/source/conf_authz_int.h \
 	common/source/confdir.h \
@@ -462,6 +467,7 @@ HEADERS_ALL = \
 	tests/unit/exchange_fixture.h \
 	tests/unit/fakeca.h \
 	tests/unit/fakecluster.h \
+	tests/unit/fielddump.h \
 	tests/unit/h2peer.h \
 	tests/unit/memstage.h \
 	tests/unit/pki.h \
@@ -491,6 +497,7 @@ UNIT_TESTS = \
 	tests/unit/test_conf_authz \
 	tests/unit/test_conf_gateway \
 	tests/unit/test_conf_rules \
+	tests/unit/test_conf_traffic \
 	tests/unit/test_confdir \
 	tests/unit/test_conntrack \
 	tests/unit/test_demand \
@@ -626,6 +633,7 @@ tests_unit_test_conf_rules_SOURCES = tests/unit/test_conf_rules.c
 
 tests_unit_test_conf_gateway_SOURCES = tests/unit/test_conf_gateway.c
 
+tests_unit_test_conf_traffic_SOURCES = tests/unit/test_conf_traffic.c
 tests_unit_test_confdir_SOURCES = tests/unit/test_confdir.c
 
 tests_unit_test_conntrack_SOURCES = tests/unit/test_conntrack.c

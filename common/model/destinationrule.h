@@ -86,7 +86,7 @@ struct dr_outlier {
 enum dr_tls_mode { DR_TLS_DISABLE, DR_TLS_SIMPLE, DR_TLS_MUTUAL, DR_TLS_ISTIO_MUTUAL };
 struct dr_tls {
 	int mode;                                    /* enum dr_tls_mode */
-	const char *client_certificate, *private_key, *ca_certificates, *ca_crl, *credential_name, *sni;
+	const char *client_certificate, *private_key, *ca_certificates, *ca_crl, *sni;
 	LIST_OF(const char *) subject_alt_names;
 	enum opt_bool insecure_skip_verify;
 	const char *ca_pem;                          /* of BackendTLSPolicy: the roots themselves; "" */

@@ -36,18 +36,16 @@ struct vs_match {
 	const char *source_ns;
 	LIST_OF(const char *) gateways;
 	bool ignore_uri_case;
-	const char *stat_prefix;
 	bool grpc;                   /* of a GRPCRoute */
 };
 
-enum vs_derive_port { VS_PORT_PROTOCOL_DEFAULT, VS_PORT_REQUEST };   /* FROM_PROTOCOL_DEFAULT, FROM_REQUEST_PORT */
+enum vs_derive_port { VS_PORT_UNSET, VS_PORT_PROTOCOL_DEFAULT, VS_PORT_REQUEST };   /* FROM_PROTOCOL_DEFAULT, FROM_REQUEST_PORT */
 struct vs_redirect {
 	const char *uri;             /* "" */
 	const char *prefix_rewrite;  /* NULL */
 	const char *authority, *scheme;
 	struct opt_u32 port;
 	int derive_port;             /* enum vs_derive_port, when there is no port */
-	bool derive;                 /* derivePort was said */
 	uint32_t code;
 };
 
@@ -65,9 +63,9 @@ struct vs_retries {
 	struct opt_ms backoff;
 };
 
-struct vs_percent { double value; };                         /* of hundred */
-struct vs_delay { const struct vs_percent *percentage; struct opt_u32 percent; struct opt_ms fixed; };
-struct vs_abort { const struct vs_percent *percentage; struct opt_u32 http_status; const char *grpc_status; /* a name */ };
+struct vs_percent { struct opt_double value; };                         /* of hundred */
+struct vs_delay { const struct vs_percent *percentage; struct opt_u32 percent; struct opt_ms fixed; };   /* neither: never */
+struct vs_abort { const struct vs_percent *percentage; struct opt_u32 percent, http_status; const char *grpc_status; /* a name */ };
 struct vs_fault { const struct vs_delay *delay; const struct vs_abort *abort; };
 
 struct vs_mirror { const struct vs_destination *destination; const struct vs_percent *percentage; /* NULL: all */ };
@@ -77,7 +75,9 @@ struct vs_cors {
 	LIST_OF(const char *) allow_methods, allow_headers, expose_headers;
 	struct opt_ms max_age;
 	enum opt_bool allow_credentials;
-	bool ignore_unmatched;       /* unmatchedPreflights IGNORE: answered here */
+	bool ignore_unmatched;       /* unmatchedPreflights IGNORE: they are not forwarded */
+	LIST_OF(const char *) allow_origin;                  /* for sources */
+	int unmatched;
 };
 
 struct vs_http {
@@ -99,6 +99,10 @@ struct vs_http {
 	struct opt_ms backend_timeout;                       /* backendRequest: per try when there are retries, else of all */
 	bool invalid;                                        /* a filter that is not supported: 500 */
 	int rule;                                            /* its place in the route */
+	/* as they were written: for sources */
+	const struct vs_destination *mirror;
+	const struct vs_percent *mirror_percentage;
+	struct opt_u32 mirror_percent;
 };
 
 /* --- tls, tcp --- */

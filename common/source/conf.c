@@ -29,6 +29,11 @@ bool conf_kind_is_security(enum conf_kind kind)
 	return crds[kind].security;
 }
 
+bool conf_is_resource(const struct conf_obj *o)
+{
+	return crds[o->kind].object && !o->bad && !o->skipped;
+}
+
 struct conf_obj *conf_obj_ref(struct conf_obj *o)
 {
 	o->refs++;
@@ -52,6 +57,8 @@ static void content_free(struct conf_obj *o)
 		free(o->u.ns);
 	else if (o->kind == CONF_GATEWAY)
 		free(o->u.gateway);
+	else if (crds[o->kind].object)
+		resource_unref(o->u.resource);
 	else
 		conf_service_free(o->u.service);
 }
@@ -78,6 +85,9 @@ void conf_obj_key(const struct conf_obj *o, const char **ns, const char **name)
 	} else if (o->kind == CONF_PEER_AUTHN) {
 		*ns = o->u.peer_authn->ns;
 		*name = o->u.peer_authn->name;
+	} else if (crds[o->kind].object) {
+		*ns = o->u.resource->ns;
+		*name = o->u.resource->name;
 	} else if (o->kind == CONF_GATEWAY) {
 		*ns = o->u.gateway->ns;
 		*name = o->u.gateway->name;
@@ -108,6 +118,19 @@ static const char *scalar(const struct yaml_node *n)
 	return n && n->kind == YAML_SCALAR ? n->text.p : "";
 }
 
+/* A kind of sidecars says so in other modes. */
+static bool loaded_here(struct doc *d, const struct crd *c)
+{
+	const struct yaml_node *meta = yaml_get(d->root, "metadata");
+	struct finding at = { .level = FINDING_WARNING, .file = d->l->file, .line = d->root->line, .kind = c->kind,
+			      .ns = scalar(yaml_get(meta, "namespace")), .name = scalar(yaml_get(meta, "name")) };
+
+	if (!c->elsewhere || d->l->settings->sidecar)
+		return true;
+	report_add(d->l->report, &at, "%s", c->elsewhere);
+	return false;
+}
+
 /* The envelope: which kind is it? NULL when it is none that is loaded; then it was reported. */
 static const struct crd *find_kind(struct doc *d)
 {
@@ -134,7 +157,7 @@ static const struct crd *find_kind(struct doc *d)
 			continue;
 		for (const char *const *v = c->versions; *v; v++) {
 			if (str_is(version, *v))
-				return c;
+				return loaded_here(d, c) ? c : NULL;
 		}
 		field_error(&d->w, d->root->line, "apiVersion", "want the version %s, got '%.*s'", c->versions[0],
 			    STR_FMT(version));
@@ -206,18 +229,41 @@ static void check_top(struct doc *d)
 	}
 }
 
-/* Allocated in the document's arena, defaults set, also when the part is missing. */
-static void *read_part(struct doc *d, const char *name, const struct field_table *t)
+/* Defaults set, also when the part is missing. */
+static void read_part_to(struct doc *d, const char *name, const struct field_table *t, void *out)
 {
 	struct yaml_node none = { .kind = YAML_MAP, .line = d->root->line };
 	const struct yaml_node *n = yaml_get(d->root, name);
-	void *out = arena_alloc(d->l->arena, t->size);
 	size_t len = d->w.path_len;
 
 	field_enter(&d->w, name, 0);
 	field_read(&d->w, t, n && !yaml_is_null(n) ? n : &none, out);
 	field_leave(&d->w, len);
+}
+
+/* Allocated in the document's arena. */
+static void *read_part(struct doc *d, const char *name, const struct field_table *t)
+{
+	void *out = arena_alloc(d->l->arena, t->size);
+
+	read_part_to(d, name, t, out);
 	return out;
+}
+
+/* The object, and all that spec is read into, in the object's own memory. */
+static void *read_resource(struct doc *d, struct conf_obj *o)
+{
+	const struct crd *c = d->crd;
+	char where[4200];
+	void *spec;
+
+	snprintf(where, sizeof(where), "%s:%u", d->l->file, d->root->line);
+	o->u.resource = resource_new(c->resource, c->object, c->kind, d->meta.ns, d->meta.name, where, d->meta.created);
+	d->w.arena = &o->u.resource->mem;
+	d->w.keep = true;
+	spec = c->apart ? arena_alloc(d->w.arena, c->spec->size) : o->u.resource;
+	read_part_to(d, "spec", c->spec, spec);
+	return spec;
 }
 
 static const char *put_text(char **at, const char *text)
@@ -269,6 +315,11 @@ static bool convert(struct doc *d, const void *spec, struct conf_obj *o)
 		break;
 	case CONF_GATEWAY:
 		ok = conf_gateway(d->l, &d->w, &d->meta, spec, read_part(d, "status", &crd_gateway_status_table), o);
+		break;
+	case CONF_VIRTUAL_SERVICE:
+	case CONF_DESTINATION_RULE:
+	case CONF_SIDECAR:
+		ok = true;
 		break;
 	case CONF_NAMESPACE:
 		field_leave(&d->w, len);
@@ -382,7 +433,7 @@ struct conf_obj *conf_obj_read(struct conf_load *l, const struct yaml_node *root
 	bool ok;
 
 	d.w = (struct field_walk){ .report = l->report, .arena = l->arena, .file = l->file, .kind = "object", .ns = "",
-				   .name = "", .root = root };
+				   .name = "", .root = root, .settings = l->settings };
 	if (root->kind != YAML_MAP) {
 		field_error(&d.w, root->line, NULL, "want a map with apiVersion, kind and metadata");
 		return NULL;
@@ -405,7 +456,7 @@ struct conf_obj *conf_obj_read(struct conf_load *l, const struct yaml_node *root
 	old = l->find && d.meta_ok ? l->find(l->find_arg, d.kind, d.meta.ns, d.meta.name) : NULL;
 	o = obj_new(&d, hash);
 	check_top(&d);
-	spec = read_part(&d, "spec", d.crd->spec);
+	spec = d.crd->object ? read_resource(&d, o) : read_part(&d, "spec", d.crd->spec);
 	ok = !d.w.errors && convert(&d, spec, o);
 	finish(&d, o, ok);
 	if (!old || old->bad || o->bad || old->hash != hash || old->file != o->file)

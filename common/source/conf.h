@@ -78,7 +78,7 @@ struct conf_bad { const char *ns, *name; };
 
 enum conf_kind {                    /* CRD_* without MeshConfig */
 	CONF_WORKLOAD_ENTRY, CONF_SERVICE_ENTRY, CONF_AUTHZ, CONF_PEER_AUTHN, CONF_SERVICE, CONF_POD, CONF_GATEWAY,
-	CONF_NAMESPACE,
+	CONF_VIRTUAL_SERVICE, CONF_DESTINATION_RULE, CONF_SIDECAR, CONF_NAMESPACE,
 };
 
 struct conf_obj {
@@ -98,6 +98,7 @@ struct conf_obj {
 		struct peer_authn *peer_authn;  /* bad: the broken one */
 		struct conf_namespace *ns;
 		struct conf_gateway *gateway;
+		struct resource *resource;      /* of the kinds that have crd.object */
 		struct conf_bad *named;         /* bad (not of security), or skipped */
 	} u;
 };
@@ -119,6 +120,7 @@ struct conf_obj *conf_obj_read(struct conf_load *l, const struct yaml_node *root
 struct conf_obj *conf_obj_ref(struct conf_obj *o);
 void conf_obj_unref(struct conf_obj *o);
 void conf_obj_key(const struct conf_obj *o, const char **ns, const char **name);
+bool conf_is_resource(const struct conf_obj *o);                                   /* u.resource is there */
 const char *conf_kind_name(enum conf_kind kind);
 bool conf_kind_is_security(enum conf_kind kind);
 

@@ -178,7 +178,7 @@ static void merge(struct confdir *c, struct state *next)
 
 static void link_all(struct confdir *c, struct state *next)
 {
-	struct link_input in = { next->live, next->n_live, &next->settings, c->paths, &next->cross };
+	struct link_input in = { next->live, next->n_live, &next->settings, c->paths, &next->cross, NULL };
 
 	link_set_build(&in, &c->s.set, &next->set);
 }

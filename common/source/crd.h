@@ -130,8 +130,8 @@ struct crd_mesh_config {
 
 /* order of the enum: the order in which the manual lists them */
 enum crd_id {
-	CRD_WORKLOAD_ENTRY, CRD_SERVICE_ENTRY, CRD_AUTHZ, CRD_PEER_AUTHN, CRD_SERVICE, CRD_POD, CRD_GATEWAY, CRD_NAMESPACE,
-	CRD_MESH_CONFIG, CRD_COUNT,
+	CRD_WORKLOAD_ENTRY, CRD_SERVICE_ENTRY, CRD_AUTHZ, CRD_PEER_AUTHN, CRD_SERVICE, CRD_POD, CRD_GATEWAY,
+	CRD_VIRTUAL_SERVICE, CRD_DESTINATION_RULE, CRD_SIDECAR, CRD_NAMESPACE, CRD_MESH_CONFIG, CRD_COUNT,
 };
 
 struct crd {
@@ -141,13 +141,22 @@ struct crd {
 	const struct field_table *spec, *status;   /* NULL: not read */
 	bool security;
 	bool cluster_wide;                 /* has no namespace */
+	const char *elsewhere;             /* loaded in sidecar mode only: what is said in others; NULL: loaded in all */
+	size_t object;                     /* becomes a resource of this size; 0: does not */
+	enum resource_kind resource;
+	bool apart;                        /* spec is not read into the object itself */
 };
 
 extern const struct crd crds[CRD_COUNT];
 extern const struct field_table crd_meta_table;
 extern const struct field_table crd_workload_entry_table, crd_service_entry_table, crd_authz_table,
 	crd_peer_authn_table, crd_service_table, crd_pod_table, crd_pod_status_table, crd_gateway_table, crd_gateway_status_table, crd_namespace_table,
-	crd_mesh_table;
+	crd_mesh_table, crd_virtual_service_table, crd_destination_rule_table, crd_sidecar_table;
+
+/* Parts that several kinds have. */
+extern const struct field_table crd_string_match_table, crd_destination_table, crd_retries_table, crd_cors_table, crd_locality_table,
+	crd_zone_aware_table, crd_keepalive_table, crd_pool_table, crd_outlier_table, crd_policy_table, crd_outbound_table;
+extern const char *const *const crd_h2_upgrades, *const *const crd_outbound_modes;
 
 /* A kind that is known and not loaded: VirtualService, Deployment and so on */
 struct crd_other {

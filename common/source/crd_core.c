@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kubernetes' own kinds, and the list of all kinds. */
+#include "model/meshconfig.h"
 #include "source/crd.h"
 
 /* --- Service --- */
@@ -158,24 +159,27 @@ static const char *const security[] = { "v1", "v1beta1", NULL };
 static const char *const core[] = { "v1", NULL };
 static const char *const gateway[] = { "v1", "v1beta1", NULL };
 
-const struct crd crds[CRD_COUNT] = {
-	[CRD_WORKLOAD_ENTRY] = { "networking.istio.io", "WorkloadEntry", networking, &crd_workload_entry_table, NULL, false, false },
-	[CRD_SERVICE_ENTRY] = { "networking.istio.io", "ServiceEntry", networking, &crd_service_entry_table, NULL, false, false },
-	[CRD_AUTHZ] = { "security.istio.io", "AuthorizationPolicy", security, &crd_authz_table, NULL, true, false },
-	[CRD_PEER_AUTHN] = { "security.istio.io", "PeerAuthentication", security, &crd_peer_authn_table, NULL, true, false },
-	[CRD_SERVICE] = { "", "Service", core, &crd_service_table, NULL, false, false },
-	[CRD_POD] = { "", "Pod", core, &crd_pod_table, &crd_pod_status_table, false, false },
-	[CRD_GATEWAY] = { "gateway.networking.k8s.io", "Gateway", gateway, &crd_gateway_table, &crd_gateway_status_table, false, false },
-	[CRD_NAMESPACE] = { "", "Namespace", core, &crd_namespace_table, NULL, false, true },
-	[CRD_MESH_CONFIG] = { NULL, "MeshConfig", core, &crd_mesh_table, NULL, false, true },
-};
-
 #define OTHER_MODE "has no effect in ztunnel mode, as in Istio"
 
+const struct crd crds[CRD_COUNT] = {
+	[CRD_WORKLOAD_ENTRY] = { "networking.istio.io", "WorkloadEntry", networking, &crd_workload_entry_table, .security = false },
+	[CRD_SERVICE_ENTRY] = { "networking.istio.io", "ServiceEntry", networking, &crd_service_entry_table, .security = false },
+	[CRD_AUTHZ] = { "security.istio.io", "AuthorizationPolicy", security, &crd_authz_table, .security = true },
+	[CRD_PEER_AUTHN] = { "security.istio.io", "PeerAuthentication", security, &crd_peer_authn_table, .security = true },
+	[CRD_SERVICE] = { "", "Service", core, &crd_service_table, .security = false },
+	[CRD_POD] = { "", "Pod", core, &crd_pod_table, &crd_pod_status_table, .security = false },
+	[CRD_GATEWAY] = { "gateway.networking.k8s.io", "Gateway", gateway, &crd_gateway_table, &crd_gateway_status_table, .security = false },
+	[CRD_VIRTUAL_SERVICE] = { "networking.istio.io", "VirtualService", networking, &crd_virtual_service_table, .elsewhere = OTHER_MODE,
+				  .object = sizeof(struct virtual_service), .resource = RESOURCE_VIRTUAL_SERVICE },
+	[CRD_DESTINATION_RULE] = { "networking.istio.io", "DestinationRule", networking, &crd_destination_rule_table, .elsewhere = OTHER_MODE,
+				   .object = sizeof(struct destination_rule), .resource = RESOURCE_DESTINATION_RULE },
+	[CRD_SIDECAR] = { "networking.istio.io", "Sidecar", networking, &crd_sidecar_table, .elsewhere = OTHER_MODE,
+			  .object = sizeof(struct sidecar), .resource = RESOURCE_SIDECAR },
+	[CRD_NAMESPACE] = { "", "Namespace", core, &crd_namespace_table, .cluster_wide = true },
+	[CRD_MESH_CONFIG] = { NULL, "MeshConfig", core, &crd_mesh_table, .cluster_wide = true },
+};
+
 static const struct crd_other others[] = {
-	{ "networking.istio.io", "VirtualService", FINDING_WARNING, OTHER_MODE },
-	{ "networking.istio.io", "DestinationRule", FINDING_WARNING, OTHER_MODE },
-	{ "networking.istio.io", "Sidecar", FINDING_WARNING, OTHER_MODE },
 	{ "networking.istio.io", "EnvoyFilter", FINDING_WARNING, OTHER_MODE ": it patches Envoy, which is not here" },
 	{ "networking.istio.io", "Gateway", FINDING_WARNING, OTHER_MODE },
 	{ "networking.istio.io", "ProxyConfig", FINDING_WARNING, OTHER_MODE },

@@ -8,7 +8,7 @@
 static const char *mark_text(const struct field *f)
 {
 	static const char *const texts[] = {
-		[FIELD_HONOURED] = "", [FIELD_TODO] = "not honoured yet", [FIELD_OTHER_MODE] = "no effect in ztunnel mode",
+		[FIELD_HONOURED] = "", [FIELD_TODO] = "not honoured yet", [FIELD_OTHER_MODE] = "no effect in ztunnel mode", [FIELD_SIDECAR] = "sidecar mode only",
 		[FIELD_IGNORED] = "ignored", [FIELD_REFUSED] = "refused",
 	};
 
@@ -86,6 +86,15 @@ static struct str bare(struct str step)
 	return str_cut(step, '[', &rest);
 }
 
+static const struct field *find_field(const struct field_table *t, struct str name)
+{
+	const struct field *f = t ? t->fields : NULL;
+
+	while (f && f->name && !str_eq_nocase(name, str_c(f->name)))
+		f++;
+	return f && f->name ? f : NULL;
+}
+
 int explain_field(const char *path, struct buf *out)
 {
 	struct str rest, step = str_cut(str_c(path), '.', &rest);
@@ -99,9 +108,15 @@ int explain_field(const char *path, struct buf *out)
 	if (!rest.n)
 		return explain_kind(c, out);
 	if (c->group) {
+		struct str whole = rest;
+
 		step = str_cut(rest, '.', &rest);
 		t = str_is(step, "metadata") ? &crd_meta_table : str_is(step, "spec") ? c->spec :
 		    str_is(step, "status") ? c->status : NULL;
+		if (!t && find_field(c->spec, bare(step))) {   /* "spec." may be left out */
+			t = c->spec;
+			rest = whole;
+		}
 		if (!t) {
 			buf_printf(out, "No part '%.*s' in %s: want metadata%s or spec.\n", STR_FMT(step), c->kind,
 				   c->status ? ", status" : "");
@@ -111,9 +126,8 @@ int explain_field(const char *path, struct buf *out)
 	while (rest.n) {
 		struct str name = bare(step = str_cut(rest, '.', &rest));
 
-		for (f = t ? t->fields : NULL; f && f->name && !str_eq_nocase(name, str_c(f->name)); f++)
-			;
-		if (!f || !f->name) {
+		f = find_field(t, name);
+		if (!f) {
 			buf_printf(out, "No field '%.*s' there.\n", STR_FMT(name));
 			list_fields(t, out);
 			return -ENOENT;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "model/mesh.h"
 #include "source/value.h"
 
 #define ROWS_MAX 160
@@ -149,6 +150,13 @@ static bool want(struct field_walk *w, const struct yaml_node *n, const char *wh
 
 /* --- values --- */
 
+struct one_text { int kind; const char *text; };     /* struct string_match */
+
+static const char *kept(struct field_walk *w, struct str text)
+{
+	return w->keep ? arena_dup(w->arena, text) : text.p;
+}
+
 static bool read_string(struct field_walk *w, const struct yaml_node *n, const char **ret)
 {
 	if (n->kind != YAML_SCALAR || yaml_is_null(n))
@@ -159,7 +167,45 @@ static bool read_string(struct field_walk *w, const struct yaml_node *n, const c
 		return want(w, n, "a string (quote the word)");
 	if (memchr(n->text.p, '\0', n->text.n))
 		return want(w, n, "a string without NUL bytes");
-	*ret = n->text.p;
+	*ret = kept(w, n->text);
+	return true;
+}
+
+static bool read_one_text(struct field_walk *w, const struct field *f, const struct yaml_node *n, struct one_text *ret)
+{
+	if (ret->kind) {
+		field_error(w, n->line, NULL, "want only one of these beside each other");
+		return false;
+	}
+	ret->kind = (int)f->min;
+	return read_string(w, n, &ret->text);
+}
+
+static bool read_bytes(struct field_walk *w, const struct yaml_node *n, struct str *ret)
+{
+	char *to = arena_alloc(w->arena, n->text.n / 4 * 3 + 4);
+	unsigned bits = 0, have = 0;
+	size_t k = 0, end = n->text.n;
+
+	while (end && n->text.p[end - 1] == '=')
+		end--;
+	for (size_t i = 0; n->kind == YAML_SCALAR && i < end; i++) {
+		static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+		char c = n->text.p[i] == '-' ? '+' : n->text.p[i] == '_' ? '/' : n->text.p[i];
+		const char *at = c ? strchr(digits, c) : NULL;
+
+		if (!at)
+			return want(w, n, "bytes in base64");
+		bits = bits << 6 | (unsigned)(at - digits);
+		have += 6;
+		if (have >= 8) {
+			have -= 8;
+			to[k++] = (char)(bits >> have & 0xff);
+		}
+	}
+	if (n->kind != YAML_SCALAR || have == 6)
+		return want(w, n, "bytes in base64");
+	*ret = (struct str){ to, k };
 	return true;
 }
 
@@ -198,6 +244,37 @@ static bool read_bool(struct field_walk *w, const struct yaml_node *n, bool *ret
 	return true;
 }
 
+static bool read_opt_bool(struct field_walk *w, const struct yaml_node *n, enum opt_bool *ret)
+{
+	bool yes = false;
+
+	if (!read_bool(w, n, &yes))
+		return false;
+	*ret = yes ? OPT_YES : OPT_NO;
+	return true;
+}
+
+static bool read_opt_u32(struct field_walk *w, const struct field *f, const struct yaml_node *n, struct opt_u32 *ret)
+{
+	ret->set = read_u32(w, n, f->min, f->max, &ret->v);
+	return ret->set;
+}
+
+static bool read_opt_double(struct field_walk *w, const struct field *f, const struct yaml_node *n, struct opt_double *ret)
+{
+	char what[64], text[40], *end = text;
+
+	if (n->kind == YAML_SCALAR && !n->quoted && value_is_number(n->text) && n->text.n < sizeof(text)) {
+		snprintf(text, sizeof(text), "%.*s", STR_FMT(n->text));
+		ret->v = strtod(text, &end);
+		ret->set = !*end && ret->v >= f->min && (!f->max || ret->v <= f->max);
+	}
+	if (ret->set)
+		return true;
+	snprintf(what, sizeof(what), f->max ? "a number from %u to %u" : "a number of at least %u", f->min, f->max);
+	return want(w, n, what);
+}
+
 static bool read_duration(struct field_walk *w, const struct field *f, const struct yaml_node *n, uint32_t *ret)
 {
 	uint32_t ms;
@@ -214,6 +291,12 @@ static bool read_duration(struct field_walk *w, const struct field *f, const str
 	return true;
 }
 
+static bool read_opt_ms(struct field_walk *w, const struct field *f, const struct yaml_node *n, struct opt_ms *ret)
+{
+	ret->set = read_duration(w, f, n, &ret->ms);
+	return ret->set;
+}
+
 static bool read_enum(struct field_walk *w, const struct field *f, const struct yaml_node *n, int *ret)
 {
 	char what[256] = "one of ";
@@ -221,7 +304,7 @@ static bool read_enum(struct field_walk *w, const struct field *f, const struct 
 
 	for (int i = 0; f->words[i]; i++) {
 		if (n->kind == YAML_SCALAR && str_is(n->text, f->words[i])) {
-			*ret = i;
+			*ret = i + (int)f->min;
 			return true;
 		}
 		len += (size_t)snprintf(what + len, sizeof(what) - len, "%s%s", i ? ", " : "", f->words[i]);
@@ -256,6 +339,29 @@ static bool read_strings(struct field_walk *w, const struct yaml_node *n, struct
 		field_leave(w, len);
 	}
 	ret->n = i;
+	ret->present = true;
+	return ok;
+}
+
+static bool read_u16s(struct field_walk *w, const struct field *f, const struct yaml_node *n, struct field_u16s *ret)
+{
+	size_t len = w->path_len;
+	bool ok = true;
+	int i = 0;
+
+	if (n->kind != YAML_LIST)
+		return want(w, n, "a list of numbers");
+	ret->v = arena_alloc(w->arena, n->n * sizeof(*ret->v));
+	for (const struct yaml_node *c = n->child; c; c = c->next, i++) {
+		uint32_t v = 0;
+
+		field_enter(w, NULL, i);
+		ok = read_u32(w, c, f->min, f->max ? f->max : UINT16_MAX, &v) && ok;
+		ret->v[i] = (uint16_t)v;
+		field_leave(w, len);
+	}
+	ret->n = i;
+	ret->present = true;
 	return ok;
 }
 
@@ -275,7 +381,7 @@ static bool read_labels(struct field_walk *w, const struct yaml_node *n, struct 
 	ret->v = arena_alloc(w->arena, n->n * sizeof(*ret->v));
 	for (const struct yaml_node *c = n->child; c; c = c->next) {
 		field_enter(w, c->key.p, 0);
-		ret->v[i].key = c->key.p;
+		ret->v[i].key = kept(w, c->key);
 		ret->v[i].value = "";
 		if (memchr(c->key.p, '\0', c->key.n))
 			ok = want(w, n, "keys without NUL bytes");
@@ -284,6 +390,7 @@ static bool read_labels(struct field_walk *w, const struct yaml_node *n, struct 
 		i++;
 	}
 	ret->n = i;
+	ret->present = true;
 	if (i > 1)
 		qsort(ret->v, (size_t)i, sizeof(*ret->v), label_compare);
 	return ok;
@@ -300,11 +407,31 @@ static bool read_ports(struct field_walk *w, const struct yaml_node *n, struct f
 	ret->v = arena_alloc(w->arena, n->n * sizeof(*ret->v));
 	for (const struct yaml_node *c = n->child; c; c = c->next, i++) {
 		field_enter(w, c->key.p, 0);
-		ret->v[i].name = c->key.p;
+		ret->v[i].name = kept(w, c->key);
 		ok = read_port(w, c, &ret->v[i].port) && ok;
 		field_leave(w, len);
 	}
 	ret->n = i;
+	return ok;
+}
+
+static bool read_u32_map(struct field_walk *w, const struct field *f, const struct yaml_node *n, struct field_numbers *ret)
+{
+	size_t len = w->path_len;
+	bool ok = true;
+	int i = 0;
+
+	if (n->kind != YAML_MAP)
+		return want(w, n, "a map of names to numbers");
+	ret->v = arena_alloc(w->arena, n->n * sizeof(*ret->v));
+	for (const struct yaml_node *c = n->child; c; c = c->next, i++) {
+		field_enter(w, c->key.p, 0);
+		ret->v[i].name = kept(w, c->key);
+		ok = read_u32(w, c, f->min, f->max, &ret->v[i].v) && ok;
+		field_leave(w, len);
+	}
+	ret->n = i;
+	ret->present = true;
 	return ok;
 }
 
@@ -329,7 +456,7 @@ static bool read_messages(struct field_walk *w, const struct field *f, const str
 		field_enter(w, map ? c->key.p : NULL, i);
 		ok = field_read(w, f->sub, c, at) && ok;
 		if (map)
-			*(const char **)(void *)at = c->key.p;
+			*(const char **)(void *)at = kept(w, c->key);
 		field_leave(w, len);
 	}
 	ret->n = i;
@@ -348,6 +475,26 @@ bool field_read_one(struct field_walk *w, const struct field *f, const struct ya
 		return read_port(w, n, out);
 	case FIELD_U32:
 		return read_u32(w, n, f->min, f->max, out);
+	case FIELD_OPT_U32:
+		return read_opt_u32(w, f, n, out);
+	case FIELD_OPT_BOOL:
+		return read_opt_bool(w, n, out);
+	case FIELD_OPT_MS:
+		return read_opt_ms(w, f, n, out);
+	case FIELD_OPT_DOUBLE:
+		return read_opt_double(w, f, n, out);
+	case FIELD_TEXT:
+		return read_string(w, n, out);
+	case FIELD_ONE_TEXT:
+		return read_one_text(w, f, n, out);
+	case FIELD_BYTES:
+		return read_bytes(w, n, out);
+	case FIELD_U32_MAP:
+		return read_u32_map(w, f, n, out);
+	case FIELD_U16S:
+		return read_u16s(w, f, n, out);
+	case FIELD_INLINE:
+		return field_read(w, f->sub, n, out);
 	case FIELD_DURATION:
 		return read_duration(w, f, n, out);
 	case FIELD_IP:
@@ -378,6 +525,11 @@ bool field_read_one(struct field_walk *w, const struct field *f, const struct ya
 
 /* --- the table walk --- */
 
+static bool is_read(const struct field *f)
+{
+	return f->mark == FIELD_HONOURED || f->mark == FIELD_SIDECAR;
+}
+
 static void set_default(const struct field *f, void *out)
 {
 	struct str text = str_c(f->deflt);
@@ -404,15 +556,28 @@ static void set_default(const struct field *f, void *out)
 	case FIELD_ENUM:
 		for (int i = 0; f->deflt && f->words[i]; i++) {
 			if (str_is(text, f->words[i]))
-				*(int *)out = i;
+				*(int *)out = i + (int)f->min;
 		}
 		break;
 	case FIELD_TIME:
 		*(int64_t *)out = INT64_MAX;
 		break;
+	case FIELD_ONE_TEXT:
+		((struct one_text *)out)->text = "";
+		break;
+	case FIELD_INLINE:
+		field_defaults(f->sub, out);
+		break;
 	default:
 		break;
 	}
+}
+
+void field_defaults(const struct field_table *t, void *out)
+{
+	for (const struct field *f = t->fields; f->name; f++)
+		if (is_read(f))
+			set_default(f, (char *)out + f->offset);
 }
 
 static void unknown(struct field_walk *w, const struct yaml_node *c)
@@ -431,6 +596,10 @@ static bool read_row(struct field_walk *w, const struct field *f, const struct y
 	case FIELD_TODO:
 		field_warn(w, c->line, NULL, "not honoured yet%s%s", *why ? ": " : "", why);
 		return true;
+	case FIELD_SIDECAR:
+		if (w->settings && w->settings->sidecar)
+			break;
+		/* fall through */
 	case FIELD_OTHER_MODE:
 		field_info(w, c->line, NULL, "has no effect in ztunnel mode, as in Istio%s%s", *why ? ": " : "", why);
 		return true;
@@ -451,10 +620,7 @@ bool field_read(struct field_walk *w, const struct field_table *t, const struct 
 	unsigned errors = w->errors;
 	size_t len = w->path_len;
 
-	for (const struct field *f = t->fields; f->name; f++) {
-		if (f->mark == FIELD_HONOURED)
-			set_default(f, (char *)out + f->offset);
-	}
+	field_defaults(t, out);
 	if (n->kind != YAML_MAP)
 		return want(w, n, "a map");
 	for (const struct yaml_node *c = n->child; c; c = c->next) {
@@ -475,6 +641,8 @@ bool field_read(struct field_walk *w, const struct field_table *t, const struct 
 			read_row(w, f, c, out);
 		field_leave(w, len);
 	}
+	if (t->check && w->errors == errors)
+		t->check(w, out);
 	return w->errors == errors;
 }
 
@@ -483,6 +651,8 @@ const char *field_type_name(const struct field *f)
 	static const char *const names[] = {
 		[FIELD_STRING] = "string", [FIELD_BOOL] = "true or false", [FIELD_PORT] = "port", [FIELD_U32] = "number",
 		[FIELD_DURATION] = "duration", [FIELD_IP] = "IP address", [FIELD_ENUM] = "word", [FIELD_TIME] = "time",
+		[FIELD_OPT_U32] = "number", [FIELD_OPT_BOOL] = "true or false", [FIELD_OPT_MS] = "duration", [FIELD_OPT_DOUBLE] = "number",
+		[FIELD_TEXT] = "string", [FIELD_ONE_TEXT] = "string", [FIELD_BYTES] = "base64", [FIELD_U16S] = "list of numbers", [FIELD_U32_MAP] = "map of numbers", [FIELD_INLINE] = "object",
 		[FIELD_PORT_OR_NAME] = "port or port name", [FIELD_STRINGS] = "list of strings",
 		[FIELD_LABELS] = "map of strings", [FIELD_PORTS] = "map of names to ports", [FIELD_MESSAGE] = "object",
 		[FIELD_MESSAGES] = "list of objects", [FIELD_MESSAGE_MAP] = "map of objects", [FIELD_ANY] = "anything",

@@ -32,7 +32,7 @@ static struct workload *endpoint_ref(struct gates *g, const struct conf_obj *o, 
 
 static void collect(const struct link_input *in, struct gates *g, struct link_set *s)
 {
-	size_t w = 0, p = 0, a = 0;
+	size_t w = 0, p = 0, a = 0, r = in->config != NULL;
 
 	for (size_t i = 0; i < in->n; i++) {
 		const struct conf_obj *o = in->objs[i];
@@ -42,13 +42,19 @@ static void collect(const struct link_input *in, struct gates *g, struct link_se
 			w += (size_t)o->u.service->n_endpoints;
 		p += o->kind == CONF_AUTHZ && !o->skipped;
 		a += o->kind == CONF_PEER_AUTHN && !o->skipped;
+		r += conf_is_resource(o);
 	}
 	s->workloads = xcalloc(w + 1, sizeof(*s->workloads));
 	s->policies = xcalloc(p + 1, sizeof(*s->policies));
 	s->peer_authns = xcalloc(a + 1, sizeof(*s->peer_authns));
+	s->resources = xcalloc(r + 1, sizeof(*s->resources));
+	if (in->config)
+		s->resources[s->n_resources++] = resource_ref(in->config);
 	for (size_t i = 0; i < in->n; i++) {
 		struct conf_obj *o = in->objs[i];
 
+		if (conf_is_resource(o))
+			s->resources[s->n_resources++] = resource_ref(o->u.resource);
 		if (o->kind == CONF_AUTHZ && !o->skipped)
 			s->policies[s->n_policies++] = policy_ref(o->u.policy);
 		else if (o->kind == CONF_PEER_AUTHN && !o->skipped)
@@ -73,6 +79,7 @@ void link_set_build(const struct link_input *in, const struct link_set *old, str
 	sort(ret->services, ret->n_services);
 	sort(ret->policies, ret->n_policies);
 	sort(ret->peer_authns, ret->n_peer_authns);
+	sort(ret->resources, ret->n_resources);
 }
 
 /* Calls fn for each of v that is not in `but`. Both are sorted by address. */
@@ -101,6 +108,14 @@ static void del_policy(struct mesh_edit *e, void *o) { mesh_del_policy(e, str_c(
 static void put_peer(struct mesh_edit *e, void *o) { mesh_put_peer_authn(e, peer_authn_ref(o)); }
 static void del_peer(struct mesh_edit *e, void *o) { mesh_del_peer_authn(e, str_c(((struct peer_authn *)o)->key)); }
 
+static void put_resource(struct mesh_edit *e, void *o) { mesh_put_resource(e, resource_ref(o)); }
+static void del_resource(struct mesh_edit *e, void *o)
+{
+	struct resource *r = o;
+
+	mesh_del_resource(e, r->kind, str_c(r->key));
+}
+
 /* What is gone or replaced is deleted before anything is put, so that a key that moved keeps its new object. */
 size_t link_set_apply(const struct link_set *s, const struct link_set *o, struct mesh_edit *e)
 {
@@ -113,6 +128,7 @@ size_t link_set_apply(const struct link_set *s, const struct link_set *o, struct
 		{ (void *const *)s->services, (void *const *)o->services, s->n_services, o->n_services, put_service, del_service },
 		{ (void *const *)s->policies, (void *const *)o->policies, s->n_policies, o->n_policies, put_policy, del_policy },
 		{ (void *const *)s->peer_authns, (void *const *)o->peer_authns, s->n_peer_authns, o->n_peer_authns, put_peer, del_peer },
+		{ (void *const *)s->resources, (void *const *)o->resources, s->n_resources, o->n_resources, put_resource, del_resource },
 	};
 	size_t changed = 0;
 
@@ -133,6 +149,9 @@ void link_set_done(struct link_set *s)
 		policy_unref(s->policies[i]);
 	for (size_t i = 0; i < s->n_peer_authns; i++)
 		peer_authn_unref(s->peer_authns[i]);
+	for (size_t i = 0; i < s->n_resources; i++)
+		resource_unref(s->resources[i]);
+	free(s->resources);
 	free(s->workloads);
 	free(s->services);
 	free(s->policies);

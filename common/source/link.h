@@ -11,7 +11,8 @@ struct link_set {
 	struct service **services;
 	struct policy **policies;
 	struct peer_authn **peer_authns;
-	size_t n_workloads, n_services, n_policies, n_peer_authns;
+	struct resource **resources;
+	size_t n_workloads, n_services, n_policies, n_peer_authns, n_resources;
 };
 
 struct link_input {
@@ -20,6 +21,7 @@ struct link_input {
 	const struct mesh_settings *settings;
 	const char *const *paths;           /* by conf_obj.file */
 	struct report *report;
+	struct resource *config;            /* mesh.yaml; NULL: there is none */
 };
 
 /* Services that came out as they are in `old` are taken over from it. */

@@ -91,7 +91,7 @@ bool gates_same(const struct gateway *a, const struct gateway *b)
 
 struct workload *gates_place(struct gates *g, const struct conf_obj *o, struct workload *w, struct workload **placed)
 {
-	struct field_labels labels = { (struct label *)w->labels, w->n_labels };
+	struct field_labels labels = { .v = (struct label *)w->labels, .n = w->n_labels };
 	struct conf_waypoint own = conf_waypoint_read(&labels);
 	const struct conf_gateway *gate = map_get(&g->networks, str_c(w->network));
 	const size_t refs = sizeof(w->refs);   /* the first member; workers change it meanwhile */

@@ -180,6 +180,20 @@ bool value_is_host(const char *s)
 	return false;
 }
 
+bool value_is_host_any(const char *s)
+{
+	size_t n = strlen(s), star = n && s[0] == '*';
+	char text[256];
+
+	if (n == 0 || n >= sizeof(text))
+		return false;
+	for (size_t i = 0; i <= n; i++)
+		text[i] = (char)tolower((unsigned char)s[i]);
+	if (star && text[1] != '.' && text[1])
+		return value_is_host(text + (text[1] == '-' ? 2 : 1));
+	return value_is_host(text);
+}
+
 static bool protocol_word(struct str s, enum port_protocol *ret)
 {
 	static const struct { const char *word; enum port_protocol is; } words[] = {

@@ -11,6 +11,7 @@ bool value_time(struct str s, int64_t *ret);           /* RFC 3339, to Unix seco
 bool value_is_name(const char *s);                     /* a Kubernetes object name: [a-z0-9.-], at most 253 */
 bool value_is_label(const char *s);                    /* a DNS label: a namespace */
 bool value_is_domain(const char *s);                   /* a trust domain: [a-z0-9._-] */
+bool value_is_host_any(const char *s);                 /* value_is_host, or "*x.y" as VirtualServices have it; upper case too */
 bool value_is_host(const char *s);                     /* an FQDN or a wildcard "*.x" in lower case; the last label is no number */
 /* By Istio's rules: the protocol where it says one ("TCP" of Kubernetes says none: pass ""), else the beginning of the name ("http-x"),
  * else the well-known ports of MySQL, MongoDB, SMTP and DNS. */

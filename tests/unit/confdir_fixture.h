@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "model/meshconfig.h"
 #include "source/confdir.h"
 
 struct fixture {

@@ -9,7 +9,10 @@ static const struct { const char *path; int rc; const char *part; } rows[] = {
 	{ "ServiceEntry.spec.ports.number", 0, "ServiceEntry.spec.ports.number (port)\n  Port that clients use.\n" },
 	{ "serviceentry.spec.ports[0].number", 0, "(port)" },
 	{ "ServiceEntry.spec.resolution", 0, "  One of: NONE STATIC DNS DNS_ROUND_ROBIN DYNAMIC_DNS\n  Default: NONE\n" },
-	{ "ServiceEntry.spec.exportTo", 0, "(no effect in ztunnel mode)" },
+	{ "ServiceEntry.spec.exportTo", 0, "(list of strings)" },
+	{ "VirtualService.http.retries", 0, "VirtualService.http.retries (object)\n  Tries again." },
+	{ "VirtualService.spec.http.fault.abort.http2Error", 0, "(refused)" },
+	{ "DestinationRule.trafficPolicy.loadBalancer.simple", 0, "One of: UNSPECIFIED LEAST_CONN RANDOM" },
 	{ "ServiceEntry", 0, "(apiVersion networking.istio.io/v1)" },
 	{ "Pod.status.podIPs.ip", 0, "(string)" },
 	{ "Pod.metadata.labels", 0, "(map of strings)" },
@@ -48,7 +51,7 @@ static void check_table(const struct field_table *t, int depth)
 		ck_assert_msg(!strpbrk(f->name, "_-. "), "%s.%s: name", t->name, f->name);
 		ck_assert_msg((f->type == FIELD_ENUM) == (f->words != NULL), "%s.%s: words", t->name, f->name);
 		ck_assert_msg((f->type >= FIELD_MESSAGE && f->type <= FIELD_MESSAGE_MAP) == (f->sub != NULL), "%s.%s: table", t->name, f->name);
-		ck_assert_msg((f->mark == FIELD_HONOURED) == (f->type != FIELD_ANY), "%s.%s: mark", t->name, f->name);
+		ck_assert_msg((f->mark == FIELD_HONOURED || f->mark == FIELD_SIDECAR) == (f->type != FIELD_ANY), "%s.%s: mark", t->name, f->name);
 		ck_assert_msg(f->mark != FIELD_REFUSED || f->why, "%s.%s: why", t->name, f->name);
 		ck_assert_msg(f->offset < t->size || f->mark != FIELD_HONOURED, "%s.%s: offset", t->name, f->name);
 		for (const char *c = f->doc; *c; c++)
