@@ -105,6 +105,11 @@ libmeshd_a_SOURCES = \
 	common/policy/authz_filter.c \
 	common/policy/cidrset.c \
 	common/policy/claims.c \
+	common/policy/jwks.c \
+	common/policy/jwksource.c \
+	common/policy/jwt.c \
+	common/policy/jwt_filter.c \
+	common/policy/jwt_find.c \
 	common/policy/rulebook.c \
 	common/policy/ruleindex.c \
 	common/policy/scope.c \
@@ -364,7 +369,10 @@ HEADERS_ALL = \
 	common/policy/authz.h \
 	common/policy/cidrset.h \
 	common/policy/claims.h \
+	common/policy/jwksource.h \
+	common/policy/jwt.h \
 	common/policy/jwt_filter.h \
+	common/policy/jwt_find.h \
 	common/policy/ratelimit.h \
 	common/policy/rulebook.h \
 	common/policy/ruleindex.h \
@@ -473,6 +481,7 @@ HEADERS_ALL = \
 	tests/unit/pki.h \
 	tests/unit/shake.h \
 	tests/unit/shell.h \
+	tests/unit/jwt.txt \
 	tests/unit/smuggling.txt \
 	tests/unit/stages.h \
 	tests/unit/suite.h \
@@ -531,6 +540,7 @@ UNIT_TESTS = \
 	tests/unit/test_l4 \
 	tests/unit/test_link \
 	tests/unit/test_local_xds \
+	tests/unit/test_jwt \
 	tests/unit/test_localca \
 	tests/unit/test_locality \
 	tests/unit/test_map \
@@ -695,6 +705,7 @@ tests_unit_test_link_SOURCES = tests/unit/test_link.c
 
 tests_unit_test_local_xds_SOURCES = tests/unit/test_local_xds.c
 
+tests_unit_test_jwt_SOURCES = tests/unit/test_jwt.c
 tests_unit_test_localca_SOURCES = tests/unit/test_localca.c
 
 tests_unit_test_locality_SOURCES = tests/unit/test_locality.c

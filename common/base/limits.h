@@ -122,6 +122,14 @@
 #define LIMIT_REGEX_BYTES        (8 << 20)      /* of one with its cache */
 #define LIMIT_REGEX_SET_BYTES    (64 << 20)     /* of all of a virtual host together */
 
+/* JSON web tokens */
+#define LIMIT_JWT_BYTES          (16 * 1024)    /* one token */
+#define LIMIT_JWKS_BYTES         (1 << 20)      /* one set of keys that is fetched */
+#define LIMIT_JWK_RSA_BYTES      1024           /* of a modulus */
+#define LIMIT_JWKS_FRESH_MS      300000         /* after this keys are fetched anew */
+#define LIMIT_JWKS_AGAIN_MS      1000           /* at least, between two attempts for one issuer */
+#define LIMIT_JWT_LOCATIONS      32             /* tokens of one request that are looked at */
+
 /* Configuration */
 #define LIMIT_FILE_BYTES         (64u << 20)    /* one configuration file */
 #define LIMIT_PEM_BYTES          (4u << 20)     /* one file of roots, a certificate or a key of a control plane */

@@ -127,6 +127,11 @@ static void dial_next(struct dial *d)
 		d->on_done(d->arg, NULL, d->next ? &d->addrs[d->next - 1] : NULL, d->error);
 		return;
 	}
+	if (d->conf.refuses && d->conf.refuses(&d->addrs[d->next].ip)) {
+		d->next++;
+		address_failed(d, FAIL_DENIED, "the address is one that must not be asked");
+		return;
+	}
 	d->sock = d->top = sock_connect(d->loop, &d->addrs[d->next++], NULL, d->conf.sock_ops, 0);
 	if (d->sock && d->conf.ctx)
 		d->top = tls_client(d->sock, d->conf.ctx, d->conf.names, d->conf.n_names);

@@ -31,6 +31,8 @@ struct dial_conf {
 	int n_names;
 	const struct sock_ops *sock_ops;   /* NULL ok */
 	struct resolver *resolver;    /* of the same loop; NULL: host must be an address */
+	/* Addresses that must not be dialled, whatever the name says: true is "no". NULL ok. */
+	bool (*refuses)(const struct ip *ip);
 };
 
 /* on_done comes once, never inside the call: top is OPEN and the receiver's (tls_error() may be asked of it with TLS), or NULL and error

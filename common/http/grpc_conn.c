@@ -127,7 +127,7 @@ static void on_timer(struct timer *t)
 
 struct grpc_conn *grpc_conn_dial(struct grpc *g)
 {
-	struct dial_conf conf = { g->url.host, g->url.port, NULL, g->names, g->n_names, g->conf.sock_ops, g->conf.resolver };
+	struct dial_conf conf = { g->url.host, g->url.port, NULL, g->names, g->n_names, g->conf.sock_ops, g->conf.resolver, NULL };
 	struct grpc_conn *c = xcalloc(1, sizeof(*c));
 	struct err err;
 

@@ -24,7 +24,8 @@ struct h1post {
 	void (*on_done)(void *arg, const struct h1post_reply *reply);
 	void *arg;
 	unsigned deadline_ms;
-	bool over;
+	size_t reply_bytes;
+	bool over, get, cut;
 };
 
 static void post_gone(struct deferred *d)
@@ -69,7 +70,7 @@ static void succeed(struct h1post *p)
 	if (p->over)
 		return;
 	post_end(p, FAIL_NONE);
-	p->on_done(p->arg, &(struct h1post_reply){ .status = p->status, .body = buf_str(&p->body), .error = "" });
+	p->on_done(p->arg, &(struct h1post_reply){ .status = p->status, .body = buf_str(&p->body), .cut = p->cut, .error = "" });
 }
 
 static void on_stream(struct stage *s, enum stage_event ev, const struct iovec *iov, int n)
@@ -82,8 +83,9 @@ static void on_stream(struct stage *s, enum stage_event ev, const struct iovec *
 		break;
 	case STAGE_DATA:
 		for (int i = 0; i < n; i++) {
-			size_t room = LIMIT_REPLY_BYTES - buf_len(&p->body);
+			size_t room = p->reply_bytes - buf_len(&p->body);
 
+			p->cut = p->cut || iov[i].iov_len > room;
 			if (buf_append(&p->body, iov[i].iov_base, iov[i].iov_len < room ? iov[i].iov_len : room) < 0)
 				fail(p, "out of memory");
 		}
@@ -125,8 +127,10 @@ static void on_dialed(void *arg, struct stage *top, const struct addr *at, const
 	p->stream->stage.on_event = on_stream;
 	p->stream->stage.arg = p;
 	stage_want(&p->stream->stage, true);
-	stage_write(&p->stream->stage, &iov, 1);
-	stage_shut(&p->stream->stage);
+	if (!p->get) {
+		stage_write(&p->stream->stage, &iov, 1);
+		stage_shut(&p->stream->stage);
+	}
 	buf_done(&p->out);
 }
 
@@ -150,11 +154,13 @@ static void put_head(struct h1post *p, const struct h1post_conf *c)
 	char length[24];
 
 	snprintf(length, sizeof(length), "%zu", c->body_bytes);
-	p->head = (struct http_head){ .method = str_c("POST"), .path = str_c(arena_dup(&p->texts, c->path)),
+	p->head = (struct http_head){ .method = str_c(c->get ? "GET" : "POST"), .end = c->get, .path = str_c(arena_dup(&p->texts, c->path)),
 				      .authority = str_c(arena_dup(&p->texts, c->authority)), .fields = p->field, .close = true };
 	put_field(p, str_c("User-Agent"), str_c("meshd/" PACKAGE_VERSION));
-	put_field(p, str_c("Content-Type"), c->content_type);
-	put_field(p, str_c("Content-Length"), str_c(length));
+	if (!c->get) {
+		put_field(p, str_c("Content-Type"), c->content_type);
+		put_field(p, str_c("Content-Length"), str_c(length));
+	}
 	for (int i = 0; i < c->n_fields && p->head.n_fields < LIMIT_HEADER_COUNT; i++)
 		put_field(p, c->fields[i].name, c->fields[i].value);
 }
@@ -176,6 +182,8 @@ struct h1post *h1post_start(struct loop *l, const struct h1post_conf *conf,
 	p->on_done = on_done;
 	p->arg = arg;
 	p->deadline_ms = conf->deadline_ms;
+	p->reply_bytes = conf->reply_bytes ? conf->reply_bytes : LIMIT_REPLY_BYTES;
+	p->get = conf->get;
 	timer_init(&p->deadline, l, on_deadline);
 	timer_start(&p->deadline, conf->deadline_ms);
 	p->dial = dial_start(l, conf->dial, on_dialed, p);

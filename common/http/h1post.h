@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One POST over HTTP/1.1, on a connection of its own: for collectors. Redirects are not followed. */
+/* One POST or GET over HTTP/1.1, on a connection of its own: for collectors, for what is fetched. Redirects are not followed. */
 #ifndef HTTP_H1POST_H
 #define HTTP_H1POST_H
 
@@ -19,11 +19,14 @@ struct h1post_conf {
 	const void *body;
 	size_t body_bytes;
 	unsigned deadline_ms;                /* for everything */
+	bool get;                            /* without content_type and body */
+	size_t reply_bytes;                  /* of the answer's body, that are kept; 0: LIMIT_REPLY_BYTES */
 };
 
 struct h1post_reply {
 	int status;                          /* 0: there was none, error says why */
-	struct str body;                     /* at most LIMIT_REPLY_BYTES, the rest is dropped */
+	struct str body;                     /* at most reply_bytes, the rest is dropped */
+	bool cut;                            /* there was a rest */
 	const char *error;
 };
 

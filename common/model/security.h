@@ -32,7 +32,7 @@ struct jwt_rule {
 struct request_authn {
 	atomic_uint refs;
 	const char *key, *ns, *name, *where;
-	bool broken;                 /* could not be loaded: requests with a token are refused in its scope */
+	bool broken;                 /* could not be loaded: all requests are refused in its scope */
 	const char *problem;
 	const struct label *selector;
 	int n_selector;              /* 0: the namespace; in the root namespace: the mesh */

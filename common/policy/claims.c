@@ -97,34 +97,58 @@ struct str claims_text(const struct claims *c, const char *const *path, int n)
 	return text_of(at_path(c, path, n));
 }
 
-bool claims_integer(const struct claims *c, const char *name, double *ret, bool *bad)
+enum claim_kind claims_kind(const struct claims *c, const char *name)
 {
 	const json_t *j = json_object_get(c->root, name);
 
-	*bad = j && !json_is_number(j);
-	if (!json_is_number(j))
+	if (!j)
+		return CLAIM_NONE;
+	if (json_is_string(j))
+		return CLAIM_TEXT;
+	if (!json_is_array(j))
+		return CLAIM_OTHER;
+	for (size_t i = 0; i < json_array_size(j); i++)
+		if (!json_is_string(json_array_get(j, i)))
+			return CLAIM_OTHER;
+	return CLAIM_TEXTS;
+}
+
+bool claims_number(const struct claims *c, const char *name, double *ret)
+{
+	const json_t *j = json_object_get(c->root, name);
+
+	if (!json_is_number(j) || json_number_value(j) < 0)
 		return false;
 	*ret = json_number_value(j);
 	return true;
 }
 
-bool claims_format(const struct claims *c, const char *const *path, int n, char *out, size_t size, size_t *ret)
+static bool is_printable(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)p[i] < ' ' || p[i] == 0x7f)
+			return false;
+	return true;
+}
+
+bool claims_format(const struct claims *c, const char *const *path, int n, char *out, size_t size, size_t *ret, bool *ret_plain)
 {
 	const json_t *j = at_path(c, path, n);
-	int len;
+	size_t len;
 
 	if (!j || json_is_null(j))
 		return false;
+	*ret_plain = !json_is_object(j) && !json_is_array(j);
 	if (json_is_string(j))
-		len = snprintf(out, size, "%s", json_string_value(j));
+		len = (size_t)snprintf(out, size, "%s", json_string_value(j));
 	else if (json_is_integer(j))
-		len = snprintf(out, size, "%" JSON_INTEGER_FORMAT, json_integer_value(j));
+		len = (size_t)snprintf(out, size, "%" JSON_INTEGER_FORMAT, json_integer_value(j));
 	else if (json_is_boolean(j))
-		len = snprintf(out, size, "%s", json_is_true(j) ? "true" : "false");
+		len = (size_t)snprintf(out, size, "%s", json_is_true(j) ? "true" : "false");
 	else
-		len = (int)json_dumpb(j, out, size, JSON_COMPACT | JSON_ENCODE_ANY);
-	if (len < 0 || (size_t)len > size)
+		len = json_dumpb(j, out, size, JSON_COMPACT | JSON_ENCODE_ANY);
+	if (len >= size || !len || !is_printable(out, len))
 		return false;
-	*ret = (size_t)len;
+	*ret = len;
 	return true;
 }

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RequestAuthentication: tokens of requests are verified, and what they say is kept in x->claims. Keys are fetched on the control
- * thread (policy/jwks.h). */
+/* RequestAuthentication: tokens of requests are verified, and what they say is kept in x->claims. As istiod has Envoy do it: a request
+ * passes when one rule accepts its token, or when it has none at all. */
 #ifndef POLICY_JWT_FILTER_H
 #define POLICY_JWT_FILTER_H
 
+#include "base/err.h"
 #include "http/exchange.h"
+#include "model/security.h"
 
-/* By x->client->local_workload: no token passes, a bad one is answered 401. conf: unused. */
+/* Makes a->compiled, before a is put into a mesh. Control thread. 0, or negative with the reason: keys that cannot be read. Keys by URI are
+ * fetched from then on (policy/jwksource.h). */
+int jwt_compile(struct request_authn *a, struct err *err);
+
+/* By x->client->local_workload: no token passes, a bad one is answered 401 (403 for its audience). conf: unused. */
 extern const struct filter_ops jwt_filter;
 
 #endif

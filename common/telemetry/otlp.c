@@ -230,8 +230,8 @@ static struct h1post *post(struct otlp *o, const struct buf *body)
 {
 	struct webctx_conf conf = { .roots = str_c(o->roots ? o->roots : "SYSTEM"), .http1 = true, .roots_hint = "OTEL_EXPORTER_OTLP_CERTIFICATE" };
 	struct h1post_conf request = {
-		&o->dial, o->url.authority, o->url.path, str_c("application/x-protobuf"), o->headers, o->n_headers,
-		buf_data(body), buf_len(body), o->timeout_ms,
+		.dial = &o->dial, .authority = o->url.authority, .path = o->url.path, .content_type = str_c("application/x-protobuf"),
+		.fields = o->headers, .n_fields = o->n_headers, .body = buf_data(body), .body_bytes = buf_len(body), .deadline_ms = o->timeout_ms,
 	};
 	struct h1post *p;
 	struct err err;
@@ -391,7 +391,7 @@ int otlp_new(struct loop *l, const struct otlp_conf *conf, struct otlp **ret, st
 	}
 	if (!o->url.path.n)
 		o->url.path = str_c("/");
-	o->dial = (struct dial_conf){ o->url.host, o->url.port, NULL, &o->url.host, 1, conf->sock_ops, conf->resolver };
+	o->dial = (struct dial_conf){ o->url.host, o->url.port, NULL, &o->url.host, 1, conf->sock_ops, conf->resolver, NULL };
 	make_frame(o, conf);
 	add_metrics(o);
 	timer_init(&o->tick, l, on_tick);

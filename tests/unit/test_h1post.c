@@ -47,7 +47,8 @@ static struct h1post *post(unsigned deadline_ms)
 	struct http_field f = { str_c("x-token"), str_c("abc") };
 
 	dial = (struct dial_conf){ .host = str_c("127.0.0.1"), .port = port };
-	return h1post_start(l, &(struct h1post_conf){ &dial, str_c("here:1"), str_c("/v1/traces"), str_c("text/plain"), &f, 1, "hello", 5, deadline_ms },
+	return h1post_start(l, &(struct h1post_conf){ .dial = &dial, .authority = str_c("here:1"), .path = str_c("/v1/traces"),
+			    .content_type = str_c("text/plain"), .fields = &f, .n_fields = 1, .body = "hello", .body_bytes = 5, .deadline_ms = deadline_ms },
 			    on_done, NULL);
 }
 

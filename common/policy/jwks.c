@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <cjose/cjose.h>
+#include <jansson.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "policy/jwt.h"
+
+#define KEYS_MAX 256
+
+struct key {
+	cjose_jwk_t *jwk;            /* owned */
+	char *kid, *alg;             /* owned; "": it says none */
+	cjose_jwk_kty_t kty;
+	char curve[8];               /* of EC: "P-256" */
+};
+
+struct jwks {
+	atomic_uint refs;
+	uint64_t id;
+	int n;
+	struct key keys[];
+};
+
+/* --- reading --- */
+
+static const char *text_of(const json_t *j, const char *name)
+{
+	const char *s = json_string_value(json_object_get(j, name));
+
+	return s ? s : "";
+}
+
+/* Why a key is passed by; NULL: it counts. */
+static const char *unusable(const json_t *j, bool secrets)
+{
+	const char *kty = text_of(j, "kty");
+
+	if (!strcmp(text_of(j, "use"), "enc"))
+		return "is for encryption";
+	if (!strcmp(kty, "oct"))
+		return secrets ? NULL : "is a secret, which no server may publish";
+	if (!strcmp(kty, "RSA"))
+		return strlen(text_of(j, "n")) > LIMIT_JWK_RSA_BYTES * 4 / 3 + 4 ? "is an RSA key beyond 8192 bits" :
+		       strlen(text_of(j, "e")) > 8 ? "is an RSA key with an exponent beyond 48 bits" : NULL;
+	return !strcmp(kty, "EC") ? NULL : "is of a kind that is not supported (want RSA or EC)";
+}
+
+static bool read_key(const json_t *j, bool secrets, struct key *ret, struct err *err)
+{
+	const char *why = json_is_object(j) ? unusable(j, secrets) : "is no object";
+	cjose_err ce = { 0 };
+	char *text;
+
+	if (why) {
+		err_set(err, 0, "key '%.60s' %s", text_of(j, "kid"), why);
+		return false;
+	}
+	text = json_dumps(j, JSON_COMPACT);
+	*ret = (struct key){ .jwk = text ? cjose_jwk_import(text, strlen(text), &ce) : NULL };
+	free(text);
+	if (!ret->jwk) {
+		err_set(err, 0, "key '%.60s' is not valid", text_of(j, "kid"));
+		return false;
+	}
+	ret->kty = cjose_jwk_get_kty(ret->jwk, &ce);
+	ret->kid = xstrdup(text_of(j, "kid"));
+	ret->alg = xstrdup(text_of(j, "alg"));
+	snprintf(ret->curve, sizeof(ret->curve), "%s", text_of(j, "crv"));
+	return true;
+}
+
+struct jwks *jwks_parse(struct str text, bool secrets, struct err *err)
+{
+	static atomic_uint_fast64_t ids;
+	json_t *root = json_loadb(text.p, text.n, 0, NULL), *keys = json_object_get(root, "keys");
+	size_t n = json_array_size(keys);
+	struct jwks *k = NULL;
+
+	if (!json_is_array(keys)) {
+		err_set(err, 0, json_is_object(root) ? "want a JWKS: an object with the list 'keys'" : "it is not JSON");
+	} else if (n > KEYS_MAX) {
+		err_set(err, 0, "want at most %d keys, got %zu", KEYS_MAX, n);
+	} else {
+		err_set(err, 0, "it has no keys");
+		k = xcalloc(1, sizeof(*k) + n * sizeof(k->keys[0]));
+		for (size_t i = 0; i < n; i++)
+			k->n += read_key(json_array_get(keys, i), secrets, &k->keys[k->n], err);
+		atomic_init(&k->refs, 1);
+		k->id = atomic_fetch_add(&ids, 1) + 1;
+	}
+	json_decref(root);
+	if (k && !k->n) {
+		free(k);
+		k = NULL;
+	}
+	return k;
+}
+
+struct jwks *jwks_ref(const struct jwks *k)
+{
+	atomic_fetch_add_explicit(&((struct jwks *)k)->refs, 1, memory_order_relaxed);
+	return (struct jwks *)k;
+}
+
+void jwks_unref(const struct jwks *keys)
+{
+	struct jwks *k = (struct jwks *)keys;
+
+	if (!k || atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (int i = 0; i < k->n; i++) {
+		cjose_jwk_release(k->keys[i].jwk);
+		free(k->keys[i].kid);
+		free(k->keys[i].alg);
+	}
+	free(k);
+}
+
+int jwks_count(const struct jwks *k)
+{
+	return k->n;
+}
+
+uint64_t jwks_id(const struct jwks *k)
+{
+	return k->id;
+}
+
+/* --- verifying --- */
+
+/* The algorithm is the key's, not the token's choice. */
+static bool fits(const struct key *k, const char *alg)
+{
+	static const struct { const char *alg, *curve; } curves[] = { { "ES256", "P-256" }, { "ES384", "P-384" }, { "ES512", "P-521" } };
+
+	switch (k->kty) {
+	case CJOSE_JWK_KTY_RSA:
+		return alg[0] == 'R' || alg[0] == 'P';
+	case CJOSE_JWK_KTY_OCT:
+		return alg[0] == 'H';
+	case CJOSE_JWK_KTY_EC:
+		for (size_t i = 0; i < ARRAY_LEN(curves); i++)
+			if (!strcmp(alg, curves[i].alg))
+				return !strcmp(k->curve, curves[i].curve);
+		return false;
+	}
+	return false;
+}
+
+enum jwt_status jwt_verify(const struct jwt *t, const struct jwks *keys)
+{
+	enum jwt_status s = JWT_NO_KEY;
+	cjose_err err = { 0 };
+
+	for (int i = 0; i < keys->n; i++) {
+		const struct key *k = &keys->keys[i];
+		cjose_jws_t *jws;
+		bool good;
+
+		if ((*t->kid && *k->kid && strcmp(t->kid, k->kid)) || (*k->alg && strcmp(t->alg, k->alg)))
+			continue;
+		s = JWT_VERIFICATION;
+		if (!fits(k, t->alg))
+			continue;
+		/* Read anew for each key: a failed verification leaves it in no defined state. */
+		jws = cjose_jws_import(t->text.p, t->text.n, &err);
+		if (!jws)
+			return JWT_VERIFICATION;
+		good = cjose_jws_verify(jws, k->jwk, &err);
+		cjose_jws_release(jws);
+		if (good)
+			return JWT_OK;
+	}
+	return s;
+}
