@@ -477,11 +477,12 @@ HEADERS_ALL = \
 	tests/unit/fakecluster.h \
 	tests/unit/fielddump.h \
 	tests/unit/h2peer.h \
+	tests/unit/jwt.txt \
 	tests/unit/memstage.h \
 	tests/unit/pki.h \
+	tests/unit/routerlab.h \
 	tests/unit/shake.h \
 	tests/unit/shell.h \
-	tests/unit/jwt.txt \
 	tests/unit/smuggling.txt \
 	tests/unit/stages.h \
 	tests/unit/suite.h \
@@ -519,7 +520,6 @@ UNIT_TESTS = \
 	tests/unit/test_exchange \
 	tests/unit/test_explain \
 	tests/unit/test_extauthz \
-	tests/unit/test_rateproto \
 	tests/unit/test_fields \
 	tests/unit/test_flow \
 	tests/unit/test_format \
@@ -534,13 +534,13 @@ UNIT_TESTS = \
 	tests/unit/test_hello \
 	tests/unit/test_hpool \
 	tests/unit/test_identity \
+	tests/unit/test_inpod \
+	tests/unit/test_jwt \
+	tests/unit/test_l4 \
 	tests/unit/test_lb \
 	tests/unit/test_lb_hash \
-	tests/unit/test_inpod \
-	tests/unit/test_l4 \
 	tests/unit/test_link \
 	tests/unit/test_local_xds \
-	tests/unit/test_jwt \
 	tests/unit/test_localca \
 	tests/unit/test_locality \
 	tests/unit/test_map \
@@ -553,14 +553,15 @@ UNIT_TESTS = \
 	tests/unit/test_object \
 	tests/unit/test_origdst \
 	tests/unit/test_otlp \
-	tests/unit/test_peermeta \
 	tests/unit/test_outlier \
+	tests/unit/test_peermeta \
 	tests/unit/test_pmap \
 	tests/unit/test_privs \
 	tests/unit/test_prom \
 	tests/unit/test_proxyproto \
 	tests/unit/test_pump \
 	tests/unit/test_race \
+	tests/unit/test_rateproto \
 	tests/unit/test_redirect \
 	tests/unit/test_regex \
 	tests/unit/test_resolvconf \
@@ -569,6 +570,7 @@ UNIT_TESTS = \
 	tests/unit/test_resume \
 	tests/unit/test_retry \
 	tests/unit/test_route \
+	tests/unit/test_router \
 	tests/unit/test_run \
 	tests/unit/test_settings \
 	tests/unit/test_share \
@@ -753,6 +755,9 @@ tests_unit_test_resource_SOURCES = tests/unit/test_resource.c
 tests_unit_test_resume_SOURCES = tests/unit/test_resume.c
 
 tests_unit_test_route_SOURCES = tests/unit/test_route.c
+
+tests_unit_test_router_SOURCES = tests/unit/test_router.c
+
 tests_unit_test_race_SOURCES = tests/unit/test_race.c
 
 tests_unit_test_retry_SOURCES = tests/unit/test_retry.c
