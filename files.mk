@@ -25,6 +25,7 @@ libmeshd_a_SOURCES = \
 	common/dns/dnsmsg.c \
 	common/dns/dnsproxy.c \
 	common/dns/dnsproxy_tcp.c \
+	common/dns/hostnames.c \
 	common/dns/nametable.c \
 	common/dns/resolvconf.c \
 	common/dns/resolve.c \
@@ -292,6 +293,7 @@ HEADERS_ALL = \
 	common/dns/dnsmsg.h \
 	common/dns/dnsproxy.h \
 	common/dns/dnsproxy_int.h \
+	common/dns/hostnames.h \
 	common/dns/nametable.h \
 	common/dns/resolvconf.h \
 	common/dns/resolve.h \
@@ -533,6 +535,7 @@ UNIT_TESTS = \
 	tests/unit/test_handover \
 	tests/unit/test_hello \
 	tests/unit/test_hpool \
+	tests/unit/test_hostnames \
 	tests/unit/test_identity \
 	tests/unit/test_inpod \
 	tests/unit/test_jwt \
@@ -692,6 +695,8 @@ tests_unit_test_handover_SOURCES = tests/unit/test_handover.c
 
 tests_unit_test_hello_SOURCES = tests/unit/test_hello.c
 tests_unit_test_hpool_SOURCES = tests/unit/test_hpool.c
+
+tests_unit_test_hostnames_SOURCES = tests/unit/test_hostnames.c
 
 tests_unit_test_identity_SOURCES = tests/unit/test_identity.c
 

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/tuning.h"
+#include "dns/hostnames.h"
 #include "identity/secret.h"
 #include "modes/demand.h"
 #include "net/notify.h"
@@ -304,6 +305,7 @@ static void open_control(struct serve *s)
 
 	outsock_init(&s->control_out, net_can_mark() ? s->set.mark ? s->set.mark : NET_MARK : 0, &keepalive, NETNS_OWN);
 	s->resolver = resolver_new(s->loop, &s->control_out.ops, NETNS_OWN);
+	hostnames_open(s->loop, s->resolver);
 }
 
 static int start_identity(struct serve *s, struct err *err)
@@ -369,6 +371,7 @@ static void stop(struct serve *s)
 	watch_free(s->watch);
 	identity_free(s->identity);
 	serve_plane_close(s);
+	hostnames_close();
 	resolver_free(s->resolver);
 	confdir_free(s->confdir);
 	timer_stop(&s->collect);

@@ -94,6 +94,8 @@
 #define LIMIT_RESOLVES           256            /* names that one resolver asks for at a time */
 #define LIMIT_RESOLVE_CACHE      256            /* names that one resolver remembers */
 #define LIMIT_RESOLVE_TTL_MS     60000
+#define LIMIT_HOSTNAME_MS        5000           /* a cluster's name is asked for again; the resolver answers by itself while the TTL runs */
+#define LIMIT_HOSTNAME_FAIL_MS   1000           /* the same after a failure */
 #define LIMIT_DNS_UPSTREAM_MS    5000           /* a question that was handed on, all servers together */
 #define LIMIT_DNS_DEMAND_MS      2000           /* a name that the control plane is asked for */
 #define LIMIT_DNS_PENDING        1024           /* questions of one pod that are handed on or wait */

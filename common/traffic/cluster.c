@@ -23,6 +23,23 @@ static void state_unref(struct cluster_state *st)
 	free(st);
 }
 
+/* So that the first request need not wait for DNS. */
+static void want_names(struct cluster *c)
+{
+	struct service *s = *c->conf.service ? mesh_service(mesh_current(), str_c(c->conf.service)) : NULL;
+	int max = c->conf.n_hosts + (s ? s->endpoints->n : 0);
+
+	c->wanted = xcalloc((size_t)max + 1, sizeof(*c->wanted));
+	for (int i = 0; !s && i < c->conf.n_hosts; i++)
+		c->wanted[c->n_wanted++] = hostname_want(str_c(c->conf.hosts[i]));
+	for (int i = 0; s && i < s->endpoints->n; i++) {
+		const struct workload *w = endpoints_at(s->endpoints, i)->workload;
+
+		if (!w->n_ips && *w->hostname)
+			c->wanted[c->n_wanted++] = hostname_want(str_c(w->hostname));
+	}
+}
+
 struct cluster *cluster_new(const struct cluster_conf *conf, struct cluster *before)
 {
 	uint64_t print = cluster_conf_print(conf);
@@ -40,6 +57,8 @@ struct cluster *cluster_new(const struct cluster_conf *conf, struct cluster *bef
 	} else {
 		c->state = state_new();
 	}
+	if (c->conf.kind == CLUSTER_DNS)
+		want_names(c);
 	return c;
 }
 
@@ -54,6 +73,9 @@ void cluster_unref(struct cluster *c)
 	if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	hostset_unref(atomic_load(&c->hosts));
+	for (int i = 0; i < c->n_wanted; i++)
+		hostname_unwant(c->wanted[i]);
+	free(c->wanted);
 	state_unref(c->state);
 	free(c->block);
 	free(c);

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "base/arena.h"
+#include "dns/hostnames.h"
 #include "traffic/cluster.h"
 
 struct host {
@@ -46,6 +47,8 @@ struct cluster {
 	char *block;                         /* what conf points to */
 	uint64_t print;                      /* of all of conf */
 	struct cluster_state *state;
+	struct hostname **wanted;            /* references: looked up before the first pick asks */
+	int n_wanted;
 	_Atomic(struct hostset *) hosts;     /* reference; NULL: nobody has asked yet */
 };
 
@@ -108,6 +111,8 @@ struct hostset {
 	struct workload *client;             /* reference; NULL */
 	const char *network;                 /* the client's */
 	unsigned changes;                    /* of the state */
+	struct named { struct hostname *name; unsigned version; } *names;      /* references; what DNS had said of them */
+	int n_names;
 
 	struct arena mem;                    /* of all that follows */
 	struct entry *entries;               /* by address, then uid */

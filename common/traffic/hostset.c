@@ -32,6 +32,9 @@ static void set_free(struct hostset *s)
 		host_unref(s->entries[i].host);
 		workload_unref(s->entries[i].workload);
 	}
+	for (int i = 0; i < s->n_names; i++)
+		hostname_unwant(s->names[i].name);
+	free(s->names);
 	service_unref(s->service);
 	workload_unref(s->client);
 	arena_done(&s->mem);
@@ -68,7 +71,7 @@ static const char *label_of(const struct workload *w, const char *key)
 }
 
 /* Istio's choice per endpoint. An explicit mode speaks for the endpoints without a tunnel; a tunnel is always used. */
-static enum transport transport_to(const struct cluster_conf *c, const struct workload *w)
+static enum transport transport_to(const struct cluster_conf *c, const struct service *s, const struct workload *w)
 {
 	if (c->inbound)
 		return TRANSPORT_PLAIN;
@@ -85,7 +88,7 @@ static enum transport transport_to(const struct cluster_conf *c, const struct wo
 	case TLS_AUTO:
 		break;
 	}
-	return w && !strcmp(label_of(w, "security.istio.io/tlsMode"), "istio") ? TRANSPORT_ISTIO_MTLS : TRANSPORT_PLAIN;
+	return w && s && !s->external && !strcmp(label_of(w, "security.istio.io/tlsMode"), "istio") ? TRANSPORT_ISTIO_MTLS : TRANSPORT_PLAIN;
 }
 
 static struct found *add(struct search *f)
@@ -102,18 +105,47 @@ static bool is_allowed(const struct service *s, const struct ip *ip)
 	return s->families == FAMILIES_V4 ? ip_is_v4(ip) : s->families == FAMILIES_V6 ? !ip_is_v4(ip) : true;
 }
 
-static void add_workload(struct search *f, struct workload *w, uint16_t port)
+/* What DNS says of a name, of the families that the client has; each address is an endpoint, or all together one. */
+static void add_named(struct search *f, struct hostset *set, struct str name, const struct found *like, uint16_t port)
 {
-	const struct service *s = f->set->service;
-	struct found *to = add(f);
+	struct hostname *h = hostname_want(name);
+	unsigned version = hostname_version(h);        /* before the answer: at worst the next set is made once too often */
+	const struct hostname_answer *a = hostname_addrs(h);
+	bool v4 = !set->client || !set->client->n_ips, v6 = v4;
+	struct found *to = NULL;
 
-	*to = (struct found){ .workload = w, .weight = w->weight ? w->weight : 1, .healthy = w->healthy || s->allow_unhealthy,
-			      .transport = transport_to(&f->cluster->conf, w) };
-	for (int i = 0; i < w->n_ips && to->n_addrs < ADDRS_MAX; i++)
-		if (is_allowed(s, &w->ips[i]))
-			to->addrs[to->n_addrs++] = (struct addr){ w->ips[i], port };
-	if (!to->n_addrs)
-		f->n--;
+	for (int i = 0; set->client && i < set->client->n_ips; i++) {
+		v4 |= ip_is_v4(&set->client->ips[i]);
+		v6 |= !ip_is_v4(&set->client->ips[i]);
+	}
+	set->names = xrealloc(set->names, (size_t)(set->n_names + 1) * sizeof(*set->names));
+	set->names[set->n_names++] = (struct named){ h, version };
+	for (int i = 0; a && i < a->n; i++) {
+		if (!(ip_is_v4(&a->v[i]) ? v4 : v6) || (set->service && !is_allowed(set->service, &a->v[i])))
+			continue;
+		if (!to || !f->cluster->conf.dns_one) {
+			to = add(f);
+			*to = *like;
+		}
+		if (to->n_addrs < ADDRS_MAX)
+			to->addrs[to->n_addrs++] = (struct addr){ a->v[i], port };
+	}
+	if (!to)
+		set->why = FAIL_RESOLVE;
+}
+
+static void add_workload(struct search *f, struct hostset *set, struct workload *w, uint16_t port)
+{
+	struct found to = { .workload = w, .weight = w->weight ? w->weight : 1, .healthy = w->healthy || set->service->allow_unhealthy,
+			    .transport = transport_to(&f->cluster->conf, set->service, w) };
+
+	if (!w->n_ips && *w->hostname)
+		add_named(f, set, str_c(w->hostname), &to, port);
+	for (int i = 0; i < w->n_ips && to.n_addrs < ADDRS_MAX; i++)
+		if (is_allowed(set->service, &w->ips[i]))
+			to.addrs[to.n_addrs++] = (struct addr){ w->ips[i], port };
+	if (to.n_addrs)
+		*add(f) = to;
 }
 
 static bool in_scope(const struct search *f, const struct workload *w, enum lb_scope scope)
@@ -175,7 +207,7 @@ static void find_in_service(struct search *f, struct hostset *set)
 		if (strcmp(e->workload->network, set->network))
 			set->why = FAIL_NO_GATEWAY;
 		else
-			add_workload(f, e->workload, target ? target : f->port->target ? f->port->target : number);
+			add_workload(f, set, e->workload, target ? target : f->port->target ? f->port->target : number);
 	}
 }
 
@@ -186,17 +218,20 @@ static void find(struct search *f, struct hostset *set)
 	switch (c->kind) {
 	case CLUSTER_SERVICE:
 	case CLUSTER_DNS:
-		find_in_service(f, set);
+		if (*c->service)
+			find_in_service(f, set);
+		for (int i = 0; !*c->service && i < c->n_hosts; i++)
+			add_named(f, set, str_c(c->hosts[i]), &(struct found){ .weight = 1, .healthy = true, .transport = transport_to(c, NULL, NULL) }, c->port);
 		break;
 	case CLUSTER_STATIC:
 		for (int i = 0; i < c->n_addrs; i++)
-			*add(f) = (struct found){ .weight = 1, .healthy = true, .transport = transport_to(c, NULL), .n_addrs = 1,
+			*add(f) = (struct found){ .weight = 1, .healthy = true, .transport = transport_to(c, NULL, NULL), .n_addrs = 1,
 						  .addrs = { c->addrs[i] } };
 		if (!c->n_addrs && *c->unix_path)
-			*add(f) = (struct found){ .weight = 1, .healthy = true, .transport = transport_to(c, NULL) };
+			*add(f) = (struct found){ .weight = 1, .healthy = true, .transport = transport_to(c, NULL, NULL) };
 		break;
 	case CLUSTER_ORIGINAL_DST:
-		*add(f) = (struct found){ .weight = 1, .healthy = true, .transport = transport_to(c, NULL) };
+		*add(f) = (struct found){ .weight = 1, .healthy = true, .transport = transport_to(c, NULL, NULL) };
 		break;
 	case CLUSTER_BLACKHOLE:
 		break;
@@ -316,6 +351,9 @@ static bool still_right(const struct cluster *c, struct hostset *s, const struct
 {
 	if (atomic_load_explicit(&c->state->changes, memory_order_acquire) != s->changes)
 		return false;
+	for (int i = 0; i < s->n_names; i++)
+		if (hostname_version(s->names[i].name) != s->names[i].version)
+			return false;
 	/* A worker may be in an older mesh than the one who built it. */
 	if (atomic_load_explicit(&s->generation, memory_order_relaxed) >= mesh_generation(ask->m))
 		return true;

@@ -18,7 +18,7 @@ struct seat {
 	uint32_t weight;
 	bool sick, tunnel;
 	struct label labels[3];
-	const char *network, *sa, *node;
+	const char *network, *sa, *node, *host;     /* host: instead of ip */
 };
 
 static inline struct addr an_addr(const char *text)
@@ -37,12 +37,13 @@ static inline struct workload *seat_workload(const struct seat *s)
 
 	while (n < 3 && s->labels[n].key)
 		n++;
-	ck_assert_int_eq(ip_parse(str_c(s->ip), &ip), 0);
+	ck_assert(s->host || !ip_parse(str_c(s->ip), &ip));
 	if (s->sa)
 		snprintf(id, sizeof(id), "spiffe://td/ns/shop/sa/%s", s->sa);
 	return workload_new(&(struct workload){ .uid = s->uid, .name = s->uid, .ns = "shop", .identity = id, .network = s->network, .node = s->node,
 		.locality = s->at, .weight = s->weight, .healthy = !s->sick, .tunnel = s->tunnel ? TUNNEL_HBONE : TUNNEL_NONE,
-		.labels = s->labels, .n_labels = n, .ips = &ip, .n_ips = 1 });
+		.labels = s->labels, .n_labels = n, .ips = &ip, .n_ips = !s->host,
+		.hostname = s->host });
 }
 
 /* Publishes a mesh in which the service has these endpoints; `t` may say more of the service. */

@@ -275,6 +275,86 @@ START_TEST(fixed_addresses_original_and_nowhere)
 }
 END_TEST
 
+static void learn(struct hostname *h, const char *a, const char *b)
+{
+	struct ip v[2];
+
+	ck_assert_int_eq(ip_parse(str_c(a), &v[0]), 0);
+	ck_assert(!b || !ip_parse(str_c(b), &v[1]));
+	hostname_learn(h, v, b ? 2 : 1);
+}
+
+static int addrs_seen(struct cluster *c, const struct pick_ask *ask, const char *const *want, int n)
+{
+	int seen = 0;
+
+	for (int i = 0; i < 40; i++) {
+		char text[ADDR_TEXT];
+		struct pick p;
+
+		ck_assert(cluster_pick(c, ask, &p));
+		addr_format(&p.addr, text);
+		for (int k = 0; k < n; k++)
+			seen |= strcmp(text, want[k]) ? 0 : 1 << k;
+		pick_done(&p);
+	}
+	return seen;
+}
+
+START_TEST(names_are_what_dns_says)
+{
+	const struct seat seats[] = { { .uid = "a", .host = "a.example" }, { .uid = "b", .ip = "10.0.0.9" } };
+	const char *const want[] = { "192.0.2.1:8080", "192.0.2.2:8080", "[2001:db8::1]:8080", "10.0.0.9:8080" };
+	struct workload *v4 = seat_workload(&(struct seat){ .uid = "me", .ip = "10.9.9.9" });
+	struct hostname *h = hostname_want(str_c("a.example"));
+	struct cluster_conf conf = conf_of(LB_ROUND_ROBIN);
+	struct cluster *c, *one, *plain;
+	struct pick_ask ask;
+	struct pick p;
+	int n;
+
+	conf.kind = CLUSTER_DNS;
+	publish((struct service){ 0 }, seats, 1);
+	ask = ask_of(1);
+	c = cluster_new(&conf, NULL);
+	ck_assert(!cluster_pick(c, &ask, &p));
+	ck_assert_int_eq(p.why, FAIL_RESOLVE);
+	learn(h, "192.0.2.1", "192.0.2.2");
+	ck_assert_int_eq(addrs_seen(c, &ask, want, 4), 3);
+	learn(h, "192.0.2.2", "2001:db8::1");
+	ck_assert_int_eq(addrs_seen(c, &ask, want, 4), 6);
+	publish((struct service){ 0 }, seats, 2);
+	ask = ask_of(1);
+	ask.client = v4;                 /* an IPv4 client does not try IPv6 */
+	ck_assert_int_eq(addrs_seen(c, &ask, want, 4), 10);
+	publish((struct service){ .families = FAMILIES_V6 }, seats, 1);
+	ask = ask_of(1);
+	ask.client = v4;
+	ck_assert(!cluster_pick(c, &ask, &p));
+
+	conf.dns_one = true;             /* all addresses are one endpoint's */
+	publish((struct service){ 0 }, seats, 1);
+	ask = ask_of(1);
+	one = cluster_new(&conf, NULL);
+	ck_assert(cluster_pick(one, &ask, &p));
+	ck_assert(host_addrs(p.host, &n) && n == 2);
+	pick_done(&p);
+
+	conf.service = "";               /* without a service */
+	conf.hosts = (const char *const[]){ "a.example" };
+	conf.n_hosts = 1;
+	plain = cluster_new(&conf, NULL);
+	ck_assert(cluster_pick(plain, &ask, &p));
+	ck_assert(!p.workload && p.addr.port == 80);
+	pick_done(&p);
+	cluster_unref(c);
+	cluster_unref(one);
+	cluster_unref(plain);
+	hostname_unwant(h);
+	workload_unref(v4);
+}
+END_TEST
+
 /* --- what lives on --- */
 
 START_TEST(hosts_live_on_while_endpoints_come_and_go)
@@ -423,6 +503,7 @@ int main(void)
 	tcase_add_test(t, subsets_ports_and_networks_select);
 	tcase_add_test(t, the_way_of_each_endpoint);
 	tcase_add_test(t, fixed_addresses_original_and_nowhere);
+	tcase_add_test(t, names_are_what_dns_says);
 	tcase_add_test(t, hosts_live_on_while_endpoints_come_and_go);
 	tcase_add_test(t, an_equal_configuration_is_the_same_cluster);
 	tcase_add_test(t, limits_are_exact);

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "dns/hostnames.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/epoch.h"
+#include "base/log.h"
+#include "base/map.h"
+
+struct hostname {
+	unsigned refs;                       /* under lock */
+	atomic_uint version;
+	_Atomic(struct hostname_answer *) answer;
+	bool settled;                        /* under lock */
+	/* of the asking thread */
+	struct timer timer;
+	struct resolve *question;
+	bool started, failing;
+	char name[];
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct map names;                     /* by name: struct hostname; under lock */
+static struct loop *loop;
+static struct resolver *resolver;
+static ev_async wake;
+
+static void drop(struct hostname *h)
+{
+	if (h->started)
+		timer_stop(&h->timer);
+	resolve_cancel(h->question);
+	free(atomic_load(&h->answer));
+	free(h);
+}
+
+/* --- asking --- */
+
+static void ask_again(struct hostname *h, bool worked)
+{
+	pthread_mutex_lock(&lock);
+	h->settled = true;
+	pthread_mutex_unlock(&lock);
+	timer_start(&h->timer, worked ? LIMIT_HOSTNAME_MS : LIMIT_HOSTNAME_FAIL_MS);
+}
+
+static void on_addrs(void *arg, const struct ip *v, int n, const char *error)
+{
+	struct hostname *h = arg;
+
+	h->question = NULL;
+	if (n)
+		hostname_learn(h, v, n);
+	else if (!h->failing)
+		log_warn(LOG_DNS, "no address for %s: %s%s", h->name, error, atomic_load(&h->answer) ? "; its last ones are used" : "");
+	h->failing = !n;
+	ask_again(h, n > 0);
+}
+
+/* Nobody wants it any more: who wants it again makes a new one. */
+static bool forgotten(struct hostname *h)
+{
+	bool gone;
+
+	pthread_mutex_lock(&lock);
+	gone = !h->refs;
+	if (gone)
+		map_del(&names, str_c(h->name));
+	pthread_mutex_unlock(&lock);
+	if (gone)
+		drop(h);
+	return gone;
+}
+
+static void ask(struct hostname *h)
+{
+	h->question = resolve_start(resolver, str_c(h->name), true, true, on_addrs, h);
+	if (!h->question)
+		ask_again(h, false);
+}
+
+static void on_time(struct timer *t)
+{
+	struct hostname *h = container_of(t, struct hostname, timer);
+
+	if (!forgotten(h))
+		ask(h);
+}
+
+/* A zero timer, since the questions must not be asked under the lock. */
+static void on_wake(struct ev_loop *ev, ev_async *w, int revents)
+{
+	pthread_mutex_lock(&lock);
+	map_each(slot, &names) {
+		struct hostname *h = slot->value;
+
+		if (h->started)
+			continue;
+		h->started = true;
+		timer_init(&h->timer, loop, on_time);
+		timer_start(&h->timer, 0);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+void hostnames_open(struct loop *l, struct resolver *r)
+{
+	pthread_mutex_lock(&lock);
+	loop = l;
+	resolver = r;
+	ev_async_init(&wake, on_wake);
+	ev_async_start(l->ev, &wake);
+	ev_unref(l->ev);
+	pthread_mutex_unlock(&lock);
+	ev_async_send(l->ev, &wake);
+}
+
+void hostnames_close(void)
+{
+	pthread_mutex_lock(&lock);
+	if (loop) {
+		ev_ref(loop->ev);
+		ev_async_stop(loop->ev, &wake);
+		loop = NULL;
+	}
+	map_each(slot, &names) {
+		struct hostname *h = slot->value;
+
+		if (h->started)
+			timer_stop(&h->timer);
+		resolve_cancel(h->question);
+		h->question = NULL;
+		h->started = false;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+bool hostnames_settled(void)
+{
+	bool settled = true;
+
+	pthread_mutex_lock(&lock);
+	map_each(slot, &names) {
+		const struct hostname *h = slot->value;
+
+		settled &= h->settled || !h->refs;
+	}
+	pthread_mutex_unlock(&lock);
+	return settled;
+}
+
+/* --- names --- */
+
+struct hostname *hostname_want(struct str name)
+{
+	struct hostname *h;
+
+	pthread_mutex_lock(&lock);
+	h = map_get(&names, name);
+	if (!h) {
+		h = xcalloc(1, sizeof(*h) + name.n + 1);
+		memcpy(h->name, name.p, name.n);
+		map_put(&names, str_c(h->name), h);
+		if (loop)
+			ev_async_send(loop->ev, &wake);
+	}
+	h->refs++;
+	pthread_mutex_unlock(&lock);
+	return h;
+}
+
+/* One that is asked for goes when its time comes next. */
+void hostname_unwant(struct hostname *h)
+{
+	bool gone;
+
+	if (!h)
+		return;
+	pthread_mutex_lock(&lock);
+	gone = !--h->refs && !loop;
+	if (gone)
+		map_del(&names, str_c(h->name));
+	pthread_mutex_unlock(&lock);
+	if (gone)
+		drop(h);
+}
+
+const struct hostname_answer *hostname_addrs(const struct hostname *h)
+{
+	return atomic_load_explicit(&h->answer, memory_order_acquire);
+}
+
+unsigned hostname_version(const struct hostname *h)
+{
+	return atomic_load_explicit(&h->version, memory_order_acquire);
+}
+
+void hostname_learn(struct hostname *h, const struct ip *v, int n)
+{
+	struct hostname_answer *old = atomic_load(&h->answer), *new;
+	size_t size = (size_t)n * sizeof(*v);
+
+	if (old && old->n == n && !memcmp(old->v, v, size))
+		return;
+	new = xmalloc(sizeof(*new) + size);
+	new->n = n;
+	memcpy(new->v, v, size);
+	atomic_store_explicit(&h->answer, new, memory_order_release);
+	atomic_fetch_add_explicit(&h->version, 1, memory_order_release);
+	if (old)
+		epoch_retire(old, free);
+}
