@@ -45,6 +45,7 @@ static void mesh_free(void *obj)
 
 	pmap_done(&m->workloads_named);
 	pmap_done(&m->workloads_at);
+	pmap_done(&m->workloads_called);
 	pmap_done(&m->services_at);
 	pmap_done(&m->services_called);
 	pmap_done(&m->policies_in);
