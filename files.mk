@@ -534,8 +534,8 @@ UNIT_TESTS = \
 	tests/unit/test_h2 \
 	tests/unit/test_handover \
 	tests/unit/test_hello \
-	tests/unit/test_hpool \
 	tests/unit/test_hostnames \
+	tests/unit/test_hpool \
 	tests/unit/test_identity \
 	tests/unit/test_inpod \
 	tests/unit/test_jwt \
@@ -574,6 +574,7 @@ UNIT_TESTS = \
 	tests/unit/test_retry \
 	tests/unit/test_route \
 	tests/unit/test_router \
+	tests/unit/test_router_model \
 	tests/unit/test_run \
 	tests/unit/test_settings \
 	tests/unit/test_share \
@@ -762,6 +763,8 @@ tests_unit_test_resume_SOURCES = tests/unit/test_resume.c
 tests_unit_test_route_SOURCES = tests/unit/test_route.c
 
 tests_unit_test_router_SOURCES = tests/unit/test_router.c
+
+tests_unit_test_router_model_SOURCES = tests/unit/test_router_model.c
 
 tests_unit_test_race_SOURCES = tests/unit/test_race.c
 

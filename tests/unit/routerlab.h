@@ -36,6 +36,7 @@ static struct lab {
 	struct stage *sock;
 	struct http_conn *client;
 	struct exchange_log log;           /* of the last exchange that ended */
+	char details[256];
 	int ended;
 } lab;
 
@@ -50,6 +51,8 @@ static const struct filter_ops lab_filter = { .name = "route", .on_request = lab
 static void lab_ended(struct exchange *x, void *arg)
 {
 	lab.log = x->log;
+	snprintf(lab.details, sizeof(lab.details), "%s", x->log.details ? x->log.details : "");
+	lab.log.details = lab.details;
 	lab.ended++;
 }
 
@@ -81,6 +84,15 @@ static void lab_sock(struct stage *s, enum stage_event ev, const struct iovec *i
 		lab.client = http_conn_client(s, HTTP_CODEC_H2, &http_conn_default, &lab_client_ops, NULL);
 }
 
+/* A few turns of the loop: enough for what closes. */
+static void lab_settle(void)
+{
+	for (int i = 0; i < 12; i++) {
+		ev_run(lab.loop->ev, EVRUN_NOWAIT);
+		nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
+	}
+}
+
 static void lab_listen(void)
 {
 	struct sockaddr_storage sa;
@@ -95,7 +107,8 @@ static void lab_listen(void)
 	lab.listener = listener_new(lab.loop, fd, NULL, lab_accept, NULL);
 	lab.sock = sock_connect(lab.loop, &lab.at, NULL, NULL, 0);
 	lab.sock->on_event = lab_sock;
-	turn(lab.loop);
+	for (int i = 0; i < 1000 && !lab.client; i++)
+		lab_settle();
 	ck_assert_ptr_nonnull(lab.client);
 }
 
@@ -130,13 +143,13 @@ static void lab_stop(void)
 {
 	if (lab.client)
 		http_conn_close(lab.client, FAIL_NONE);
-	turn(lab.loop);
+	lab_settle();
 	upool_free(lab.pool);
 	listener_free(lab.listener);
 	for (int i = 0; i < LAB_SERVERS; i++)
 		if (lab.server[i].loop)
 			upstream_stop(&lab.server[i]);
-	turn(lab.loop);
+	lab_settle();
 	loop_free(lab.loop);
 	fakecluster_check(&lab.cluster);
 	fakecluster_check(&lab.other);
@@ -194,15 +207,15 @@ static void lab_wait(struct asked *a)
 {
 	int before = lab.ended;
 
-	for (int i = 0; i < 4000 && (!a->done || (lab.ended == before && i < 40)); i++) {
+	for (int i = 0; i < 20000 && (!a->done || (lab.ended == before && i < 40)); i++) {
 		ev_run(lab.loop->ev, EVRUN_NOWAIT);
 		if (!a->done)
-			nanosleep(&(struct timespec){ .tv_nsec = 500000 }, NULL);
+			nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
 	}
 	ck_assert(a->done);
 }
 
-static struct asked lab_ask(const char *method, const char *body)
+static inline struct asked lab_ask(const char *method, const char *body)
 {
 	struct asked a;
 
@@ -211,7 +224,7 @@ static struct asked lab_ask(const char *method, const char *body)
 	return a;
 }
 
-static int lab_requests(void)
+static inline int lab_requests(void)
 {
 	int n = 0;
 

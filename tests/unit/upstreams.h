@@ -38,7 +38,13 @@ struct upstream_conn {
 	struct upstream *u;
 	struct stage *sock;
 	struct http_conn *http;
+	struct deferred grave;
 };
+
+static inline void upstream_conn_free(struct deferred *d)
+{
+	free(container_of(d, struct upstream_conn, grave));
+}
 
 static inline void upstream_answer(struct http_stream *s, struct upstream *u, int n)
 {
@@ -130,7 +136,8 @@ static inline void upstream_closed(struct http_conn *h, enum fail why, const cha
 
 	c->u->live--;
 	list_del(&c->link);
-	free(c);
+	c->grave.run = upstream_conn_free;      /* its streams may still hear of it in this turn */
+	loop_bury(c->u->loop, &c->grave);
 }
 
 static const struct http_conn_ops upstream_ops = { .on_request = upstream_request, .on_closed = upstream_closed };
