@@ -890,6 +890,7 @@ EXTRA_FILES = \
 	tests/bench/istiod.py \
 	tests/bench/load.c \
 	tests/bench/peers.py \
+	tests/bench/picks.c \
 	tests/bench/wds.c \
 	tests/interop/README.md \
 	tests/interop/ambient.py \

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "traffic/cluster_int.h"
 
 static struct cluster_state *state_new(void)
@@ -59,6 +60,8 @@ struct cluster *cluster_new(const struct cluster_conf *conf, struct cluster *bef
 	}
 	if (c->conf.kind == CLUSTER_DNS)
 		want_names(c);
+	if (c->conf.kind == CLUSTER_ORIGINAL_DST && c->conf.outlier.on && !before)
+		log_warn(LOG_NET, "%s: outlierDetection is not honoured where clients choose the address themselves", c->conf.name);
 	return c;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/epoch.h"
+#include "base/log.h"
 #include "traffic/cluster_int.h"
 
 #define ADDRS_MAX 8      /* of one endpoint */
@@ -190,6 +191,17 @@ static const struct service_port *port_of(const struct service *s, uint16_t port
 	return NULL;
 }
 
+static void leave_out(struct search *f, struct hostset *set, const struct workload *w)
+{
+	struct cluster_state *st = f->cluster->state;
+
+	set->why = FAIL_NO_GATEWAY;
+	if (!st->told_far)
+		log_warn(LOG_NET, "%s: endpoints of the network '%s' are not used: a sidecar reaches those of its own network ('%s') only",
+			 f->cluster->conf.name, w->network, set->network);
+	st->told_far = true;
+}
+
 static void find_in_service(struct search *f, struct hostset *set)
 {
 	const struct service *s = set->service;
@@ -203,9 +215,8 @@ static void find_in_service(struct search *f, struct hostset *set)
 
 		if (!is_meant(f, e))
 			continue;
-		/* Another network is reached through its gateway only, which a sidecar does not dial. */
 		if (strcmp(e->workload->network, set->network))
-			set->why = FAIL_NO_GATEWAY;
+			leave_out(f, set, e->workload);
 		else
 			add_workload(f, set, e->workload, target ? target : f->port->target ? f->port->target : number);
 	}

@@ -122,10 +122,19 @@ static void settle(struct build *v, uint32_t n, uint32_t size, uint32_t *table)
 	}
 }
 
+/* Of another size a permutation would not reach every place. */
+static bool is_prime(uint32_t n)
+{
+	for (uint32_t i = 2; (uint64_t)i * i <= n; i++)
+		if (n % i == 0)
+			return false;
+	return n >= 2;
+}
+
 static void maglev(const struct lb_conf *lb, const struct hostset *s, const uint32_t *at, const double *weights, uint32_t n,
 		   struct arena *mem, struct hash_table *ret)
 {
-	uint32_t size = lb->hash.table_size ? lb->hash.table_size : TABLE_DEFAULT;
+	uint32_t size = is_prime(lb->hash.table_size) ? lb->hash.table_size : TABLE_DEFAULT;
 	uint32_t *table = arena_alloc(mem, size * sizeof(*table));
 	struct build *v = xcalloc(n, sizeof(*v));
 
@@ -137,7 +146,7 @@ static void maglev(const struct lb_conf *lb, const struct hostset *s, const uint
 		v[i].at = at[i];
 		v[i].weight = weights[i];
 		v[i].next = xxhash64(v[i].key, len, 0) % size;
-		v[i].skip = size > 1 ? xxhash64(v[i].key, len, 1) % (size - 1) + 1 : 0;
+		v[i].skip = xxhash64(v[i].key, len, 1) % (size - 1) + 1;
 	}
 	qsort(v, n, sizeof(*v), by_key);
 	memset(table, 0xff, size * sizeof(*table));
