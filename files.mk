@@ -111,6 +111,8 @@ libmeshd_a_SOURCES = \
 	common/policy/jwt.c \
 	common/policy/jwt_filter.c \
 	common/policy/jwt_find.c \
+	common/policy/ratebucket.c \
+	common/policy/ratelimit.c \
 	common/policy/rulebook.c \
 	common/policy/ruleindex.c \
 	common/policy/scope.c \
@@ -375,6 +377,7 @@ HEADERS_ALL = \
 	common/policy/jwt.h \
 	common/policy/jwt_filter.h \
 	common/policy/jwt_find.h \
+	common/policy/ratebucket.h \
 	common/policy/ratelimit.h \
 	common/policy/rulebook.h \
 	common/policy/ruleindex.h \
@@ -478,6 +481,7 @@ HEADERS_ALL = \
 	tests/unit/fakeca.h \
 	tests/unit/fakecluster.h \
 	tests/unit/fielddump.h \
+	tests/unit/filters.h \
 	tests/unit/h2peer.h \
 	tests/unit/jwt.txt \
 	tests/unit/memstage.h \
@@ -544,6 +548,8 @@ UNIT_TESTS = \
 	tests/unit/test_lb_hash \
 	tests/unit/test_link \
 	tests/unit/test_local_xds \
+	tests/unit/test_jwt \
+	tests/unit/test_jwt_filter \
 	tests/unit/test_localca \
 	tests/unit/test_locality \
 	tests/unit/test_map \
@@ -565,6 +571,7 @@ UNIT_TESTS = \
 	tests/unit/test_pump \
 	tests/unit/test_race \
 	tests/unit/test_rateproto \
+	tests/unit/test_ratelimit \
 	tests/unit/test_redirect \
 	tests/unit/test_regex \
 	tests/unit/test_resolvconf \
@@ -714,6 +721,8 @@ tests_unit_test_link_SOURCES = tests/unit/test_link.c
 tests_unit_test_local_xds_SOURCES = tests/unit/test_local_xds.c
 
 tests_unit_test_jwt_SOURCES = tests/unit/test_jwt.c
+tests_unit_test_jwt_filter_SOURCES = tests/unit/test_jwt_filter.c
+tests_unit_test_ratelimit_SOURCES = tests/unit/test_ratelimit.c
 tests_unit_test_localca_SOURCES = tests/unit/test_localca.c
 
 tests_unit_test_locality_SOURCES = tests/unit/test_locality.c

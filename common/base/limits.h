@@ -132,6 +132,9 @@
 #define LIMIT_JWKS_AGAIN_MS      1000           /* at least, between two attempts for one issuer */
 #define LIMIT_JWT_LOCATIONS      32             /* tokens of one request that are looked at */
 
+/* Rate limits */
+#define LIMIT_RATE_BUCKETS       16384          /* of one rule with keys, 16 bytes each; keys beyond them share one */
+
 /* Configuration */
 #define LIMIT_FILE_BYTES         (64u << 20)    /* one configuration file */
 #define LIMIT_PEM_BYTES          (4u << 20)     /* one file of roots, a certificate or a key of a control plane */
