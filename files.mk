@@ -161,11 +161,14 @@ libmeshd_a_SOURCES = \
 	common/source/wire.c \
 	common/source/yaml.c \
 	common/source/zds.c \
+	common/telemetry/accesslog.c \
 	common/telemetry/bypass.c \
 	common/telemetry/cel.c \
 	common/telemetry/cel_attr.c \
 	common/telemetry/cel_eval.c \
+	common/telemetry/filter.c \
 	common/telemetry/flow.c \
+	common/telemetry/flow_proxy.c \
 	common/telemetry/format.c \
 	common/telemetry/format_write.c \
 	common/telemetry/meters.c \
@@ -175,11 +178,21 @@ libmeshd_a_SOURCES = \
 	common/telemetry/prom.c \
 	common/telemetry/promflow.c \
 	common/telemetry/promproc.c \
+	common/telemetry/promrows.c \
 	common/telemetry/remote.c \
+	common/telemetry/requests.c \
 	common/telemetry/respflag.c \
+	common/telemetry/rows.c \
 	common/telemetry/series.c \
 	common/telemetry/span.c \
+	common/telemetry/span_make.c \
+	common/telemetry/span_request.c \
 	common/telemetry/tally.c \
+	common/telemetry/teleconf.c \
+	common/telemetry/teleconf_log.c \
+	common/telemetry/teleconf_metric.c \
+	common/telemetry/teleconf_trace.c \
+	common/telemetry/trace.c \
 	common/telemetry/why.c \
 	common/tls/certtext.c \
 	common/tls/digest.c \
@@ -408,9 +421,11 @@ HEADERS_ALL = \
 	common/source/wire.h \
 	common/source/yaml.h \
 	common/source/zds.h \
+	common/telemetry/accesslog.h \
 	common/telemetry/bypass.h \
 	common/telemetry/cel.h \
 	common/telemetry/cel_int.h \
+	common/telemetry/filter.h \
 	common/telemetry/flow.h \
 	common/telemetry/flow_int.h \
 	common/telemetry/format.h \
@@ -422,10 +437,17 @@ HEADERS_ALL = \
 	common/telemetry/prom.h \
 	common/telemetry/prom_int.h \
 	common/telemetry/remote.h \
+	common/telemetry/requests.h \
 	common/telemetry/respflag.h \
+	common/telemetry/rows.h \
+	common/telemetry/rows_int.h \
 	common/telemetry/series.h \
 	common/telemetry/span.h \
+	common/telemetry/span_int.h \
 	common/telemetry/tally.h \
+	common/telemetry/teleconf.h \
+	common/telemetry/teleconf_int.h \
+	common/telemetry/trace.h \
 	common/telemetry/why.h \
 	common/tls/certtext_int.h \
 	common/tls/digest.h \
@@ -492,6 +514,8 @@ HEADERS_ALL = \
 	tests/unit/smuggling.txt \
 	tests/unit/stages.h \
 	tests/unit/suite.h \
+	tests/unit/teleconf_fixture.h \
+	tests/unit/upstreams.h \
 	tests/unit/upstreams.h
 
 UNIT_TESTS = \
@@ -527,6 +551,7 @@ UNIT_TESTS = \
 	tests/unit/test_explain \
 	tests/unit/test_extauthz \
 	tests/unit/test_fields \
+	tests/unit/test_filter \
 	tests/unit/test_flow \
 	tests/unit/test_format \
 	tests/unit/test_grpc \
@@ -574,6 +599,7 @@ UNIT_TESTS = \
 	tests/unit/test_ratelimit \
 	tests/unit/test_redirect \
 	tests/unit/test_regex \
+	tests/unit/test_requests \
 	tests/unit/test_resolvconf \
 	tests/unit/test_resolve \
 	tests/unit/test_resource \
@@ -589,9 +615,11 @@ UNIT_TESTS = \
 	tests/unit/test_socks \
 	tests/unit/test_spiffe \
 	tests/unit/test_str \
+	tests/unit/test_teleconf \
 	tests/unit/test_texts \
 	tests/unit/test_tls \
 	tests/unit/test_tlsctx \
+	tests/unit/test_trace \
 	tests/unit/test_upool \
 	tests/unit/test_value \
 	tests/unit/test_watch \
@@ -674,6 +702,8 @@ tests_unit_test_endpoints_SOURCES = tests/unit/test_endpoints.c
 tests_unit_test_entry_SOURCES = tests/unit/test_entry.c
 
 tests_unit_test_epoch_SOURCES = tests/unit/test_epoch.c
+
+tests_unit_test_filter_SOURCES = tests/unit/test_filter.c
 
 tests_unit_test_rateproto_SOURCES = tests/unit/test_rateproto.c
 tests_unit_test_extauthz_SOURCES = tests/unit/test_extauthz.c
@@ -762,6 +792,8 @@ tests_unit_test_pump_SOURCES = tests/unit/test_pump.c
 tests_unit_test_redirect_SOURCES = tests/unit/test_redirect.c
 
 tests_unit_test_regex_SOURCES = tests/unit/test_regex.c
+tests_unit_test_requests_SOURCES = tests/unit/test_requests.c
+
 tests_unit_test_resolvconf_SOURCES = tests/unit/test_resolvconf.c
 
 tests_unit_test_resolve_SOURCES = tests/unit/test_resolve.c
@@ -792,10 +824,14 @@ tests_unit_test_spiffe_SOURCES = tests/unit/test_spiffe.c
 
 tests_unit_test_str_SOURCES = tests/unit/test_str.c
 
+tests_unit_test_teleconf_SOURCES = tests/unit/test_teleconf.c
+
 tests_unit_test_texts_SOURCES = tests/unit/test_texts.c
 
 tests_unit_test_tls_SOURCES = tests/unit/test_tls.c
 tests_unit_test_tlsctx_SOURCES = tests/unit/test_tlsctx.c
+
+tests_unit_test_trace_SOURCES = tests/unit/test_trace.c
 
 tests_unit_test_upool_SOURCES = tests/unit/test_upool.c
 

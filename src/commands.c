@@ -14,6 +14,7 @@
 #include "src/options.h"
 #include "src/settings.h"
 #include "src/version.h"
+#include "telemetry/why.h"
 
 #define CERT_TTL_S (24 * 3600)
 
@@ -179,8 +180,8 @@ int why_command(int argc, char **argv)
 
 	if (options_parse(ask_rows, &opt, argc, argv, words, 1, &err) < 0)
 		return fail(&err) + 1;
-	if (strspn(words[0], "0123456789abcdefABCDEF") != strlen(words[0]) || strlen(words[0]) > 16) {
-		fprintf(stderr, "meshd: why: want the id of a log line, at most 16 hexadecimal digits, got '%s'\n", words[0]);
+	if ((strspn(words[0], "0123456789abcdefABCDEF") != strlen(words[0]) || strlen(words[0]) > 16) && !why_id_parse(str_c(words[0]))) {
+		fprintf(stderr, "meshd: why: want the id of a log line, at most 16 hexadecimal digits, or a request id, got '%s'\n", words[0]);
 		return 2;
 	}
 	snprintf(path, sizeof(path), "/why?format=text%s%s", words[0][0] ? "&id=" : "", words[0]);

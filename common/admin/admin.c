@@ -11,6 +11,7 @@
 #include "admin/admin_int.h"
 #include "base/log.h"
 #include "telemetry/prom.h"
+#include "telemetry/trace.h"
 #include "telemetry/why.h"
 
 #define LOGGING_HELP \
@@ -148,6 +149,10 @@ static bool id_parse(struct str s, uint64_t *ret)
 {
 	char text[17] = "", *end;
 
+	if (s.n == UUID_BYTES) {
+		*ret = why_id_parse(s);
+		return *ret != 0;
+	}
 	if (s.n == 0 || s.n > 16)
 		return false;
 	memcpy(text, s.p, s.n);
@@ -165,7 +170,7 @@ static void on_why(struct h1server_request *rq, void *arg)
 	int n;
 
 	if (h1server_query(rq, "id", &text) && !id_parse(text, &id)) {
-		h1server_reply_text(rq, 400, "want an id as the access log shows it: up to 16 hexadecimal digits\n");
+		h1server_reply_text(rq, 400, "want an id as the access log shows it: up to 16 hexadecimal digits, or a request id\n");
 		return;
 	}
 	n = (wants_text(rq) ? why_write_text : why_write_json)(id, 0, &out);

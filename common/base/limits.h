@@ -148,5 +148,9 @@
 #define LIMIT_ADMIN_CONNS        64
 #define LIMIT_BYPASS_ROWS        256            /* pairs of workload and sender that passed by a waypoint, as listed */
 #define LIMIT_WHY_ENTRIES        1024           /* refused connections that `meshd why` remembers */
+#define LIMIT_METRIC_ROWS        5000           /* sets of labels of requests and sidecars' connections, in all threads */
+#define LIMIT_METRIC_IDLE_S      900            /* after which one leaves the metrics page */
+#define LIMIT_METRIC_HOSTS       100            /* Host headers of unknown destinations that become labels, in each thread */
+#define LIMIT_METRIC_ALIASES     8192           /* shortcuts to sets of labels, in each thread */
 
 #endif

@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -31,11 +32,15 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	pthread_t thread;
-	struct buf queue;
+	struct sink {
+		struct buf queue;
+		char *path;            /* owned; NULL: the log's own */
+		int fd;
+	} sinks[LOG_SINKS];        /* the first is the log's own */
+	int n_sinks;
 	unsigned long long told;   /* drops already reported */
-	int fd;
 	bool json, running, stop;
-} writer = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .fd = 1 };
+} writer = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .sinks[0].fd = 1, .n_sinks = 1 };
 
 /* A full disk or a closed pipe loses lines, never traffic. */
 static bool write_all(int fd, struct str s)
@@ -100,14 +105,26 @@ static void report_drops(struct buf *out)
 	writer.told = n;
 }
 
+/* One that has lines; NULL: none. */
+static struct sink *waiting(void)
+{
+	for (int i = 0; i < writer.n_sinks; i++)
+		if (buf_len(&writer.sinks[i].queue))
+			return &writer.sinks[i];
+	return NULL;
+}
+
 static void *writer_main(void *arg)
 {
+	struct sink *s;
+
 	pthread_mutex_lock(&writer.lock);
-	while (!writer.stop || buf_len(&writer.queue)) {
+	while ((s = waiting()) || !writer.stop) {
 		struct buf batch;
 		bool written;
+		int fd;
 
-		if (!buf_len(&writer.queue)) {
+		if (!s) {
 			pthread_cond_wait(&writer.wake, &writer.lock);
 			if (!writer.stop) {
 				pthread_mutex_unlock(&writer.lock);
@@ -116,14 +133,15 @@ static void *writer_main(void *arg)
 			}
 			continue;
 		}
-		batch = writer.queue;
-		writer.queue = (struct buf){ 0 };
+		batch = s->queue;
+		s->queue = (struct buf){ 0 };
+		fd = s->fd;
 		pthread_mutex_unlock(&writer.lock);
-		written = write_all(writer.fd, buf_str(&batch));
+		written = write_all(fd, buf_str(&batch));
 		buf_done(&batch);
 		pthread_mutex_lock(&writer.lock);
 		if (written)
-			report_drops(&writer.queue);
+			report_drops(&writer.sinks[0].queue);
 	}
 	pthread_mutex_unlock(&writer.lock);
 	return NULL;
@@ -138,7 +156,7 @@ void log_start(int fd)
 {
 	for (int i = 0; i < LOG_SCOPES; i++)
 		started_levels[i] = atomic_load(&levels[i]);
-	writer.fd = fd;
+	writer.sinks[0].fd = fd;
 	writer.stop = false;
 	writer.running = pthread_create(&writer.thread, NULL, writer_main, NULL) == 0;
 }
@@ -160,23 +178,70 @@ void log_stop(void)
 	writer.running = false;
 }
 
-static void emit(struct buf *line)
+void log_line(int sink, struct str line)
 {
+	struct sink *s = &writer.sinks[sink];
 	bool first;
 
 	if (!writer.running) {
-		write_all(writer.fd, buf_str(line));
-		buf_done(line);
+		write_all(s->fd, line);
 		return;
 	}
 	pthread_mutex_lock(&writer.lock);
-	first = !buf_len(&writer.queue);
-	if (buf_len(&writer.queue) + buf_len(line) > QUEUE_BYTES || buf_append(&writer.queue, buf_data(line), buf_len(line)) < 0)
+	first = !waiting();
+	if (buf_len(&s->queue) + line.n > QUEUE_BYTES || buf_append(&s->queue, line.p, line.n) < 0)
 		atomic_fetch_add(&dropped, 1);
 	pthread_mutex_unlock(&writer.lock);
 	if (first)
 		pthread_cond_signal(&writer.wake);
+}
+
+static void emit(struct buf *line)
+{
+	log_line(0, buf_str(line));
 	buf_done(line);
+}
+
+static int sink_open(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int log_sink(const char *path, struct err *err)
+{
+	int fd;
+
+	if (strcmp(path, "/dev/stdout") == 0)
+		return 0;
+	for (int i = 1; i < writer.n_sinks; i++)
+		if (strcmp(writer.sinks[i].path, path) == 0)
+			return i;
+	if (writer.n_sinks == LOG_SINKS)
+		return err_set(err, -EMFILE, "access logs go to %d files at most", LOG_SINKS - 1);
+	fd = strcmp(path, "/dev/stderr") == 0 ? STDERR_FILENO : sink_open(path);
+	if (fd < 0)
+		return err_set(err, fd, "the access log %s cannot be opened: %s", path, strerror(-fd));
+	pthread_mutex_lock(&writer.lock);
+	writer.sinks[writer.n_sinks] = (struct sink){ .path = xstrdup(path), .fd = fd };
+	fd = writer.n_sinks++;
+	pthread_mutex_unlock(&writer.lock);
+	return fd;
+}
+
+void log_reopen(void)
+{
+	for (int i = 1; i < writer.n_sinks; i++) {
+		struct sink *s = &writer.sinks[i];
+		int fd = s->fd == STDERR_FILENO ? -1 : sink_open(s->path);
+
+		if (fd < 0)
+			continue;
+		/* The number stays, so that a write under way ends in the old file. */
+		dup3(fd, s->fd, O_CLOEXEC);
+		close(fd);
+	}
 }
 
 bool log_on(enum log_scope scope, enum log_level level)

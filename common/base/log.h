@@ -44,6 +44,13 @@ uint64_t log_dropped(void);                /* lines lost since start */
 void log_msg(enum log_scope scope, enum log_level level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void log_fields(enum log_scope scope, enum log_level level, const char *msg, const struct log_field *f, int n);
 
+/* Whole lines as they are, as access logs have them: queued and written like the others. "/dev/stdout" is the log itself; another file
+ * is opened for appending, once for each path. The sink's number, or -errno. Control thread. */
+#define LOG_SINKS 8
+int log_sink(const char *path, struct err *err);
+void log_line(int sink, struct str line);  /* with its newline; any thread */
+void log_reopen(void);                     /* files by their paths: they were rotated. Control thread */
+
 #define log_error(scope, ...) log_msg(scope, LOG_ERROR, __VA_ARGS__)
 #define log_warn(scope, ...)  log_msg(scope, LOG_WARN, __VA_ARGS__)
 #define log_info(scope, ...)  log_msg(scope, LOG_INFO, __VA_ARGS__)

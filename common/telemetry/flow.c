@@ -191,6 +191,10 @@ void flow_open(struct flow_metrics *m, struct flow *f)
 {
 	struct series_key key;
 
+	if (f->proxy) {
+		flow_proxy_open(f);
+		return;
+	}
 	flow_key(f, &key);
 	f->series = series_find(m, &key, f->direction);
 	f->opened = true;
@@ -214,6 +218,8 @@ void flow_bytes(struct flow *f, uint64_t client_to_server, uint64_t server_to_cl
 {
 	f->bytes_received += client_to_server;
 	f->bytes_sent += server_to_client;
+	if (f->proxy)
+		flow_proxy_bytes(f);
 	if (f->series) {
 		series_add(&f->series->received, client_to_server);
 		series_add(&f->series->sent, server_to_client);
@@ -257,7 +263,10 @@ void flow_close(struct flow_metrics *m, struct flow *f, enum fail why, const cha
 		if (flag != SERIES_FLAG_NONE)
 			series_add(&f->series->failed[flag], 1);
 	}
-	log_close(f, close_level(f, why), &e);
+	if (f->proxy)
+		flow_proxy_close(f, &e);
+	else
+		log_close(f, close_level(f, why), &e);
 	span_record(f, &e);
 	workload_unref(f->source_workload);
 	workload_unref(f->dest_workload);
@@ -268,6 +277,7 @@ void flow_close(struct flow_metrics *m, struct flow *f, enum fail why, const cha
 	free(f->service_host);
 	free(f->peer_baggage);
 	free(f->traceparent);
+	flow_proxy_free(f->proxy);
 	id = f->id;
 	*f = (struct flow){ .id = id };
 }

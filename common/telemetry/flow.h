@@ -11,6 +11,9 @@
 #include "hbone/baggage.h"
 #include "model/object.h"
 
+struct teleconf;
+struct peer;
+
 enum flow_direction { FLOW_INBOUND, FLOW_OUTBOUND };   /* reporter destination, source */
 
 /* All zero is a valid start. The texts are owned, NULL when unknown, and set with flow_set. */
@@ -34,10 +37,31 @@ struct flow {
 	uint64_t bytes_sent;                 /* so far, to downstream: server to client */
 	uint64_t id;                         /* of a failed connection, made by flow_close: the argument of `meshd why` */
 	struct flow_series *series;          /* borrowed from the worker's table after flow_open */
+	struct flow_proxy *proxy;            /* owned; NULL: in ztunnel's terms */
+};
+
+/* A connection in a sidecar: labels, flags and the line in the log are those of Istio's Envoy. */
+struct flow_proxy {
+	struct teleconf *conf;               /* reference held */
+	struct addr upstream, upstream_local;
+	char *cluster, *route, *sni;         /* owned, by flow_set */
+	char *service;                       /* owned: its key, "ns/host" */
+	char *failure;                       /* owned: of the transport to the server */
+	/* Private. */
+	struct peer *said;                   /* what the peer said of itself */
+	uint64_t wall_us, counted[2];
+	int64_t counted_s;
+	bool counting;
 };
 
 /* Replaces an owned text of a flow by a copy (at most 1023 bytes; empty: NULL). */
 void flow_set(char **field, struct str value);
+
+/* Before flow_open. False: out of memory. */
+bool flow_set_proxy(struct flow *f, const struct teleconf *conf);
+/* What the other side said of itself (metadata exchange); copied. Of no account once the flow is counted: a sidecar's flow is when
+ * the mesh knows the peer, or this was called, or bytes went both ways, or at its end. */
+void flow_peer(struct flow *f, const struct peer *p);
 
 /* One worker's counters. Never freed: a process has as many as it has workers. */
 struct flow_metrics;

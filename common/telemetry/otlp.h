@@ -22,7 +22,7 @@ struct otlp_conf {
 	const struct otlp_pair *headers, *resource;   /* of each request; attributes of this process */
 	int n_headers, n_resource;
 	const char *service;             /* service.name */
-	double ratio;                    /* of the traces: above 0, to 1 */
+	double ratio;                    /* of the traces, for connections: 0 to 1 */
 	unsigned timeout_ms;             /* of one export */
 	const struct sock_ops *sock_ops; /* NULL ok */
 	struct resolver *resolver;       /* of the same loop; NULL: the endpoint must be an address */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "telemetry/peer.h"
 
+#include <stdlib.h>
+
 static struct str label(const struct workload *w, const char *key)
 {
 	for (int i = 0; i < w->n_labels; i++)
@@ -25,4 +27,29 @@ void peer_of_workload(const struct workload *w, struct peer *ret)
 		ret->app = ret->service;
 	if (!ret->version.n)
 		ret->version = ret->revision;
+}
+
+struct peer *peer_dup(const struct peer *p)
+{
+	const struct str *from = (const struct str *)(const void *)p;
+	size_t n = 0, texts = sizeof(*p) / sizeof(*from);
+	struct peer *own;
+	struct str *to;
+	char *at;
+
+	_Static_assert(sizeof(struct peer) % sizeof(struct str) == 0, "texts only");
+	for (size_t i = 0; i < texts; i++)
+		n += from[i].n;
+	own = malloc(sizeof(*own) + n);
+	if (!own)
+		return NULL;
+	to = (struct str *)(void *)own;
+	at = (char *)(own + 1);
+	for (size_t i = 0; i < texts; i++) {
+		if (from[i].n)
+			memcpy(at, from[i].p, from[i].n);
+		to[i] = (struct str){ at, from[i].n };
+		at += from[i].n;
+	}
+	return own;
 }

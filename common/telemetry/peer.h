@@ -15,6 +15,8 @@ struct peer {
 	struct str region, zone;
 };
 
+/* One block with its texts, for free(). NULL: out of memory. */
+struct peer *peer_dup(const struct peer *p);
 /* w NULL: nothing. */
 void peer_of_workload(const struct workload *w, struct peer *ret);
 

@@ -112,6 +112,7 @@ void prom_write(struct buf *out, bool openmetrics, const struct prom_build *buil
 
 	meters_register();
 	prom_flows(&p);
+	prom_rows(&p);
 	for (const struct prom_family *f = families; f; f = f->next) {
 		p.family = f;
 		p.headed = false;

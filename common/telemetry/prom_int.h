@@ -19,6 +19,7 @@ void prom_head(struct prom *p, const char *name, enum prom_type type, const char
 void prom_single(struct prom *p, const char *name, enum prom_type type, const char *help, uint64_t value);
 
 void prom_flows(struct prom *p);             /* connections: promflow.c */
+void prom_rows(struct prom *p);              /* requests and connections of sidecars: promrows.c */
 void prom_process(struct prom *p, const struct prom_build *build);   /* promproc.c */
 
 #endif

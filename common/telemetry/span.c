@@ -6,26 +6,26 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "proto/otlp.pb-c.h"
 #include "telemetry/flow_int.h"
-
-#define ATTRS      48
-#define TEXT_BYTES 8192
+#include "telemetry/span_int.h"
 
 static struct {
 	_Atomic(struct span *) first;     /* newest first */
 	atomic_uint waiting;              /* not yet freed */
 	atomic_uint_least64_t exported, dropped;
+	atomic_bool exporting;
 	atomic_uint_least64_t below;      /* trace ids whose lower 63 bits are below this are sampled; 0: off */
 } spans;
 
 void span_start(double ratio)
 {
+	atomic_store(&spans.exporting, true);
 	atomic_store(&spans.below, ratio >= 1 ? UINT64_C(1) << 63 : (uint64_t)(ratio * (double)(UINT64_C(1) << 63)));
 }
 
 void span_stop(void)
 {
+	atomic_store(&spans.exporting, false);
 	atomic_store(&spans.below, 0);
 	for (struct span *s = span_take(), *next; s; s = next) {
 		next = s->next;
@@ -36,6 +36,11 @@ void span_stop(void)
 bool span_on(void)
 {
 	return atomic_load_explicit(&spans.below, memory_order_relaxed) != 0;
+}
+
+bool span_exporting(void)
+{
+	return atomic_load_explicit(&spans.exporting, memory_order_relaxed);
 }
 
 struct span *span_take(void)
@@ -67,6 +72,26 @@ uint64_t span_exported(void)
 uint64_t span_dropped(void)
 {
 	return atomic_load(&spans.dropped);
+}
+
+void span_push(const struct span_draft *m)
+{
+	struct span *s;
+
+	if (atomic_load_explicit(&spans.waiting, memory_order_relaxed) >= SPAN_QUEUE) {
+		atomic_fetch_add(&spans.dropped, 1);
+		return;
+	}
+	s = malloc(sizeof(*s) + otlp__span__get_packed_size(&m->span));
+	if (!s) {
+		atomic_fetch_add(&spans.dropped, 1);
+		return;
+	}
+	s->n = otlp__span__pack(&m->span, s->bytes);
+	atomic_fetch_add(&spans.waiting, 1);
+	s->next = atomic_load_explicit(&spans.first, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak(&spans.first, &s->next, s))
+		;
 }
 
 /* ---- one span ---- */
@@ -127,80 +152,8 @@ void span_join(struct flow *f, struct str traceparent)
 		flow_set(&f->traceparent, traceparent);
 }
 
-/* A span under construction; everything lies in it. */
-struct making {
-	Otlp__Span span;
-	Otlp__Status status;
-	Otlp__KeyValue pair[ATTRS], *pairs[ATTRS];
-	Otlp__AnyValue value[ATTRS];
-	size_t used;
-	char text[TEXT_BYTES];
-};
-
-/* A collector refuses a whole batch for one byte that is not UTF-8, and peers have a say in our texts. */
-static char *keep(struct making *m, struct str s)
-{
-	char *to = m->text + m->used;
-
-	if (s.n >= TEXT_BYTES - m->used)
-		return NULL;
-	for (size_t i = 0; i < s.n; i++)
-		to[i] = s.p[i] >= ' ' && s.p[i] < 0x7f ? s.p[i] : '?';
-	to[s.n] = '\0';
-	m->used += s.n + 1;
-	return to;
-}
-
-static Otlp__AnyValue *put(struct making *m, const char *key)
-{
-	size_t i = m->span.n_attributes;
-
-	if (i == ATTRS) {
-		m->span.dropped_attributes_count++;
-		return NULL;
-	}
-	otlp__key_value__init(&m->pair[i]);
-	otlp__any_value__init(&m->value[i]);
-	m->pair[i].key = (char *)key;
-	m->pair[i].value = &m->value[i];
-	m->pairs[i] = &m->pair[i];
-	m->span.n_attributes++;
-	return &m->value[i];
-}
-
-static void put_text(struct making *m, const char *key, struct str value)
-{
-	char *text = value.n ? keep(m, value) : NULL;
-	Otlp__AnyValue *v = text ? put(m, key) : NULL;
-
-	if (v) {
-		v->value_case = OTLP__ANY_VALUE__VALUE_STRING_VALUE;
-		v->string_value = text;
-	} else if (value.n && !text) {
-		m->span.dropped_attributes_count++;
-	}
-}
-
-static void put_number(struct making *m, const char *key, uint64_t n)
-{
-	Otlp__AnyValue *v = put(m, key);
-
-	if (!v)
-		return;
-	v->value_case = OTLP__ANY_VALUE__VALUE_INT_VALUE;
-	v->int_value = (int64_t)n;
-}
-
-static void put_addr(struct making *m, const char *key, const char *port_key, const struct addr *a)
-{
-	char text[ADDR_TEXT];
-
-	put_text(m, key, str_c(ip_format(&a->ip, text)));
-	put_number(m, port_key, a->port);
-}
-
 /* The metrics' labels, so that one finds a connection's span by what its series says. */
-static void put_labels(struct making *m, const struct flow *f)
+static void put_labels(struct span_draft *m, const struct flow *f)
 {
 	struct series_key key = { 0 };
 
@@ -208,34 +161,34 @@ static void put_labels(struct making *m, const struct flow *f)
 	for (int i = 0; i < SERIES_LABEL_COUNT; i++) {
 		if (i == SERIES_source_app || i == SERIES_source_version || i == SERIES_destination_app || i == SERIES_destination_version)
 			continue;     /* the canonical ones say the same */
-		put_text(m, series_label_names[i], key.value[i]);
+		span_put_text(m, series_label_names[i], key.value[i]);
 	}
 }
 
-static void put_end(struct making *m, const struct flow *f, const struct why_entry *e)
+static void put_end(struct span_draft *m, const struct flow *f, const struct why_entry *e)
 {
 	const struct fail_info *info = fail_info(e->why);
 	enum series_flag flag = series_flag(e->why);
 	char text[1100];
 
-	put_number(m, "received_bytes", f->bytes_received);
-	put_number(m, "sent_bytes", f->bytes_sent);
-	put_text(m, "response_flags", str_c(series_flag_names[flag]));
+	span_put_number(m, "received_bytes", f->bytes_received);
+	span_put_number(m, "sent_bytes", f->bytes_sent);
+	span_put_text(m, "response_flags", str_c(series_flag_names[flag]));
 	if (e->why == FAIL_NONE)
 		return;
-	put_text(m, "reason", str_c(info->name));
-	put_text(m, "policy", str_c(e->policy));
-	put_text(m, "rule", str_c(e->rule));
+	span_put_text(m, "reason", str_c(info->name));
+	span_put_text(m, "policy", str_c(e->policy));
+	span_put_text(m, "rule", str_c(e->rule));
 	if (f->id) {
 		snprintf(text, sizeof(text), "%016llx", (unsigned long long)f->id);
-		put_text(m, "id", str_c(text));
+		span_put_text(m, "id", str_c(text));
 	}
 	if (flag == SERIES_FLAG_NONE)
 		return;       /* a reset is no failure */
 	snprintf(text, sizeof(text), "%s%s%.900s", info->reason, e->detail[0] ? ": " : "", e->detail);
 	otlp__status__init(&m->status);
 	m->status.code = OTLP__STATUS__CODE__ERROR;
-	m->status.message = keep(m, str_c(text));
+	m->status.message = span_keep(m, str_c(text));
 	m->status.message = m->status.message ? m->status.message : (char *)"";
 	m->span.status = &m->status;
 }
@@ -248,23 +201,21 @@ static uint64_t clock_ns(clockid_t id)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static void put_name(struct making *m, const struct flow *f)
+static void put_name(struct span_draft *m, const struct flow *f)
 {
 	const char *what = f->service ? f->service->hostname : f->service_host ? f->service_host :
 			   f->dest_workload && f->dest_workload->canonical_name ? f->dest_workload->canonical_name : "";
 	char text[300];
 
 	snprintf(text, sizeof(text), "%s %.255s", f->direction == FLOW_INBOUND ? "inbound" : "outbound", what[0] ? what : "tcp");
-	m->span.name = keep(m, str_c(text));
+	m->span.name = span_keep(m, str_c(text));
 }
 
-static void make(struct making *m, const struct flow *f, const struct why_entry *e, struct ids *ids)
+static void make(struct span_draft *m, const struct flow *f, const struct why_entry *e, struct ids *ids)
 {
 	uint64_t mono = clock_ns(CLOCK_MONOTONIC);
 
-	otlp__span__init(&m->span);
-	m->used = 0;
-	m->span.attributes = m->pairs;
+	span_init(m);
 	m->span.trace_id = (ProtobufCBinaryData){ sizeof(ids->trace), ids->trace };
 	m->span.span_id = (ProtobufCBinaryData){ sizeof(ids->span), ids->span };
 	if (ids->has_parent)
@@ -273,40 +224,26 @@ static void make(struct making *m, const struct flow *f, const struct why_entry 
 	m->span.end_time_unix_nano = clock_ns(CLOCK_REALTIME);
 	m->span.start_time_unix_nano = m->span.end_time_unix_nano - (f->opened_ns ? mono - f->opened_ns : 0);
 	put_name(m, f);
-	put_addr(m, "source.address", "source.port", &f->source);
-	put_addr(m, "destination.address", "destination.port", &f->dest);
+	span_put_addr(m, "source.address", "source.port", &f->source);
+	span_put_addr(m, "destination.address", "destination.port", &f->dest);
 	if (f->hbone_host)
-		put_text(m, "hbone.authority", str_c(f->hbone_host));
+		span_put_text(m, "hbone.authority", str_c(f->hbone_host));
 	else if (f->hbone.port)
-		put_addr(m, "hbone.address", "hbone.port", &f->hbone);
+		span_put_addr(m, "hbone.address", "hbone.port", &f->hbone);
 	put_end(m, f, e);
 	put_labels(m, f);
 }
 
 void span_record(const struct flow *f, const struct why_entry *e)
 {
-	struct making m;
+	struct span_draft m;
 	struct ids ids;
-	struct span *s;
 
 	if (!span_on())
 		return;
 	ids_make(f, &ids);
 	if (!sampled(ids.trace))
 		return;
-	if (atomic_load_explicit(&spans.waiting, memory_order_relaxed) >= SPAN_QUEUE) {
-		atomic_fetch_add(&spans.dropped, 1);
-		return;
-	}
 	make(&m, f, e, &ids);
-	s = malloc(sizeof(*s) + otlp__span__get_packed_size(&m.span));
-	if (!s) {
-		atomic_fetch_add(&spans.dropped, 1);
-		return;
-	}
-	s->n = otlp__span__pack(&m.span, s->bytes);
-	atomic_fetch_add(&spans.waiting, 1);
-	s->next = atomic_load_explicit(&spans.first, memory_order_relaxed);
-	while (!atomic_compare_exchange_weak(&spans.first, &s->next, s))
-		;
+	span_push(&m);
 }

@@ -18,9 +18,10 @@ struct span {
 	uint8_t bytes[];          /* an otlp.Span */
 };
 
-void span_start(double ratio);     /* of the traces; before the workers */
+void span_start(double ratio);     /* of the traces, for connections; 0: none of them */
 void span_stop(void);              /* drops what waits */
-bool span_on(void);
+bool span_on(void);                /* for connections */
+bool span_exporting(void);         /* there is an exporter: for requests, which are sampled by their own rules (trace.h) */
 /* A tunnel will carry these ids for a flow; sets their sampled flag. */
 void span_begin(struct flow *f, char traceparent[56]);
 /* A tunnel came with these (well-formed, or empty). */

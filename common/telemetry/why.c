@@ -8,10 +8,11 @@
 #include <time.h>
 
 #include "base/limits.h"
+#include "telemetry/trace.h"
 
 enum why_text {
 	WHY_SOURCE, WHY_SOURCE_ID, WHY_SOURCE_WORKLOAD, WHY_DEST, WHY_DEST_WORKLOAD, WHY_HBONE, WHY_DETAIL,
-	WHY_POLICY, WHY_RULE, WHY_ALLOW, WHY_TEXTS
+	WHY_POLICY, WHY_RULE, WHY_ALLOW, WHY_METHOD, WHY_HOST, WHY_PATH, WHY_REQUEST_ID, WHY_TEXTS
 };
 
 struct why_kept {
@@ -20,6 +21,7 @@ struct why_kept {
 	enum fail why;
 	enum flow_direction direction;
 	bool mtls;
+	int status;                    /* of a request: what was answered; 0: nothing, or not known */
 	const char *text[WHY_TEXTS];   /* in this block; "" when there is none */
 	char bytes[];
 };
@@ -61,11 +63,24 @@ static struct why_kept *why_copy(const char *const text[WHY_TEXTS])
 	return k;
 }
 
+static void keep(struct why_kept *k)
+{
+	struct why_kept *old;
+
+	clock_gettime(CLOCK_REALTIME, &k->at);
+	pthread_mutex_lock(&kept.lock);
+	old = kept.ring[kept.next];
+	kept.ring[kept.next] = k;
+	kept.next = (kept.next + 1) % LIMIT_WHY_ENTRIES;
+	pthread_mutex_unlock(&kept.lock);
+	free(old);
+}
+
 void why_remember(const struct why_entry *e)
 {
 	const struct flow *f = e->flow;
 	char source[ADDR_TEXT], dest[ADDR_TEXT], hbone[ADDR_TEXT] = "", from[512], to[512];
-	struct why_kept *k, *old;
+	struct why_kept *k;
 
 	addr_format(&f->source, source);
 	addr_format(&f->dest, dest);
@@ -77,6 +92,7 @@ void why_remember(const struct why_entry *e)
 		[WHY_SOURCE_WORKLOAD] = workload_text(f->source_workload, from, sizeof(from)),
 		[WHY_DEST_WORKLOAD] = workload_text(f->dest_workload, to, sizeof(to)),
 		[WHY_DETAIL] = e->detail, [WHY_POLICY] = e->policy, [WHY_RULE] = e->rule, [WHY_ALLOW] = e->would_allow,
+		[WHY_METHOD] = "", [WHY_HOST] = "", [WHY_PATH] = "", [WHY_REQUEST_ID] = "",
 	});
 	if (!k)
 		return;
@@ -84,13 +100,63 @@ void why_remember(const struct why_entry *e)
 	k->why = e->why;
 	k->direction = f->direction;
 	k->mtls = f->mtls;
-	clock_gettime(CLOCK_REALTIME, &k->at);
-	pthread_mutex_lock(&kept.lock);
-	old = kept.ring[kept.next];
-	kept.ring[kept.next] = k;
-	kept.next = (kept.next + 1) % LIMIT_WHY_ENTRIES;
-	pthread_mutex_unlock(&kept.lock);
-	free(old);
+	k->status = 0;
+	keep(k);
+}
+
+uint64_t why_id_parse(struct str text)
+{
+	uint64_t id = 0;
+	int digits = 0;
+
+	for (size_t i = 0; i < text.n && digits < 16; i++) {
+		char c = text.p[i];
+
+		if (c == '-' && text.n == UUID_BYTES)
+			continue;
+		c |= 0x20;
+		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+			return 0;
+		id = id << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+		digits++;
+	}
+	return digits == 16 && (text.n == 16 || text.n == UUID_BYTES) ? id : 0;
+}
+
+/* NUL-terminated for why_copy, and no longer than is worth keeping. */
+static const char *cut(struct exchange *x, struct str s)
+{
+	return exchange_dup(x, (struct str){ s.p, s.n < 1024 ? s.n : 1024 }).p;
+}
+
+void why_remember_request(struct exchange *x, enum fail why, const char *policy, const char *rule, const char *would_allow)
+{
+	const struct exchange_client *c = x->client;
+	const struct workload *far = c->inbound ? c->local_workload : x->log.upstream_workload;
+	struct str id = fields_get(&x->request_fields, "x-request-id");
+	char source[ADDR_TEXT], dest[ADDR_TEXT], from[512], to[512];
+	struct why_kept *k;
+
+	x->log.id = why_id_parse(id);
+	if (!x->log.id)
+		x->log.id = hash_bytes(&x->log.start_ns, sizeof(x->log.start_ns)) | 1;
+	k = why_copy((const char *const[WHY_TEXTS]){
+		[WHY_SOURCE] = addr_format(&c->peer, source), [WHY_DEST] = addr_format(x->log.upstream.port ? &x->log.upstream : &c->local, dest),
+		[WHY_HBONE] = "", [WHY_SOURCE_ID] = cut(x, c->inbound ? c->peer_id : c->local_id),
+		[WHY_SOURCE_WORKLOAD] = workload_text(c->inbound ? c->peer_workload : c->local_workload, from, sizeof(from)),
+		[WHY_DEST_WORKLOAD] = workload_text(far, to, sizeof(to)),
+		[WHY_DETAIL] = x->log.details ? x->log.details : "", [WHY_POLICY] = policy ? policy : "", [WHY_RULE] = rule ? rule : "",
+		[WHY_ALLOW] = would_allow ? would_allow : "", [WHY_METHOD] = cut(x, x->request.method), [WHY_HOST] = cut(x, x->request.authority),
+		[WHY_PATH] = cut(x, x->request.path), [WHY_REQUEST_ID] = cut(x, id),
+	});
+	if (!k)
+		return;
+	k->id = x->log.id;
+	k->why = why;
+	k->direction = c->inbound ? FLOW_INBOUND : FLOW_OUTBOUND;
+	k->mtls = c->mtls;
+	k->status = x->response.status;
+	keep(k);
 }
 
 static void time_text(const struct timespec *at, char *text, size_t size)
@@ -105,7 +171,7 @@ static void put_json(const struct why_kept *k, bool first, struct buf *out)
 {
 	static const char *const keys[WHY_TEXTS] = {
 		"source", "sourceIdentity", "sourceWorkload", "destination", "destinationWorkload", "hboneAddress",
-		"detail", "policy", "rule", "wouldAllow",
+		"detail", "policy", "rule", "wouldAllow", "method", "host", "path", "requestId",
 	};
 	const struct fail_info *info = fail_info(k->why);
 	char at[32];
@@ -114,13 +180,16 @@ static void put_json(const struct why_kept *k, bool first, struct buf *out)
 	buf_printf(out, "%s\n  {\"id\": \"%016" PRIx64 "\", \"time\": \"%s\", \"direction\": \"%s\", \"mtls\": %s, ",
 		   first ? "" : ",", k->id, at, k->direction == FLOW_INBOUND ? "inbound" : "outbound",
 		   k->mtls ? "true" : "false");
-	buf_printf(out, "\"reason\": \"%s\", \"responseFlags\": \"%s\", \"error\": ", info->name, info->flag);
+	buf_printf(out, "\"reason\": \"%s\", \"responseFlags\": \"%s\", \"error\": ", info->name,
+		   k->text[WHY_METHOD][0] ? fail_http(k->why)->flag : info->flag);
 	buf_json_str(out, str_c(info->reason));
 	for (int i = 0; i < WHY_TEXTS; i++)
 		if (k->text[i][0]) {
 			buf_printf(out, ", \"%s\": ", keys[i]);
 			buf_json_str(out, str_c(k->text[i]));
 		}
+	if (k->status)
+		buf_printf(out, ", \"status\": %d", k->status);
 	if (info->hint[0]) {
 		buf_puts(out, ", \"hint\": ");
 		buf_json_str(out, str_c(info->hint));
@@ -159,6 +228,11 @@ static void put_text(const struct why_kept *k, bool first, struct buf *out)
 	put_line(out, "identity", k->text[WHY_SOURCE_ID][0] ? k->text[WHY_SOURCE_ID] : "none (no mutual TLS)");
 	put_end(out, "to", k->text[WHY_DEST], k->text[WHY_DEST_WORKLOAD]);
 	put_line(out, "authority", k->text[WHY_HBONE]);
+	if (k->text[WHY_METHOD][0])
+		buf_printf(out, "  %-12s %s %s%s\n", "request", k->text[WHY_METHOD], k->text[WHY_HOST], k->text[WHY_PATH]);
+	put_line(out, "request id", k->text[WHY_REQUEST_ID]);
+	if (k->status)
+		buf_printf(out, "  %-12s %d\n", "answer", k->status);
 	put_line(out, "direction", k->direction == FLOW_INBOUND ? "inbound" : "outbound");
 	put_line(out, "what", k->text[WHY_DETAIL]);
 	put_line(out, "policy", k->text[WHY_POLICY]);

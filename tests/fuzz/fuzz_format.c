@@ -2,8 +2,7 @@
 /* Formats and expressions of users, and what they make of an exchange. First byte: which. */
 #include "telemetry/cel.h"
 #include "telemetry/format.h"
-
-#include "../unit/exchange_fixture.h"
+#include "tests/unit/exchange_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -37,5 +36,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		cel_free(c);
 	}
 	buf_done(&out);
+	arena_done(&x.arena);
 	return 0;
 }

@@ -5,25 +5,9 @@
 
 #include "http/exchange.h"
 
-/* Until the library has them. */
-__attribute__((weak)) struct str fields_get(const struct http_fields *f, const char *name)
-{
-	for (int i = 0; i < f->n; i++)
-		if (str_eq_nocase(f->v[i].name, str_c(name)))
-			return f->v[i].value;
-	return (struct str){ NULL, 0 };
-}
-__attribute__((weak)) struct str exchange_dup(struct exchange *x, struct str s)
-{
-	return (struct str){ arena_dup(&x->arena, s), s.n };
-}
-
 static inline void field(struct http_fields *f, const char *name, const char *value)
 {
-	static struct http_field room[2][32];
-
-	f->v = f->v ? f->v : room[f->arena != NULL];
-	f->v[f->n++] = (struct http_field){ str_c(name), str_c(value) };
+	fields_add(f, name, str_c(value));
 }
 
 static inline struct addr addr_of(const char *text)
@@ -44,7 +28,7 @@ static inline void exchange_fixture(struct exchange *x, struct exchange_client *
 		.xfcc = str_c("By=spiffe://cluster.local/ns/default/sa/reviews;Hash=abc;Subject=\"CN=x\";URI=spiffe://cluster.local/ns/default/sa/productpage"),
 	};
 	*x = (struct exchange){ .client = c, .version = HTTP_1_1 };
-	x->response_fields.arena = &x->arena;
+	x->request_fields.arena = x->response_fields.arena = &x->arena;
 	x->request.method = str_c("GET");
 	x->request.path = str_c("/path?q=1&r=&flag");
 	x->request.authority = str_c("reviews:9080");

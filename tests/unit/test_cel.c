@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "telemetry/cel.h"
 
-#include "exchange_fixture.h"
-#include "suite.h"
+#include "tests/unit/exchange_fixture.h"
+#include "tests/unit/suite.h"
 
 static struct exchange x;
 static struct exchange_client client;
@@ -11,6 +11,11 @@ static void setup(void)
 {
 	exchange_fixture(&x, &client);
 	field(&x.request_fields, "x-team", "blue");
+}
+
+static void teardown(void)
+{
+	arena_done(&x.arena);
 }
 
 static const struct { const char *text; bool holds; } rows[] = {
@@ -111,7 +116,7 @@ int main(void)
 	Suite *s = suite_create("cel");
 	TCase *t = tcase_create("cel");
 
-	tcase_add_checked_fixture(t, setup, NULL);
+	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, row, 0, ARRAY_LEN(rows));
 	tcase_add_loop_test(t, refused, 0, ARRAY_LEN(wrong));
 	tcase_add_test(t, as_text);

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "exchange_fixture.h"
-#include "suite.h"
+#include "tests/unit/exchange_fixture.h"
+#include "tests/unit/suite.h"
 
 static struct exchange x;
 static struct exchange_client client;
@@ -12,6 +12,11 @@ static struct exchange_client client;
 static void setup(void)
 {
 	exchange_fixture(&x, &client);
+}
+
+static void teardown(void)
+{
+	arena_done(&x.arena);
 }
 
 static void is(const char *text, const char *wanted)
@@ -172,7 +177,7 @@ int main(void)
 	Suite *s = suite_create("format");
 	TCase *t = tcase_create("format");
 
-	tcase_add_checked_fixture(t, setup, NULL);
+	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, istio_line);
 	tcase_add_test(t, heads);
 	tcase_add_test(t, times);

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "telemetry/teleconf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/epoch.h"
+#include "telemetry/teleconf_int.h"
+
+static _Atomic(struct teleconf *) current;
+
+void teleconf_report(const struct teleconf_job *j, const char *object, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (j->report)
+		j->report(j->arg, object, text);
+}
+
+const struct tele_provider *teleconf_provider(const struct teleconf_job *j, const char *name)
+{
+	for (int i = 0; i < j->config->tele.providers.n; i++)
+		if (strcmp(j->config->tele.providers.v[i].name, name) == 0)
+			return &j->config->tele.providers.v[i];
+	return NULL;
+}
+
+/* The oldest one of a namespace that has no selector, or the oldest whose selector fits. */
+static void take(struct teleconf_job *j, const char *ns, const struct workload *w)
+{
+	int n = 0;
+	struct resource **all = mesh_resources(j->m, RESOURCE_TELEMETRY, str_c(ns), &n);
+
+	for (int i = 0; i < n; i++) {
+		const struct telemetry *t = (const struct telemetry *)(const void *)all[i];
+
+		/* targetRefs are for waypoints and gateways. */
+		if (t->has_target_refs || strcmp(t->r.ns, ns) != 0)
+			continue;
+		if (w ? !t->has_selector || !t->selector.n || !labels_match(t->selector.v, t->selector.n, w->labels, w->n_labels)
+		      : t->has_selector && t->selector.n)
+			continue;
+		j->objects[j->n_objects++] = t;
+		break;
+	}
+	free(all);
+}
+
+static bool said(enum opt_bool b, bool otherwise)
+{
+	return b == OPT_UNSET ? otherwise : b == OPT_YES;
+}
+
+static void take_headers(const struct teleconf_job *j, struct tele_side *s)
+{
+	const struct proxy_headers *h = &j->config->proxy.headers;
+
+	s->keep_server = said(h->server_disabled, false);
+	/* The outbound listener names no server: Envoy's own default then. */
+	s->server = h->server_value && h->server_value[0] ? arena_dup(&j->t->memory, str_c(h->server_value)) : s->inbound ? "istio-envoy" : "envoy";
+	s->request_id = !said(h->request_id_disabled, false);
+	s->attempt_count = !said(h->attempt_count_disabled, false) && !s->inbound;
+	s->upstream_time = !said(h->envoy_debug_disabled, false);
+	s->xfcc = s->inbound ? TELE_XFCC_APPEND_FORWARD : TELE_XFCC_SANITIZE;
+	if (h->xfcc != TELE_XFCC_UNDEFINED && s->inbound)
+		s->xfcc = (enum tele_xfcc)h->xfcc;
+	s->hops = (int)j->config->proxy.trusted_proxies;
+}
+
+static void done_side(struct tele_side *s)
+{
+	for (int i = 0; i < s->n_groups; i++)
+		for (int k = 0; k < s->groups[i].n_edits; k++)
+			cel_free(s->groups[i].edits[k].cel);
+	for (int i = 0; i < s->n_logs; i++) {
+		format_free(s->logs[i].text);
+		cel_free(s->logs[i].filter);
+		for (int k = 0; k < s->logs[i].n_keys; k++)
+			format_free(s->logs[i].keys[k].format);
+	}
+	for (int i = 0; i < s->tracing.n_tags; i++)
+		format_free(s->tracing.tags[i].format);
+}
+
+struct teleconf *teleconf_compile(const struct mesh *m, const struct workload *w,
+				  void (*report)(void *arg, const char *object, const char *text), void *arg)
+{
+	static uint64_t ids;
+	struct teleconf *t = xcalloc(1, sizeof(*t));
+	struct teleconf_job j = { .m = m, .config = mesh_config(m), .t = t, .report = report, .arg = arg };
+	const char *root = mesh_settings(m)->root_ns;
+
+	atomic_init(&t->refs, 1);
+	t->workload = workload_ref((struct workload *)w);
+	t->memory.block = 2048;
+	take(&j, root, NULL);
+	if (strcmp(root, w->ns) != 0)
+		take(&j, w->ns, NULL);
+	take(&j, w->ns, w);
+	for (int i = 0; i < 2; i++) {
+		struct tele_side *s = &t->side[i];
+
+		s->id = ++ids;
+		s->inbound = i;
+		s->mesh_id = arena_dup(&t->memory, str_c(j.config->proxy.mesh_id));
+		take_headers(&j, s);
+		teleconf_metrics(&j, s);
+		teleconf_logs(&j, s);
+		teleconf_tracing(&j, s);
+	}
+	if (t->collector)
+		t->collector_of = resource_ref((struct resource *)&j.config->r);
+	return t;
+}
+
+struct teleconf *teleconf_ref(const struct teleconf *t)
+{
+	struct teleconf *w = (struct teleconf *)t;
+
+	atomic_fetch_add_explicit(&w->refs, 1, memory_order_relaxed);
+	return w;
+}
+
+void teleconf_unref(struct teleconf *t)
+{
+	if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	done_side(&t->side[0]);
+	done_side(&t->side[1]);
+	workload_unref(t->workload);
+	resource_unref(t->collector_of);
+	arena_done(&t->memory);
+	free(t);
+}
+
+static void unref(void *t)
+{
+	teleconf_unref(t);
+}
+
+void teleconf_publish(struct teleconf *t)
+{
+	struct teleconf *old = atomic_exchange(&current, t);
+
+	if (old)
+		epoch_retire(old, unref);
+}
+
+struct teleconf *teleconf_current(void)
+{
+	return atomic_load_explicit(&current, memory_order_acquire);
+}
+
+const struct tele_side *teleconf_side(const struct teleconf *t, bool inbound)
+{
+	return &t->side[inbound];
+}
+
+const struct tele_provider *teleconf_collector(const struct teleconf *t)
+{
+	return t->collector;
+}
