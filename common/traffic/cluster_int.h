@@ -35,7 +35,6 @@ struct cluster_state {
 	atomic_uint used[LIMITS_OF_CLUSTER];
 	pthread_mutex_t build;               /* of sets; nobody waits for it who has one */
 	struct hostset *last;                /* reference, under build: hosts live on from set to set */
-	bool told_far;                       /* under build: it was said that endpoints of other networks are left out */
 	/* outlier.c */
 	atomic_uint n_hosts, n_ejected;
 	atomic_uint changes;                 /* ejections and returns */

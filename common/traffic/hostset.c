@@ -191,15 +191,15 @@ static const struct service_port *port_of(const struct service *s, uint16_t port
 	return NULL;
 }
 
+/* Said once, of the first. */
 static void leave_out(struct search *f, struct hostset *set, const struct workload *w)
 {
-	struct cluster_state *st = f->cluster->state;
+	static atomic_flag told = ATOMIC_FLAG_INIT;
 
 	set->why = FAIL_NO_GATEWAY;
-	if (!st->told_far)
-		log_warn(LOG_NET, "%s: endpoints of the network '%s' are not used: a sidecar reaches those of its own network ('%s') only",
-			 f->cluster->conf.name, w->network, set->network);
-	st->told_far = true;
+	if (!atomic_flag_test_and_set(&told))
+		log_warn(LOG_NET, "%s: endpoints of the network '%s' are not used, nor are those of other services: a sidecar reaches its own network "
+			 "('%s') only", f->cluster->conf.name, w->network, set->network);
 }
 
 static void find_in_service(struct search *f, struct hostset *set)

@@ -267,6 +267,162 @@ START_TEST(retries_look_elsewhere)
 }
 END_TEST
 
+/* --- against a model --- */
+
+struct model {
+	struct seat v[24];
+	char uids[24][2], ips[24][16];
+	int n, rank[24];
+	double share[24];
+	struct lb_conf lb;
+	bool outlier;
+	uint32_t weights[2];
+	const char *to[2];
+	struct locality_weight distribute;
+};
+
+static uint64_t model_seed;
+
+static int below(int n)
+{
+	return (int)lb_random_below(&model_seed, (uint64_t)n);
+}
+
+static bool same_place(const struct seat *a, const struct seat *b)
+{
+	return !strcmp(a->at.region, b->at.region) && !strcmp(a->at.zone, b->at.zone) && !strcmp(a->at.subzone, b->at.subzone);
+}
+
+static double weight_of(const struct seat *s)
+{
+	return s->weight ? s->weight : 1;
+}
+
+static void make_model(struct model *m)
+{
+	static const char *const regions[] = { "r1", "r2", "r3" }, *const zones[] = { "z1", "z2" };
+
+	*m = (struct model){ .n = 1 + below(20), .outlier = below(4) > 0 };
+	for (int i = 0; i < m->n; i++) {
+		snprintf(m->uids[i], sizeof(m->uids[i]), "%c", 'a' + i);
+		snprintf(m->ips[i], sizeof(m->ips[i]), "10.0.0.%d", i + 1);
+		m->v[i] = (struct seat){ .uid = m->uids[i], .ip = m->ips[i], AT(regions[below(3)], zones[below(2)], "s1"),
+					 .weight = (uint32_t)below(4), .sick = below(3) == 0 };
+	}
+	m->lb = (struct lb_conf){ .policy = below(2) ? LB_ROUND_ROBIN : LB_RANDOM, .locality = below(5) > 0 };
+	if (below(2))
+		return;
+	m->weights[0] = (uint32_t)(1 + below(99));
+	m->weights[1] = 100 - m->weights[0];
+	m->to[0] = "r1/z1/*";
+	m->to[1] = below(2) ? "r1" : "r2";
+	m->distribute = (struct locality_weight){ "r1", m->to, m->weights, 2 };
+	m->lb.distribute = &m->distribute;
+	m->lb.n_distribute = 1;
+}
+
+/* Distribute: the share of each locality's part of a rule, less what its sick hosts cannot serve. */
+static void predict_distribute(struct model *m)
+{
+	double of_place[24] = { 0 }, sum = 0;
+
+	for (int i = 0; i < m->n; i++) {
+		const struct seat *s = &m->v[i];
+		int rule = !strcmp(s->at.region, "r1") && !strcmp(s->at.zone, "z1") ? 0 : !strcmp(s->at.region, m->to[1]) ? 1 : -1;
+		double rule_weight = 0, place_weight = 0, all = 0, well = 0, part;
+
+		for (int k = 0; rule >= 0 && k < m->n; k++) {
+			const struct seat *t = &m->v[k];
+			int other = !strcmp(t->at.region, "r1") && !strcmp(t->at.zone, "z1") ? 0 : !strcmp(t->at.region, m->to[1]) ? 1 : -1;
+
+			rule_weight += other == rule ? weight_of(t) : 0;
+			if (!same_place(s, t))
+				continue;
+			place_weight += weight_of(t);
+			all++;
+			well += !t->sick;
+		}
+		if (rule < 0)
+			continue;
+		part = 1.4 * well / all;
+		of_place[i] = (int)(m->weights[rule] * place_weight / rule_weight + 0.999999) * (part < 1 ? part : 1);
+	}
+	for (int i = 0; i < m->n; i++) {
+		bool first = true;
+		double well = 0;
+
+		for (int k = 0; k < m->n; k++) {
+			first &= k >= i || !same_place(&m->v[i], &m->v[k]);
+			well += same_place(&m->v[i], &m->v[k]) && !m->v[k].sick ? weight_of(&m->v[k]) : 0;
+		}
+		sum += first ? of_place[i] : 0;
+		m->share[i] = m->v[i].sick ? 0 : of_place[i] * weight_of(&m->v[i]) / well;
+	}
+	for (int i = 0; i < m->n && sum; i++)
+		m->share[i] /= sum;
+}
+
+/* Priorities one after the other; each takes what it is fit for. */
+static void predict_failover(struct model *m)
+{
+	double fit[4] = { 0 }, total = 0, left = 1;
+
+	for (int i = 0; i < m->n; i++)
+		m->rank[i] = !m->lb.locality || !m->outlier ? 0 : strcmp(m->v[i].at.region, "r1") ? 2 : strcmp(m->v[i].at.zone, "z1") ? 1 : 0;
+	for (int r = 0; r < 3; r++) {
+		double all = 0, well = 0;
+
+		for (int i = 0; i < m->n; i++) {
+			all += m->rank[i] == r;
+			well += m->rank[i] == r && !m->v[i].sick;
+		}
+		fit[r] = all && 1.4 * well / all < 1 ? 1.4 * well / all : all != 0;
+		total += fit[r];
+	}
+	total = total < 1 ? total : 1;
+	for (int r = 0; r < 3; r++) {
+		double load = total ? fit[r] / total : 0, sum = 0;
+
+		load = load < left ? load : left;
+		left -= load;
+		for (int i = 0; i < m->n; i++)
+			sum += m->rank[i] == r && !m->v[i].sick ? weight_of(&m->v[i]) : 0;
+		for (int i = 0; i < m->n; i++)
+			if (m->rank[i] == r)
+				m->share[i] = m->v[i].sick || !sum ? 0 : load * weight_of(&m->v[i]) / sum;
+	}
+}
+
+START_TEST(shares_are_the_models)
+{
+	for (int run = 0; run < 400; run++) {
+		struct cluster_conf conf = conf_of(LB_RANDOM);
+		struct cluster *c;
+		struct pick_ask ask;
+		struct model m;
+		int n[27];
+
+		model_seed = (uint64_t)run + 1;
+		make_model(&m);
+		if (m.lb.locality && m.lb.n_distribute)
+			predict_distribute(&m);
+		else
+			predict_failover(&m);
+		conf.lb = m.lb;
+		conf.outlier = (struct outlier_conf){ .on = m.outlier, .interval_ms = 1000, .base_ms = 1000 };
+		c = cluster_new(&conf, NULL);
+		publish((struct service){ 0 }, m.v, m.n);
+		ask = ask_of(1000);
+		ask.client = client();
+		count_picks(c, &ask, 8000, n);
+		for (int i = 0; i < m.n; i++)
+			ck_assert_msg(abs(n[i] - (int)(m.share[i] * 8000)) <= 240, "run %d, host %c: %d picks, want %.0f", run, 'a' + i, n[i],
+				      m.share[i] * 8000);
+		cluster_unref(c);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("locality");
@@ -283,6 +439,7 @@ int main(void)
 	tcase_add_test(t, hashes_keep_to_shares);
 	tcase_add_test(t, zone_aware_evens_out);
 	tcase_add_test(t, retries_look_elsewhere);
+	tcase_add_test(t, shares_are_the_models);
 	suite_add_tcase(s, t);
 	return suite_run(s);
 }
