@@ -17,6 +17,7 @@ struct http_conn_conf {
 	unsigned idle_ms;            /* server: between messages, without a stream; 0: for ever */
 	unsigned stall_ms;           /* HTTP/1: a peer that sends nothing of a body that is wanted, or takes nothing of one that waits */
 	unsigned max_streams;        /* HTTP/2 server: concurrent ones */
+	unsigned frame_bytes;        /* HTTP/2: MAX_FRAME_SIZE; 0: tuning's */
 	unsigned resets;             /* HTTP/2 server: streams that the client may reset in a second, ten times that in a burst */
 	bool http10;                 /* serve HTTP/1.0 requests; else 426 as Envoy */
 };

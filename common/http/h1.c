@@ -308,7 +308,7 @@ static void arm(struct h1 *h)
 	stage_want(h->below, want && !h->eof);
 	if (!s && h->server && (h->head_begun || !h->served))
 		return;
-	if (!s && h->server && !h->below->queued)
+	if (!s && h->server && !h->below->queued && h->conf->idle_ms)
 		timer_start(&h->timer, h->conf->idle_ms);
 	else if (h->below->queued || (s && !h->tunnel && !s->in_end && !heading(h) && s->want_read))
 		timer_start(&h->timer, h->conf->stall_ms);

@@ -49,19 +49,37 @@ static void h2_die(struct h2 *h, enum fail why, bool tell)
 
 /* ---- sending ---- */
 
+static void write_gathered(struct h2 *h)
+{
+	struct iovec iov = { h->gather, h->n_gather };
+
+	if (iov.iov_len)
+		stage_write(h->below, &iov, 1);
+	h->n_gather = 0;
+}
+
 void h2_send(struct h2 *h)
 {
+	uint8_t mem[H2_GATHER];
 	const uint8_t *p;
 	ssize_t n;
 
 	if (h->busy || h->dead)
 		return;
 	h->busy = true;
+	h->gather = mem;
+	h->n_gather = 0;
 	while (h->below->queued <= LIMIT_QUEUE_LOW && (n = nghttp2_session_mem_send(h->ng, &p)) > 0) {
-		struct iovec iov = { (void *)p, (size_t)n };
-
-		stage_write(h->below, &iov, 1);
+		if ((size_t)n > H2_GATHER - h->n_gather)
+			write_gathered(h);
+		if (n > H2_GATHER) {
+			stage_write(h->below, &(struct iovec){ (void *)p, (size_t)n }, 1);
+		} else {
+			memcpy(h->gather + h->n_gather, p, (size_t)n);
+			h->n_gather += (size_t)n;
+		}
 	}
+	write_gathered(h);
 	h->busy = false;
 	if (nghttp2_session_get_remote_window_size(h->ng) > 0)
 		h->stuck_ms = 0;
@@ -91,7 +109,7 @@ static void on_flush(struct deferred *d)
 void h2_flush_later(struct h2 *h)
 {
 	if (!h->dead)
-		loop_defer(h->loop, &h->flush);
+		loop_flush(h->loop, &h->flush);
 }
 
 /* How much nghttp2 may put into one frame; it knows the windows. Large frames are the point of the callback. */
@@ -148,14 +166,26 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
 {
 	struct stream *s = source->ptr;
 	struct h2 *h = arg;
-	struct iovec iov[PIECES + 3];
+	struct iovec iov[PIECES + 4];
 	size_t from_out;
+	int k = 0, n_iov;
 
 	/* mem_send goes on over such frames by itself: stop it when the layer below has enough. */
 	if (h->below->queued > LIMIT_QUEUE_LOW)
 		return NGHTTP2_ERR_WOULDBLOCK;
-	iov[0] = (struct iovec){ (void *)head, 9 };
-	stage_write(h->below, iov, 1 + frame_iov(h, s, n, iov + 1, PIECES + 2));
+	if (h->n_gather + 9 + n > H2_GATHER && h->n_gather)
+		iov[k++] = (struct iovec){ h->gather, h->n_gather };
+	iov[k] = (struct iovec){ (void *)head, 9 };
+	n_iov = k + 1 + frame_iov(h, s, n, iov + k + 1, PIECES + 2);
+	if (h->n_gather + 9 + n > H2_GATHER) {
+		stage_write(h->below, iov, n_iov);
+		h->n_gather = 0;
+	} else {
+		for (int i = 0; i < n_iov; i++) {
+			memcpy(h->gather + h->n_gather, iov[i].iov_base, iov[i].iov_len);
+			h->n_gather += iov[i].iov_len;
+		}
+	}
 	from_out = n < buf_len(&s->out) ? n : buf_len(&s->out);
 	if (from_out)
 		buf_consume(&s->out, from_out);
@@ -192,6 +222,34 @@ static int on_bad_frame(nghttp2_session *ng, const nghttp2_frame *frame, int err
 		h->error = nghttp2_strerror(error);
 	if (s && !s->pub.error)
 		s->pub.error = h->error;
+	return 0;
+}
+
+/* RFC 9113 5.1: HEADERS and DATA of a stream that has gone, which nghttp2 does not remember. */
+static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *arg)
+{
+	unsigned n, oldest;
+	struct h2 *h = arg;
+
+	if (!h->server || (hd->type != NGHTTP2_HEADERS && hd->type != NGHTTP2_DATA) || !(hd->stream_id & 1) || hd->stream_id > h->last_id ||
+	    user_data(ng, hd->stream_id))
+		return 0;
+	n = h->n_ended < H2_ENDED ? h->n_ended : H2_ENDED;
+	oldest = INT32_MAX;
+	for (unsigned i = 0; i < n; i++) {
+		if (h->ended[i].id == hd->stream_id) {
+			if (h->ended[i].by_peer) {
+				h->error = "a frame of a stream that has ended";
+				nghttp2_session_terminate_session(ng, NGHTTP2_STREAM_CLOSED);
+			}
+			return 0;
+		}
+		oldest = oldest < (unsigned)h->ended[i].id ? oldest : (unsigned)h->ended[i].id;
+	}
+	if (hd->type == NGHTTP2_HEADERS && (n < H2_ENDED || (unsigned)hd->stream_id > oldest)) {
+		h->error = "a stream's number is lower than the last one's";
+		nghttp2_session_terminate_session(ng, NGHTTP2_PROTOCOL_ERROR);
+	}
 	return 0;
 }
 
@@ -234,6 +292,10 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 			s->got_end = true;
 			stream_touch(h, s);
 		}
+		break;
+	case NGHTTP2_RST_STREAM:
+		if (s)
+			s->peer_reset = true;
 		break;
 	case NGHTTP2_SETTINGS:
 		if (!(frame->hd.flags & NGHTTP2_FLAG_ACK) && !h->got_settings) {
@@ -309,6 +371,8 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error, void
 
 	if (!s || s->closed)
 		return 0;
+	h->ended[h->n_ended % H2_ENDED].id = id;
+	h->ended[h->n_ended++ % H2_ENDED].by_peer = s->got_end || s->peer_reset;
 	s->error = error;
 	s->pub.refused = error == NGHTTP2_REFUSED_STREAM;
 	stream_close(s, close_reason(error));
@@ -419,6 +483,7 @@ static nghttp2_session_callbacks *callbacks_new(void)
 	if (nghttp2_session_callbacks_new(&c) != 0)
 		return NULL;
 	nghttp2_session_callbacks_set_on_begin_headers_callback(c, h2_on_begin_headers);
+	nghttp2_session_callbacks_set_on_begin_frame_callback(c, on_begin_frame);
 	nghttp2_session_callbacks_set_on_header_callback(c, h2_on_header);
 	nghttp2_session_callbacks_set_on_invalid_header_callback(c, on_bad_header);
 	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(c, on_bad_frame);
@@ -454,7 +519,7 @@ static int send_settings(struct h2 *h)
 {
 	nghttp2_settings_entry e[] = {
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, h2_first_window() },
-		{ NGHTTP2_SETTINGS_MAX_FRAME_SIZE, tuning.frame_bytes },
+		{ NGHTTP2_SETTINGS_MAX_FRAME_SIZE, h->conf->frame_bytes ? h->conf->frame_bytes : tuning.frame_bytes },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)h->conf->head_bytes },
 		{ h->server ? NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS : NGHTTP2_SETTINGS_ENABLE_PUSH, h->server ? h->conf->max_streams : 0 },
 		{ NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 },

@@ -11,6 +11,9 @@
 #include "http/h2.h"
 
 #define PIECES 512
+#define H2_SMALL 2048         /* a write that waits for others of this turn */
+#define H2_GATHER 8192        /* frames that leave in one write, beside the data that is lent */
+#define H2_ENDED 64           /* streams whose end is remembered */
 
 /* A new stream's window. */
 static inline uint32_t h2_first_window(void)
@@ -52,6 +55,7 @@ struct stream {
 	bool extended;            /* RFC 8441 */
 	bool no_body;             /* a HEAD request */
 	bool limited;             /* out_left counts */
+	bool peer_reset;
 	uint8_t infos;
 	bool want_read, got_end, eof_told, shut, end_sent, closed, closed_told, done, held;
 };
@@ -71,6 +75,12 @@ struct h2 {
 	bool too_large;           /* what arrives is */
 	const struct http_conn_conf *conf;
 	const char *error;        /* what the peer did wrong; NULL */
+	int32_t last_id;          /* server: the highest that was opened */
+	struct {
+		int32_t id;
+		bool by_peer;     /* frames that follow are wrong; else they may have been on their way */
+	} ended[H2_ENDED];        /* server: the last streams that went, as a ring */
+	unsigned n_ended;         /* counts on */
 	unsigned empties;         /* DATA frames without data in a row */
 	uint64_t idle_ms;         /* since when there is no stream; 0: there are some */
 	struct piece *pieces;     /* only inside h2_input */
@@ -79,6 +89,8 @@ struct h2 {
 	const struct iovec *lent;
 	int n_lent;
 	size_t lent_len, lent_off;
+	uint8_t *gather;          /* inside h2_send: frames that were made and not written */
+	size_t n_gather;
 	size_t buffered;          /* in all streams' `in` */
 	size_t owed;              /* connection credit held back because of a cap */
 	uint64_t stuck_ms;        /* since when the peer's connection window is zero; 0: it is not */

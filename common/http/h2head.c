@@ -26,7 +26,7 @@ int h2_on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *a
 	s = stream_new(h);
 	if (!s)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	s->id = frame->hd.stream_id;
+	s->id = h->last_id = frame->hd.stream_id;
 	nghttp2_session_set_stream_user_data(ng, s->id, s);
 	return 0;
 }

@@ -217,7 +217,7 @@ static void stream_write(struct stage *stage, const struct iovec *iov, int n)
 		}
 		s->out_left -= total;
 	}
-	if (s->provided && !buf_len(&s->out) && !h->busy) {
+	if (s->provided && total + buf_len(&s->out) > H2_SMALL && buf_len(&s->out) <= 2 * H2_SMALL && !h->busy) {
 		h->lender = s;
 		h->lent = iov;
 		h->n_lent = n;

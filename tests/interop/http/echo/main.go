@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// A server of net/http for tests, HTTP/1 and HTTP/2 in the clear: echo PORT. It answers with the request's body (or hello) and says in
+// X-Seen how it read the request's head.
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+)
+
+func answer(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	w.Header().Set("X-Seen", fmt.Sprintf("%s %s %s [%d]", r.Method, r.Host, r.RequestURI, len(body)))
+	for name, values := range r.Trailer {
+		w.Header().Set("X-Trailer-"+name, values[0])
+	}
+	if len(body) == 0 {
+		body = []byte("hello\n")
+	}
+	w.Write(body)
+}
+
+func main() {
+	s := &http.Server{Addr: "127.0.0.1:" + os.Args[1], Handler: http.HandlerFunc(answer), Protocols: new(http.Protocols)}
+	s.Protocols.SetHTTP1(true)
+	s.Protocols.SetUnencryptedHTTP2(true)
+	fmt.Println(s.ListenAndServe())
+	os.Exit(1)
+}
