@@ -944,6 +944,10 @@ EXTRA_FILES = \
 	tests/interop/cluster.py \
 	tests/interop/go.mod \
 	tests/interop/go.sum \
+	tests/interop/h2spec.txt \
+	tests/interop/http/echo/main.go \
+	tests/interop/http/go.mod \
+	tests/interop/http/go.sum \
 	tests/interop/inpodrules/main.go \
 	tests/interop/login/go.mod \
 	tests/interop/login/go.sum \
@@ -956,6 +960,7 @@ EXTRA_FILES = \
 	tests/interop/test_cluster.py \
 	tests/interop/test_dns.py \
 	tests/interop/test_envoy.py \
+	tests/interop/test_http.py \
 	tests/interop/test_image.py \
 	tests/interop/test_istioctl.py \
 	tests/interop/test_networks.py \
@@ -980,6 +985,7 @@ EXTRA_FILES = \
 	tests/scenario/httpapp.py \
 	tests/scenario/pki.py \
 	tests/scenario/redirect.sh \
+	tests/scenario/relay.py \
 	tests/scenario/run \
 	tests/scenario/test_app.py \
 	tests/scenario/test_badpeer.py \

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A server of net/http for tests, HTTP/1 and HTTP/2 in the clear: echo PORT. It answers with the request's body (or hello) and says in
-// X-Seen how it read the request's head.
+// A server of net/http for tests, HTTP/1 and HTTP/2 in the clear: echo PORT. It answers with the request's body (or hello) and
+// writes down how it read it: METHOD HOST TARGET [BODY].
 package main
 
 import (
@@ -16,7 +16,7 @@ func answer(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	w.Header().Set("X-Seen", fmt.Sprintf("%s %s %s [%d]", r.Method, r.Host, r.RequestURI, len(body)))
+	fmt.Printf("%s %s %s [%.99s]\n", r.Method, r.Host, r.RequestURI, body)
 	for name, values := range r.Trailer {
 		w.Header().Set("X-Trailer-"+name, values[0])
 	}
