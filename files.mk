@@ -166,6 +166,7 @@ libmeshd_a_SOURCES = \
 	common/telemetry/cel.c \
 	common/telemetry/cel_attr.c \
 	common/telemetry/cel_eval.c \
+	common/telemetry/collector.c \
 	common/telemetry/filter.c \
 	common/telemetry/flow.c \
 	common/telemetry/flow_proxy.c \
@@ -425,6 +426,7 @@ HEADERS_ALL = \
 	common/telemetry/bypass.h \
 	common/telemetry/cel.h \
 	common/telemetry/cel_int.h \
+	common/telemetry/collector.h \
 	common/telemetry/filter.h \
 	common/telemetry/flow.h \
 	common/telemetry/flow_int.h \
@@ -533,6 +535,7 @@ UNIT_TESTS = \
 	tests/unit/test_cidrset \
 	tests/unit/test_citadel \
 	tests/unit/test_cluster \
+	tests/unit/test_collector \
 	tests/unit/test_conf \
 	tests/unit/test_conf_authz \
 	tests/unit/test_conf_gateway \
@@ -676,6 +679,8 @@ tests_unit_test_cel_SOURCES = tests/unit/test_cel.c
 tests_unit_test_citadel_SOURCES = tests/unit/test_citadel.c
 
 tests_unit_test_cluster_SOURCES = tests/unit/test_cluster.c
+
+tests_unit_test_collector_SOURCES = tests/unit/test_collector.c
 
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
 
