@@ -97,14 +97,16 @@ static bool none(struct pick *ret, enum fail why)
 	return false;
 }
 
-/* The workload is known by its address for what is told of it; the bytes go as they came, as with Istio. */
-static void pick_original(struct cluster *c, struct hostset *s, const struct pick_ask *ask, struct pick *ret)
+/* The workload is known by its address: for what is told of it, and, if the address is used in the name of a service, for how to
+ * get there. Else the bytes go as they came, as with Istio. */
+static void pick_original(struct cluster *c, struct hostset *set, const struct pick_ask *ask, struct pick *ret)
 {
 	const char *network = ask->client ? ask->client->network : mesh_settings(ask->m)->network;
 	struct workload *w = mesh_workload_by_ip(ask->m, str_c(network), &ask->original.ip);
+	struct service *s = *c->conf.service ? mesh_service(ask->m, str_c(c->conf.service)) : NULL;
 
-	*ret = (struct pick){ .host = host_ref(s->entries[0].host), .workload = w ? workload_ref(w) : NULL, .addr = ask->original,
-			      .transport = s->entries[0].host->transport };
+	*ret = (struct pick){ .host = host_ref(set->entries[0].host), .workload = w ? workload_ref(w) : NULL, .addr = ask->original,
+			      .transport = hostset_transport(&c->conf, s, s ? w : NULL) };
 }
 
 bool cluster_pick(struct cluster *c, const struct pick_ask *ask, struct pick *ret)

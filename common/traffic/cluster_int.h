@@ -125,6 +125,8 @@ struct hostset {
 /* The present set, made anew if need be. Within a turn. */
 struct hostset *hostset_current(struct cluster *c, const struct pick_ask *ask);
 void hostset_unref(void *set);
+/* To a workload of the service; both may be NULL. */
+enum transport hostset_transport(const struct cluster_conf *c, const struct service *s, const struct workload *w);
 
 /* --- locality.c --- */
 struct places {

@@ -72,7 +72,7 @@ static const char *label_of(const struct workload *w, const char *key)
 }
 
 /* Istio's choice per endpoint. An explicit mode speaks for the endpoints without a tunnel; a tunnel is always used. */
-static enum transport transport_to(const struct cluster_conf *c, const struct service *s, const struct workload *w)
+enum transport hostset_transport(const struct cluster_conf *c, const struct service *s, const struct workload *w)
 {
 	if (c->inbound)
 		return TRANSPORT_PLAIN;
@@ -138,7 +138,7 @@ static void add_named(struct search *f, struct hostset *set, struct str name, co
 static void add_workload(struct search *f, struct hostset *set, struct workload *w, uint16_t port)
 {
 	struct found to = { .workload = w, .weight = w->weight ? w->weight : 1, .healthy = w->healthy || set->service->allow_unhealthy,
-			    .transport = transport_to(&f->cluster->conf, set->service, w) };
+			    .transport = hostset_transport(&f->cluster->conf, set->service, w) };
 
 	if (!w->n_ips && *w->hostname)
 		add_named(f, set, str_c(w->hostname), &to, port);
@@ -232,17 +232,17 @@ static void find(struct search *f, struct hostset *set)
 		if (*c->service)
 			find_in_service(f, set);
 		for (int i = 0; !*c->service && i < c->n_hosts; i++)
-			add_named(f, set, str_c(c->hosts[i]), &(struct found){ .weight = 1, .healthy = true, .transport = transport_to(c, NULL, NULL) }, c->port);
+			add_named(f, set, str_c(c->hosts[i]), &(struct found){ .weight = 1, .healthy = true, .transport = hostset_transport(c, NULL, NULL) }, c->port);
 		break;
 	case CLUSTER_STATIC:
 		for (int i = 0; i < c->n_addrs; i++)
-			*add(f) = (struct found){ .weight = 1, .healthy = true, .transport = transport_to(c, NULL, NULL), .n_addrs = 1,
+			*add(f) = (struct found){ .weight = 1, .healthy = true, .transport = hostset_transport(c, NULL, NULL), .n_addrs = 1,
 						  .addrs = { c->addrs[i] } };
 		if (!c->n_addrs && *c->unix_path)
-			*add(f) = (struct found){ .weight = 1, .healthy = true, .transport = transport_to(c, NULL, NULL) };
+			*add(f) = (struct found){ .weight = 1, .healthy = true, .transport = hostset_transport(c, NULL, NULL) };
 		break;
 	case CLUSTER_ORIGINAL_DST:
-		*add(f) = (struct found){ .weight = 1, .healthy = true, .transport = transport_to(c, NULL, NULL) };
+		*add(f) = (struct found){ .weight = 1, .healthy = true, .transport = hostset_transport(c, NULL, NULL) };
 		break;
 	case CLUSTER_BLACKHOLE:
 		break;

@@ -231,15 +231,15 @@ static void fail_over(const struct lb_conf *lb, bool by_scopes, struct hostset *
 void locality_rank(const struct cluster *c, const struct mesh *m, struct hostset *s, struct places *ret)
 {
 	const struct lb_conf *lb = &c->conf.lb;
-	bool by_scopes = !lb->locality_own && s->service && s->service->lb_mode == LB_FAILOVER;
+	bool lists = lb->n_failover || lb->n_failover_priority, by_scopes = !lb->locality_own && s->service && s->service->lb_mode == LB_FAILOVER;
 
 	find_places(s, ret);
 	if (by_scopes) {
 		fail_over(lb, true, s);
 	} else if (lb->locality && lb->n_distribute) {
 		distribute(lb, s, ret);
-	} else if (lb->locality && c->conf.outlier.on) {
-		ret->weighted = lb->n_failover || lb->n_failover_priority;
+	} else if ((lb->locality || (lb->zone_aware && lists)) && c->conf.outlier.on) {
+		ret->weighted = lists && !lb->zone_aware;
 		fail_over(lb, false, s);
 	}
 }

@@ -266,6 +266,20 @@ START_TEST(fixed_addresses_original_and_nowhere)
 	pick_done(&q);
 	cluster_unref(c);
 
+	conf.service = SERVICE_KEY;          /* in the name of a service: as its workload wants it */
+	c = cluster_new(&conf, NULL);
+	for (int i = 0; i < 2; i++) {
+		const struct seat seats[] = { { .uid = "b", .ip = "10.0.0.2", .labels = { { "security.istio.io/tlsMode", "istio" } } } };
+
+		publish((struct service){ .headless = true, .external = i }, seats, 1);
+		ask = ask_of(1);
+		ask.original = an_addr("10.0.0.2:99");
+		ck_assert(cluster_pick(c, &ask, &p));
+		ck_assert_int_eq(p.transport, i ? TRANSPORT_PLAIN : TRANSPORT_ISTIO_MTLS);
+		pick_done(&p);
+	}
+	cluster_unref(c);
+
 	conf.kind = CLUSTER_BLACKHOLE;
 	c = cluster_new(&conf, NULL);
 	ck_assert(!cluster_pick(c, &ask, &p));

@@ -235,6 +235,10 @@ START_TEST(zone_aware_evens_out)
 	SHARES(&conf, ((struct service){ 0 }), seats, 33, 17, 17, 33);          /* 25/75 stay; z2 and z3 have 25 left each */
 	/* Three of four endpoints: all stay. */
 	SHARES(&conf, ((struct service){ 0 }), more, 33, 0, 0, 0, 33, 33);
+	conf.lb.failover_priority = (const char *const[]){ "topology.kubernetes.io/zone" };
+	conf.lb.n_failover_priority = 1;
+	conf.outlier = (struct outlier_conf){ .on = true, .interval_ms = 1000, .base_ms = 1000 };
+	SHARES(&conf, ((struct service){ 0 }), seats, 100, 0, 0, 0);
 }
 END_TEST
 
