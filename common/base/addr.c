@@ -47,6 +47,29 @@ int ip_parse(struct str s, struct ip *ret)
 	return 0;
 }
 
+static char *put_number(char *to, unsigned v)
+{
+	char digits[10];
+	int n = 0;
+
+	do
+		digits[n++] = (char)('0' + v % 10);
+	while (v /= 10);
+	while (n)
+		*to++ = digits[--n];
+	return to;
+}
+
+static char *put_v4(char *to, const uint8_t b[4])
+{
+	for (int i = 0; i < 4; i++) {
+		if (i)
+			*to++ = '.';
+		to = put_number(to, b[i]);
+	}
+	return to;
+}
+
 const char *ip_format(const struct ip *ip, char text[ADDR_TEXT])
 {
 	if (ip_is_v4(ip))
@@ -83,10 +106,19 @@ int addr_parse(struct str s, struct addr *ret)
 
 const char *addr_format(const struct addr *a, char text[ADDR_TEXT])
 {
-	char ip[ADDR_TEXT];
+	char *to = text;
 
-	ip_format(&a->ip, ip);
-	snprintf(text, ADDR_TEXT, ip_is_v4(&a->ip) ? "%s:%u" : "[%s]:%u", ip, a->port);
+	/* Every line of an access log has several: no printf. */
+	if (ip_is_v4(&a->ip)) {
+		to = put_v4(text, a->ip.b + 12);
+	} else {
+		*to++ = '[';
+		inet_ntop(AF_INET6, a->ip.b, to, ADDR_TEXT - 8);
+		to += strlen(to);
+		*to++ = ']';
+	}
+	*to++ = ':';
+	*put_number(to, a->port) = '\0';
 	return text;
 }
 

@@ -143,8 +143,13 @@ struct str format_response_field(const struct exchange *x, const char *name, cha
 
 static void number(struct format_value *v, uint64_t n)
 {
+	char *at = v->scratch + 24;
+
 	v->number = true;
-	v->text = (struct str){ v->scratch, (size_t)snprintf(v->scratch, sizeof(v->scratch), "%llu", (unsigned long long)n) };
+	do
+		*--at = (char)('0' + n % 10);
+	while (n /= 10);
+	v->text = (struct str){ at, (size_t)(v->scratch + 24 - at) };
 }
 
 static void span(struct format_value *v, uint64_t from_ns, uint64_t to_ns)
