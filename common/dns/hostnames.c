@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/epoch.h"
 #include "base/log.h"
@@ -45,13 +46,40 @@ static void ask_again(struct hostname *h, bool worked)
 	timer_start(&h->timer, worked ? LIMIT_HOSTNAME_MS : LIMIT_HOSTNAME_FAIL_MS);
 }
 
+/* Whether the kernel knows a way; nothing is sent. */
+static bool has_route(const struct ip *ip)
+{
+	struct addr a = { *ip, 53 };
+	struct sockaddr_storage sa;
+	socklen_t len = addr_to_sockaddr(&a, 0, &sa);
+	int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool is = fd >= 0 && connect(fd, (struct sockaddr *)&sa, len) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return is;
+}
+
+/* Each address is an endpoint that gets its share: one of a family that this host does not have would fail it. */
+static void learn_routed(struct hostname *h, const struct ip *v, int n)
+{
+	struct ip *routed = xcalloc((size_t)n, sizeof(*routed));
+	int k = 0;
+
+	for (int i = 0; i < n; i++)
+		if (has_route(&v[i]))
+			routed[k++] = v[i];
+	hostname_learn(h, k ? routed : v, k ? k : n);
+	free(routed);
+}
+
 static void on_addrs(void *arg, const struct ip *v, int n, const char *error)
 {
 	struct hostname *h = arg;
 
 	h->question = NULL;
 	if (n)
-		hostname_learn(h, v, n);
+		learn_routed(h, v, n);
 	else if (!h->failing)
 		log_warn(LOG_DNS, "no address for %s: %s%s", h->name, error, atomic_load(&h->answer) ? "; its last ones are used" : "");
 	h->failing = !n;

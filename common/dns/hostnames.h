@@ -16,7 +16,7 @@ bool hostnames_settled(void);
 struct hostname;
 struct hostname_answer {
 	int n;
-	struct ip v[];               /* in the order of RFC 6724 */
+	struct ip v[];               /* in the order of RFC 6724; those without a route only if no address has one */
 };
 
 struct hostname *hostname_want(struct str name);     /* a reference; any thread */

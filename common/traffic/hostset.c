@@ -106,23 +106,18 @@ static bool is_allowed(const struct service *s, const struct ip *ip)
 	return s->families == FAMILIES_V4 ? ip_is_v4(ip) : s->families == FAMILIES_V6 ? !ip_is_v4(ip) : true;
 }
 
-/* What DNS says of a name, of the families that the client has; each address is an endpoint, or all together one. */
+/* What DNS says of a name; each address is an endpoint, or all together one. */
 static void add_named(struct search *f, struct hostset *set, struct str name, const struct found *like, uint16_t port)
 {
 	struct hostname *h = hostname_want(name);
 	unsigned version = hostname_version(h);        /* before the answer: at worst the next set is made once too often */
 	const struct hostname_answer *a = hostname_addrs(h);
-	bool v4 = !set->client || !set->client->n_ips, v6 = v4;
 	struct found *to = NULL;
 
-	for (int i = 0; set->client && i < set->client->n_ips; i++) {
-		v4 |= ip_is_v4(&set->client->ips[i]);
-		v6 |= !ip_is_v4(&set->client->ips[i]);
-	}
 	set->names = xrealloc(set->names, (size_t)(set->n_names + 1) * sizeof(*set->names));
 	set->names[set->n_names++] = (struct named){ h, version };
 	for (int i = 0; a && i < a->n; i++) {
-		if (!(ip_is_v4(&a->v[i]) ? v4 : v6) || (set->service && !is_allowed(set->service, &a->v[i])))
+		if (set->service && !is_allowed(set->service, &a->v[i]))
 			continue;
 		if (!to || !f->cluster->conf.dns_one) {
 			to = add(f);

@@ -5,7 +5,9 @@
 #include <stdio.h>
 
 #include "net/netns.h"
-#include "tests/unit/suite.h"
+
+#include "dnsnet.h"
+#include "suite.h"
 
 static struct loop *l;
 static struct resolver *r;
@@ -88,6 +90,22 @@ START_TEST(failure_settles_and_keeps_the_last_answer)
 }
 END_TEST
 
+START_TEST(addresses_without_a_route_yield)
+{
+	struct hostname *h = hostname_want(str_c("both.test"));
+
+	if (!dnsnet_enter())                     /* a network with lo and its IPv4 alone */
+		return;
+	shell("ip addr add 10.5.5.5/24 dev lo && ip -6 addr del ::1/128 dev lo");
+	dnsnet_file("/etc/hosts", "10.5.5.6 both.test\n2001:db8::6 both.test\n");
+	hostnames_open(l, r);
+	run_until(is_known, h);
+	ck_assert_int_eq(hostname_addrs(h)->n, 1);
+	ck_assert(ip_is_v4(&hostname_addrs(h)->v[0]));
+	hostname_unwant(h);
+}
+END_TEST
+
 static void *want_and_forget(void *arg)
 {
 	for (int i = 0; i < 2000; i++) {
@@ -129,6 +147,7 @@ int main(void)
 	tcase_set_timeout(t, 30);
 	tcase_add_test(t, what_is_wanted_gets_asked_for);
 	tcase_add_test(t, failure_settles_and_keeps_the_last_answer);
+	tcase_add_test(t, addresses_without_a_route_yield);
 	tcase_add_test(t, any_thread_may_want);
 	suite_add_tcase(s, t);
 	return suite_run(s);
