@@ -139,6 +139,8 @@ libmeshd_a_SOURCES = \
 	common/source/crd_destinationrule.c \
 	common/source/crd_istio.c \
 	common/source/crd_mesh.c \
+	common/source/crd_provider.c \
+	common/source/crd_proxy.c \
 	common/source/crd_sidecar.c \
 	common/source/crd_virtualservice.c \
 	common/source/explain.c \
@@ -539,6 +541,7 @@ UNIT_TESTS = \
 	tests/unit/test_conf \
 	tests/unit/test_conf_authz \
 	tests/unit/test_conf_gateway \
+	tests/unit/test_conf_mesh \
 	tests/unit/test_conf_rules \
 	tests/unit/test_conf_traffic \
 	tests/unit/test_confdir \
@@ -685,6 +688,7 @@ tests_unit_test_collector_SOURCES = tests/unit/test_collector.c
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
 
 tests_unit_test_conf_authz_SOURCES = tests/unit/test_conf_authz.c
+tests_unit_test_conf_mesh_SOURCES = tests/unit/test_conf_mesh.c
 tests_unit_test_conf_rules_SOURCES = tests/unit/test_conf_rules.c
 
 tests_unit_test_conf_gateway_SOURCES = tests/unit/test_conf_gateway.c

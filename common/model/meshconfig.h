@@ -39,7 +39,7 @@ struct mesh_config {
 	const struct dr_keepalive *keepalive;                /* NULL: none */
 	const struct dr_locality *locality;                  /* NULL: enabled, nothing more */
 	const struct dr_zone_aware *zone_aware;              /* NULL */
-	int h2_upgrade;                                      /* enum dr_h2 */
+	int h2_upgrade;                                      /* enum dr_h2, never DEFAULT */
 	int path_normalization;                              /* enum mesh_path_normalization */
 	const struct vs_retries *retries, *inbound_retries;  /* NULL: the built-in default */
 	const struct dr_policy *traffic_policy;              /* defaultTrafficPolicy: connectionPool and outlierDetection where a rule has none; NULL */

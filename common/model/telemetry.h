@@ -25,8 +25,8 @@ struct tele_logging { int mode; LIST_OF(const char *) providers; enum opt_bool d
 
 /* --- tracing --- */
 
-enum tele_custom_kind { TELE_LITERAL, TELE_ENVIRONMENT, TELE_HEADER, TELE_FORMATTER };
-struct tele_custom { const char *name; enum tele_custom_kind kind; const char *value, *fallback; };   /* value: text, variable, header, format */
+enum tele_custom_kind { TELE_LITERAL = 1, TELE_ENVIRONMENT, TELE_HEADER, TELE_FORMATTER };
+struct tele_custom { const char *name; int kind; const char *value, *fallback; };   /* value: text, variable, header, format */
 struct tele_tracing {
 	int mode;
 	LIST_OF(const char *) providers;
@@ -46,6 +46,7 @@ struct telemetry {
 
 /* --- MeshConfig --- */
 
+struct tele_header { const char *key, *value; const char *env; /* where value came from; "" */ };
 enum tele_provider_kind { TELE_PROMETHEUS, TELE_FILE_LOG, TELE_OPENTELEMETRY, TELE_ZIPKIN, TELE_OTHER };
 struct tele_provider {
 	const char *name;
@@ -61,12 +62,12 @@ struct tele_provider {
 	bool http;                           /* OTLP over HTTP, at http_path */
 	const char *http_path;
 	struct opt_ms timeout;
-	LIST_OF(struct label) headers;
+	LIST_OF(struct tele_header) headers;
 	uint32_t max_tag_length;             /* 0: 256 */
 	bool environment;                    /* resourceDetectors.environment: OTEL_RESOURCE_ATTRIBUTES */
-	bool otel_semantic;                  /* serviceAttributeEnrichment OTEL_SEMANTIC_CONVENTIONS */
-	bool b3_with_w3c;                    /* ZIPKIN traceContextOption USE_B3_WITH_W3C_PROPAGATION */
-	bool trace_id_128;
+	int otel_semantic;                   /* 1: serviceAttributeEnrichment OTEL_SEMANTIC_CONVENTIONS */
+	int b3_with_w3c;                     /* 1: ZIPKIN traceContextOption USE_B3_WITH_W3C_PROPAGATION */
+	bool trace_id_64;
 };
 
 enum tele_xfcc { TELE_XFCC_UNDEFINED, TELE_XFCC_SANITIZE, TELE_XFCC_FORWARD_ONLY, TELE_XFCC_APPEND_FORWARD, TELE_XFCC_SANITIZE_SET, TELE_XFCC_ALWAYS_FORWARD_ONLY };
@@ -75,9 +76,9 @@ enum tele_xfcc { TELE_XFCC_UNDEFINED, TELE_XFCC_SANITIZE, TELE_XFCC_FORWARD_ONLY
 struct proxy_headers {
 	enum opt_bool server_disabled, request_id_disabled, attempt_count_disabled, envoy_debug_disabled, forwarded_host_enabled, forwarded_port_enabled;
 	const char *server_value;
-	bool exchange_in_mesh;               /* metadataExchangeHeaders.mode IN_MESH */
+	int exchange_in_mesh;                /* 1: metadataExchangeHeaders.mode IN_MESH */
 	int xfcc;                            /* enum tele_xfcc */
-	struct { enum opt_bool subject, uri, cert, chain, dns; bool set; } details;
+	struct proxy_cert_details { enum opt_bool subject, uri, cert, chain, dns; bool set; } details;
 	enum opt_bool preserve_case;
 };
 
@@ -91,6 +92,7 @@ struct proxy_tracing {
 
 struct tele_settings {
 	const char *access_log_file, *access_log_format;     /* "": off; "": Envoy's line with Istio's fields */
+	LIST_OF(struct label) access_log_labels;             /* accessLogFormat with the encoding JSON */
 	bool access_log_json, disable_listener_log, enable_tracing;
 	LIST_OF(struct label) access_log_labels;                   /* accessLogFormat with accessLogEncoding JSON: key, format */
 	LIST_OF(const char *) default_metrics, default_tracing, default_logging;     /* defaultProviders */

@@ -7,6 +7,8 @@
 #include "base/regex.h"
 #include "model/mesh.h"
 #include "source/value.h"
+#include "telemetry/cel.h"
+#include "telemetry/format.h"
 
 #define REGEX_MAX 1024       /* as Istio */
 
@@ -111,33 +113,6 @@ bool check_header_name(struct field_walk *w, const char *path, const char *name)
 	return false;
 }
 
-/* %VARIABLE%, %VARIABLE(x)% and %% only, as Envoy. */
-static bool variables_ok(const char *v)
-{
-	while ((v = strchr(v, '%'))) {
-		const char *end = v + 1;
-
-		if (*end == '%') {
-			v = end + 1;
-			continue;
-		}
-		while (isupper((unsigned char)*end) || isdigit((unsigned char)*end) || *end == '_')
-			end++;
-		if (end > v + 1 && *end == '(') {
-			end = strchr(end, ')');
-			if (!end)
-				return false;
-			end++;
-			if (*end == ':')
-				end += 1 + strspn(end + 1, "0123456789");
-		}
-		if (end == v + 1 || *end != '%')
-			return false;
-		v = end + 1;
-	}
-	return true;
-}
-
 bool check_header_op(struct field_walk *w, const char *path, const char *name, const char *value)
 {
 	if (!check_header_name(w, path, name))
@@ -152,11 +127,7 @@ bool check_header_op(struct field_walk *w, const char *path, const char *name, c
 			return false;
 		}
 	}
-	if (!variables_ok(value)) {
-		field_error(w, 0, path, "want %%VARIABLE%% or %%%% in the value of '%.80s', got '%.80s'", name, value);
-		return false;
-	}
-	return true;
+	return !strchr(value, '%') || check_format(w, path, value);
 }
 
 bool check_subnets(struct field_walk *w, const char *path, const struct field_strings *v)
@@ -200,4 +171,27 @@ bool check_url(struct field_walk *w, const char *path, const char *url)
 		return true;
 	field_error(w, 0, path, "want a URL of http or https, got '%.120s'", url);
 	return false;
+}
+
+bool check_format(struct field_walk *w, const char *path, const char *text)
+{
+	struct err err = { "" };
+	struct format *f = format_parse(str_c(text), &err);
+
+	if (!f)
+		field_error(w, 0, path, "%s", err.msg);
+	format_free(f);
+	return f != NULL;
+}
+
+bool check_cel(struct field_walk *w, const char *path, const char *text)
+{
+	struct err err = { "" };
+	struct cel *c = NULL;
+	bool ok = cel_parse(str_c(text), &c, &err) == 0;
+
+	if (!ok)
+		field_error(w, 0, path, "%s", err.msg);
+	cel_free(c);
+	return ok;
 }

@@ -20,6 +20,9 @@ bool check_header_op(struct field_walk *w, const char *path, const char *name, c
 bool check_subnets(struct field_walk *w, const char *path, const struct field_strings *v);
 bool check_subset_name(struct field_walk *w, const char *path, const char *name);
 bool check_no_empty(struct field_walk *w, const char *path, const struct field_strings *v);
+/* Envoy's %OPERATORS%, and CEL, as the telemetry room reads them. */
+bool check_format(struct field_walk *w, const char *path, const char *text);
+bool check_cel(struct field_walk *w, const char *path, const char *text);
 bool check_url(struct field_walk *w, const char *path, const char *url);        /* http or https */
 
 #endif

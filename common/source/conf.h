@@ -124,9 +124,9 @@ bool conf_is_resource(const struct conf_obj *o);                                
 const char *conf_kind_name(enum conf_kind kind);
 bool conf_kind_is_security(enum conf_kind kind);
 
-/* Reads mesh.yaml over what base says. Strings live in `mem`. False when there was an error. */
-bool conf_mesh_read(struct field_walk *w, const struct yaml_node *root, const struct mesh_settings *base,
-		    struct arena *mem, struct mesh_settings *ret);
+/* Reads mesh.yaml over what base says. The strings of *ret live in the object, of which the first reference is returned; NULL:
+ * there was an error. */
+struct mesh_config *conf_mesh_read(struct field_walk *w, const struct yaml_node *root, const struct mesh_settings *base, struct mesh_settings *ret);
 
 /* --- one file each; w->errors counts; false: bad --- */
 bool conf_workload_entry(struct conf_load *l, struct field_walk *w, const struct crd_meta *m,

@@ -34,7 +34,8 @@ static void state_done(struct state *s)
 	free(s->files);
 	free(s->live);
 	free(s->live_hash);
-	arena_done(&s->mem);
+	if (s->config)
+		resource_unref(&s->config->r);
 	*s = (struct state){ 0 };
 }
 
@@ -178,7 +179,8 @@ static void merge(struct confdir *c, struct state *next)
 
 static void link_all(struct confdir *c, struct state *next)
 {
-	struct link_input in = { next->live, next->n_live, &next->settings, c->paths, &next->cross, NULL };
+	struct link_input in = { next->live, next->n_live, &next->settings, c->paths, &next->cross,
+				 next->config ? &next->config->r : NULL };
 
 	link_set_build(&in, &c->s.set, &next->set);
 }
@@ -231,7 +233,7 @@ static void log_state(const struct state *now, const struct state *before)
 
 static void publish(const struct state *next, const struct state *before, bool first)
 {
-	bool settings = first || !confdir_same_settings(&next->settings, &before->settings);
+	bool settings = first || next->config != before->config || !confdir_same_settings(&next->settings, &before->settings);
 	struct mesh_edit *e = mesh_edit_begin();
 	size_t changed;
 

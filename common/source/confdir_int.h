@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/map.h"
+#include "model/meshconfig.h"
 #include "source/conf.h"
 #include "source/confdir.h"
 #include "source/confscan.h"
@@ -28,7 +29,7 @@ struct state {
 	size_t n_files;
 	struct conf_file *mesh;           /* mesh.yaml; NULL: there is none */
 	struct mesh_settings settings;
-	struct arena mem;                 /* the settings' strings */
+	struct mesh_config *config;       /* holds the settings' strings, but for those of the base; NULL: no mesh.yaml */
 	struct conf_obj **live;           /* sorted by kind and key_hash; one of each; references held */
 	uint64_t *live_hash;              /* key_hash of each */
 	size_t n_live;

@@ -52,10 +52,13 @@ static int on_mesh(const struct yaml_node *root, void *arg)
 	struct file_read *r = arg;
 	struct field_walk w = { .report = &r->file->report, .arena = r->load.arena, .file = r->file->path, .kind = "MeshConfig",
 				.ns = "", .name = "" };
+	struct mesh_config *config = NULL;
 
 	if (r->docs++)
 		field_error(&w, root->line, NULL, "want one document in mesh.yaml, got more");
-	else if (conf_mesh_read(&w, root, r->base, &r->mesh_to->mem, &r->mesh_to->settings))
+	else if ((config = conf_mesh_read(&w, root, r->base, &r->mesh_to->settings)))
+		r->mesh_to->config = config;
+	if (config)
 		return 0;
 	r->mesh_bad = true;
 	return 0;
@@ -120,21 +123,6 @@ static struct conf_file *old_file(const struct confdir *c, const struct confscan
 	return NULL;
 }
 
-/* The strings of *from into mem. */
-static struct mesh_settings settings_copy(struct arena *mem, const struct mesh_settings *from)
-{
-	struct mesh_settings s = *from;
-	const char **text[] = { &s.trust_domain, &s.root_ns, &s.cluster_domain, &s.network, &s.cluster };
-	const char **aliases = arena_alloc(mem, (size_t)s.n_aliases * sizeof(*aliases));
-
-	for (size_t i = 0; i < ARRAY_LEN(text); i++)
-		*text[i] = arena_dup(mem, str_c(*text[i]));
-	for (int i = 0; i < s.n_aliases; i++)
-		aliases[i] = arena_dup(mem, str_c(s.aliases[i]));
-	s.aliases = aliases;
-	return s;
-}
-
 bool confdir_same_settings(const struct mesh_settings *a, const struct mesh_settings *b)
 {
 	if (strcmp(a->trust_domain, b->trust_domain) || strcmp(a->root_ns, b->root_ns) || a->stance != b->stance ||
@@ -161,6 +149,16 @@ static int first_error(const struct report *r, struct err *err)
 	return rc;
 }
 
+static void keep_settings(const struct confdir *c, struct state *next)
+{
+	if (next->config)
+		resource_unref(&next->config->r);
+	next->settings = c->s.settings;
+	next->config = c->s.config;
+	if (next->config)
+		resource_ref(&next->config->r);
+}
+
 /* Settings of the next state. A mesh.yaml with errors keeps the settings that were there; at first there are none. */
 static int read_mesh(struct confdir *c, const struct confscan_file *now, struct state *next, struct err *err)
 {
@@ -170,10 +168,10 @@ static int read_mesh(struct confdir *c, const struct confscan_file *now, struct 
 	if (now && c->s.mesh && same_stat(&c->s.mesh->st, &now->st)) {
 		next->mesh = c->s.mesh;
 		next->mesh->refs++;
-		next->settings = settings_copy(&next->mem, &c->s.settings);
+		keep_settings(c, next);
 		return 0;
 	}
-	next->settings = settings_copy(&next->mem, &c->base);
+	next->settings = c->base;
 	if (!now)
 		return 0;
 	r.file = next->mesh = file_new(c, now);
@@ -182,7 +180,7 @@ static int read_mesh(struct confdir *c, const struct confscan_file *now, struct 
 		return rc;
 	if (!c->loads)
 		return first_error(&r.file->report, err);
-	next->settings = settings_copy(&next->mem, &c->s.settings);
+	keep_settings(c, next);
 	return 0;
 }
 

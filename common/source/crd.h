@@ -3,6 +3,7 @@
 #ifndef SOURCE_CRD_H
 #define SOURCE_CRD_H
 
+#include "model/meshconfig.h"
 #include "source/field.h"
 
 struct crd_owner { const char *kind, *name; bool controller; };
@@ -118,14 +119,33 @@ struct crd_gateway {
 struct crd_gateway_status { struct field_list addresses; };
 
 /* MeshConfig */
-struct crd_proxy_config { struct field_labels metadata; };
+struct crd_authz_body { uint32_t max_bytes; bool partial, as_bytes; };
+struct crd_authz_provider {                 /* envoyExtAuthzHttp, envoyExtAuthzGrpc */
+	const char *service;
+	uint16_t port;
+	struct opt_ms timeout;
+	const char *path_prefix, *status_on_error;
+	bool fail_open, clear_route;
+	struct field_strings include, include_old, up_on_allow, down_on_deny, down_on_allow;
+	struct field_labels add;
+	struct crd_authz_body *body;
+};
+struct crd_ext_provider {
+	const char *name;
+	struct crd_authz_provider *authz_http, *authz_grpc;
+	struct tele_provider *file, *otel, *zipkin;
+	bool prometheus, others[10];         /* in the order of the rows */
+};
 
 struct crd_mesh_config {
+	struct mesh_config mesh;             /* first: the object is one */
+	struct scope_policy *outbound;
+	int inbound, encoding;
+	struct field_list providers;         /* crd_ext_provider */
 	const char *trust_domain;
 	struct field_strings aliases;
 	const char *root_ns;
 	uint32_t connect_timeout_ms;
-	struct crd_proxy_config *proxy;
 };
 
 /* order of the enum: the order in which the manual lists them */
@@ -155,7 +175,8 @@ extern const struct field_table crd_workload_entry_table, crd_service_entry_tabl
 
 /* Parts that several kinds have. */
 extern const struct field_table crd_string_match_table, crd_destination_table, crd_retries_table, crd_cors_table, crd_locality_table,
-	crd_zone_aware_table, crd_keepalive_table, crd_pool_table, crd_outlier_table, crd_policy_table, crd_outbound_table;
+	crd_zone_aware_table, crd_keepalive_table, crd_pool_table, crd_outlier_table, crd_policy_table, crd_outbound_table, crd_proxy_table,
+	crd_provider_table, crd_custom_tag_table;
 extern const char *const *const crd_h2_upgrades, *const *const crd_outbound_modes;
 
 /* A kind that is known and not loaded: VirtualService, Deployment and so on */
@@ -170,6 +191,8 @@ const struct crd_other *crd_other_find(struct str group, struct str kind);   /* 
 /* Rows of a table. */
 #define ROW(NAME, TYPE, STRUCT, MEMBER, DOC, ...) \
 	{ .name = NAME, .type = FIELD_##TYPE, .offset = offsetof(struct STRUCT, MEMBER), .doc = DOC, ##__VA_ARGS__ }
+/* A part whose fields lie in the struct around it. */
+#define ROW_WHOLE(NAME, DOC, SUB, ...) { .name = NAME, .type = FIELD_INLINE, .doc = DOC, .sub = SUB, ##__VA_ARGS__ }
 #define ROW_NOT(NAME, MARK, DOC, WHY) { .name = NAME, .type = FIELD_ANY, .mark = FIELD_##MARK, .doc = DOC, .why = WHY }
 
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kubernetes' own kinds, and the list of all kinds. */
-#include "model/meshconfig.h"
 #include "source/crd.h"
 
 /* --- Service --- */

@@ -1,44 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* MeshConfig: mesh.yaml, without an envelope. */
+#include "source/check.h"
 #include "source/crd.h"
 
 #define TODO(NAME, DOC, WHY) ROW_NOT(NAME, TODO, DOC, WHY)
-#define L7(NAME, DOC) ROW_NOT(NAME, OTHER_MODE, DOC, NULL)
 #define ISTIOD(NAME) ROW_NOT(NAME, IGNORED, "Read by the control plane only.", NULL)
+#define ENVOYS(NAME) ROW_NOT(NAME, IGNORED, "Envoy's own; meshd has nothing like it.", NULL)
+#define SIDECAR(NAME, TYPE, MEMBER, DOC, ...) ROW(NAME, TYPE, crd_mesh_config, MEMBER, DOC, .mark = FIELD_SIDECAR, ##__VA_ARGS__)
 
-static const struct field proxy_rows[] = {
-	ROW("proxyMetadata", LABELS, crd_proxy_config, metadata, "MESHD_ENFORCEMENT: istio, closed or strict; other keys say nothing to meshd here."),
-	TODO("concurrency", "Worker threads.", "use --concurrency"),
-	TODO("drainDuration", "How long connections drain.", "use --drain-time"),
-	TODO("terminationDrainDuration", "How long connections drain at the end.", "use --drain-time"),
-	TODO("proxyAdminPort", "Admin port.", "use --admin-port"),
-	TODO("statusPort", "Port of metrics.", NULL),
-	TODO("caCertificatesPem", "Further roots.", "use --root"),
-	TODO("privateKeyProvider", "Key hardware.", NULL),
-	L7("tracing", "Tracing."), L7("runtimeValues", "Envoy's."), L7("extraStatTags", "Envoy's."),
-	L7("proxyStatsMatcher", "Envoy's."), L7("gatewayTopology", "Trusted proxies."), L7("proxyHeaders", "Headers."),
-	L7("connectionSettings", "HTTP limits."), L7("statsCompression", "Envoy's."), L7("interceptionMode", "Capture."),
-	L7("fileFlushInterval", "Envoy's."), L7("fileFlushMinSizeKb", "Envoy's."), L7("readinessProbe", "VM probes."),
-	L7("tracingServiceName", "Tracing."), L7("envoyAccessLogService", "Envoy's."), L7("envoyMetricsService", "Envoy's."),
-	L7("image", "Image."), L7("meshId", "Telemetry."),
-	ISTIOD("configPath"), ISTIOD("binaryPath"), ISTIOD("serviceCluster"), ISTIOD("discoveryAddress"),
-	ISTIOD("statNameLength"), ISTIOD("holdApplicationUntilProxyStarts"), ISTIOD("controlPlaneAuthPolicy"),
-	ISTIOD("customConfigFile"), ISTIOD("availabilityZone"), ISTIOD("proxyBootstrapTemplatePath"), ISTIOD("statsdUdpAddress"),
+static const char *const normalizations[] = { "DEFAULT", "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES", NULL };
+static const struct field normalization_rows[] = {
+	ROW("normalization", ENUM, mesh_config, path_normalization,
+	    "What is done to paths before policies and routes see them, and upstream gets them; DEFAULT is BASE.", .words = normalizations, .deflt = "DEFAULT"),
 	{ 0 },
 };
-static const struct field_table proxy_table = {
-	.name = "defaultConfig", .size = sizeof(struct crd_proxy_config), .fields = proxy_rows,
+static const struct field_table normalization_table = { .name = "pathNormalization", .size = sizeof(struct mesh_config), .fields = normalization_rows };
+
+static const char *const inbounds[] = { "PASSTHROUGH", "LOCALHOST", NULL };
+static const struct field inbound_rows[] = {
+	ROW("mode", ENUM, crd_mesh_config, inbound, "LOCALHOST: to 127.0.0.1 rather than to the address that was called.", .words = inbounds, .deflt = "PASSTHROUGH"),
+	{ 0 },
 };
+static const struct field_table inbound_table = { .name = "inboundTrafficPolicy", .size = sizeof(struct crd_mesh_config), .fields = inbound_rows };
+
+static const struct field default_provider_rows[] = {
+	ROW("metrics", STRINGS, tele_settings, default_metrics, "Where metrics go without a Telemetry; prometheus when nothing is said."),
+	ROW("tracing", STRINGS, tele_settings, default_tracing, "Where traces go."),
+	ROW("accessLogging", STRINGS, tele_settings, default_logging, "Where access logs go; takes the place of accessLogFile."),
+	{ 0 },
+};
+static const struct field_table default_provider_table = { .name = "defaultProviders", .size = sizeof(struct tele_settings), .fields = default_provider_rows };
+
+static const struct field default_policy_rows[] = {
+	ROW("connectionPool", MESSAGE, dr_policy, pool, "Where no DestinationRule has one.", .sub = &crd_pool_table),
+	ROW("outlierDetection", MESSAGE, dr_policy, outlier, "Where no DestinationRule has one.", .sub = &crd_outlier_table),
+	{ 0 },
+};
+static const struct field_table default_policy_table = { .name = "defaultTrafficPolicy", .size = sizeof(struct dr_policy), .fields = default_policy_rows };
+
+static const char *const encodings[] = { "TEXT", "JSON", NULL };
+static const char *const upgrades[] = { "DO_NOT_UPGRADE", "UPGRADE", NULL };
 
 static const struct field mesh_rows[] = {
 	ROW("trustDomain", STRING, crd_mesh_config, trust_domain, "Trust domain of the mesh: the first part of every identity."),
 	ROW("trustDomainAliases", STRINGS, crd_mesh_config, aliases,
-	    "Further trust domains whose certificates are accepted. Policies name them one by one, unless MESHD_ENFORCEMENT is strict."),
+	    "Further trust domains whose certificates are accepted. In ztunnel mode policies name them one by one, unless MESHD_ENFORCEMENT is strict."),
 	ROW("rootNamespace", STRING, crd_mesh_config, root_ns, "Policies there hold for the whole mesh.", .deflt = "istio-system"),
 	ROW("connectTimeout", DURATION, crd_mesh_config, connect_timeout_ms, "How long a connect may take.", .min = 1,
 	    .max = 3600000, .deflt = "10s"),
-	ROW("defaultConfig", MESSAGE, crd_mesh_config, proxy, "Settings of proxies.", .sub = &proxy_table),
-	TODO("tcpKeepalive", "Keepalive of upstream connections.", NULL),
+	ROW("defaultConfig", INLINE, crd_mesh_config, mesh.proxy, "Settings of proxies.", .sub = &crd_proxy_table),
+	SIDECAR("tcpKeepalive", MESSAGE, mesh.keepalive, "Keepalive of upstream connections.", .sub = &crd_keepalive_table),
 	TODO("caCertificates", "Further roots of trust.", "put them into the file of --root"),
 	TODO("meshMTLS", "Lowest version and ciphers of mesh TLS.", "meshd takes TLS 1.3 unless it is told otherwise"),
 	TODO("tlsDefaults", "Version and ciphers of other TLS.", NULL),
@@ -48,19 +59,34 @@ static const struct field mesh_rows[] = {
 	TODO("discoverySelectors", "Namespaces that are looked at.", "leave the others out of the directory"),
 	TODO("serviceEntryVisibility", "Which namespaces see ServiceEntries.", NULL),
 	TODO("serviceScopeConfigs", "Scope of services among clusters.", NULL),
-	L7("accessLogFile", "Access log."), L7("accessLogFormat", "Access log."), L7("accessLogEncoding", "Access log."),
-	L7("enableEnvoyAccessLogService", "Access log."), L7("disableEnvoyListenerLog", "Access log."),
-	L7("enableTracing", "Tracing."), L7("extensionProviders", "Providers."), L7("defaultProviders", "Providers."),
-	L7("outboundTrafficPolicy", "What is not in the mesh."), L7("inboundTrafficPolicy", "Inbound passthrough."),
-	L7("protocolDetectionTimeout", "Protocol sniffing."), L7("enableAutoMtls", "mTLS of sidecars."),
-	L7("localityLbSetting", "Locality of sidecars."), L7("zoneAwareLbSetting", "Locality of sidecars."),
-	L7("dnsRefreshRate", "DNS of sidecars."), L7("h2UpgradePolicy", "HTTP."), L7("pathNormalization", "HTTP."),
-	L7("defaultHttpRetryPolicy", "HTTP."), L7("defaultInboundHttpRetryPolicy", "HTTP."),
-	L7("defaultTrafficPolicy", "Pools of sidecars."), L7("enablePrometheusMerge", "Metrics."),
-	L7("inboundClusterStatName", "Envoy's."), L7("outboundClusterStatName", "Envoy's."),
-	L7("verifyCertificateAtClient", "TLS to outside."), L7("serviceSettings", "Cluster-local services."),
-	L7("defaultServiceExportTo", "Visibility."), L7("defaultVirtualServiceExportTo", "Visibility."),
-	L7("defaultDestinationRuleExportTo", "Visibility."), L7("proxyHttpPort", "HTTP proxy port."),
+	SIDECAR("accessLogFile", STRING, mesh.tele.access_log_file, "Access log; none when absent."),
+	SIDECAR("accessLogFormat", STRING, mesh.tele.access_log_format, "Its line, with Envoy's %OPERATORS%; with JSON an object."),
+	SIDECAR("accessLogEncoding", ENUM, encoding, "TEXT or JSON.", .words = encodings, .deflt = "TEXT"),
+	SIDECAR("disableEnvoyListenerLog", BOOL, mesh.tele.disable_listener_log, "No lines for connections without a route."),
+	SIDECAR("enableTracing", BOOL, mesh.tele.enable_tracing, "Traces, if a provider is named.", .deflt = "true"),
+	SIDECAR("extensionProviders", MESSAGES, providers, "What policies and Telemetry name.", .sub = &crd_provider_table),
+	SIDECAR("defaultProviders", INLINE, mesh.tele, "Providers without a Telemetry.", .sub = &default_provider_table),
+	SIDECAR("outboundTrafficPolicy", MESSAGE, outbound, "What is not in the mesh: ALLOW_ANY passes it on; so it is when this is absent.", .sub = &crd_outbound_table),
+	ROW_WHOLE("inboundTrafficPolicy", "Where inbound goes.", &inbound_table, .mark = FIELD_SIDECAR),
+	SIDECAR("protocolDetectionTimeout", OPT_MS, mesh.protocol_detection, "How long to wait for a client's first bytes; 0s: meshd decides by who speaks first."),
+	SIDECAR("enableAutoMtls", BOOL, mesh.auto_mtls, "TLS to endpoints that can.", .deflt = "true"),
+	SIDECAR("localityLbSetting", MESSAGE, mesh.locality, "Where no DestinationRule has one.", .sub = &crd_locality_table),
+	SIDECAR("zoneAwareLbSetting", MESSAGE, mesh.zone_aware, "Where no DestinationRule has one.", .sub = &crd_zone_aware_table),
+	SIDECAR("dnsRefreshRate", DURATION, mesh.dns_refresh_ms, "How often a name that could not be found is looked up again.", .min = 1000, .deflt = "60s"),
+	SIDECAR("h2UpgradePolicy", ENUM, mesh.h2_upgrade, "UPGRADE: HTTP/2 between proxies.", .words = upgrades, .deflt = "DO_NOT_UPGRADE", .min = DR_H2_DO_NOT_UPGRADE),
+	ROW_WHOLE("pathNormalization", "Paths.", &normalization_table, .mark = FIELD_SIDECAR),
+	SIDECAR("defaultHttpRetryPolicy", MESSAGE, mesh.retries, "Retries where no VirtualService says any.", .sub = &crd_retries_table),
+	SIDECAR("defaultInboundHttpRetryPolicy", MESSAGE, mesh.inbound_retries, "Retries towards the application.", .sub = &crd_retries_table),
+	SIDECAR("defaultTrafficPolicy", MESSAGE, mesh.traffic_policy, "Where no DestinationRule says otherwise.", .sub = &default_policy_table),
+	SIDECAR("enablePrometheusMerge", OPT_BOOL, mesh.prometheus_merge, "The application's metrics beside ours; true when absent."),
+	SIDECAR("verifyCertificateAtClient", OPT_BOOL, mesh.verify_certificate, "TLS to outside is verified by the system's roots; always so, unless a DestinationRule says insecureSkipVerify."),
+	SIDECAR("defaultServiceExportTo", STRINGS, mesh.service_export_to, "exportTo where a service has none."),
+	SIDECAR("defaultVirtualServiceExportTo", STRINGS, mesh.virtual_service_export_to, "exportTo where a VirtualService has none."),
+	SIDECAR("defaultDestinationRuleExportTo", STRINGS, mesh.destination_rule_export_to, "exportTo where a DestinationRule has none."),
+	TODO("enableEnvoyAccessLogService", "Access log by gRPC.", "use a file, or an opentelemetry provider"),
+	TODO("serviceSettings", "Cluster-local services.", "there is one cluster here"),
+	TODO("proxyHttpPort", "HTTP proxy port.", "meshd captures instead"),
+	ENVOYS("inboundClusterStatName"), ENVOYS("outboundClusterStatName"),
 	ISTIOD("ingressClass"), ISTIOD("ingressService"), ISTIOD("ingressControllerMode"), ISTIOD("ingressSelector"),
 	ISTIOD("configSources"), ISTIOD("certificates"), ISTIOD("ca"), ISTIOD("thriftConfig"),
 	{ 0 },

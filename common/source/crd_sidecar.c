@@ -180,9 +180,9 @@ static const struct field proxy_port_rows[] = {
 };
 static const struct field_table proxy_port_table = { .name = "port", .size = sizeof(struct scope_destination), .fields = proxy_port_rows };
 static const struct field destination_rows[] = {
-	ROW("host", STRING, scope_destination, host /* the first member: port is read into the whole */, "A service."),
+	ROW("host", STRING, scope_destination, host, "A service."),
 	ROW("subset", STRING, scope_destination, subset, "A subset of its DestinationRule."),
-	ROW("port", INLINE, scope_destination, host, "Its port.", .sub = &proxy_port_table),
+	ROW_WHOLE("port", "Its port.", &proxy_port_table),
 	{ 0 },
 };
 static const struct field_table destination_table = {

@@ -68,7 +68,7 @@ static void check_destination(struct field_walk *w, void *out)
 static const struct field destination_rows[] = {
 	ROW("host", STRING, vs_destination, host, "A service: a name without dots is one of the rule's own namespace."),
 	ROW("subset", STRING, vs_destination, subset, "A subset of the service's DestinationRule."),
-	ROW("port", INLINE, vs_destination, host /* the whole of it */, "Port of the service.", .sub = &port_table),
+	ROW_WHOLE("port", "Port of the service.", &port_table),
 	{ 0 },
 };
 const struct field_table crd_destination_table = {

@@ -454,9 +454,9 @@ static bool read_messages(struct field_walk *w, const struct field *f, const str
 	at = ret->v = arena_alloc(w->arena, n->n * f->sub->size);
 	for (const struct yaml_node *c = n->child; c; c = c->next, i++, at += f->sub->size) {
 		field_enter(w, map ? c->key.p : NULL, i);
-		ok = field_read(w, f->sub, c, at) && ok;
 		if (map)
 			*(const char **)(void *)at = kept(w, c->key);
+		ok = field_read(w, f->sub, c, at) && ok;
 		field_leave(w, len);
 	}
 	ret->n = i;
@@ -517,6 +517,9 @@ bool field_read_one(struct field_walk *w, const struct field *f, const struct ya
 	case FIELD_MESSAGES:
 	case FIELD_MESSAGE_MAP:
 		return read_messages(w, f, n, out);
+	case FIELD_PRESENT:
+		*(bool *)out = true;
+		break;
 	case FIELD_ANY:
 		break;
 	}
@@ -655,7 +658,7 @@ const char *field_type_name(const struct field *f)
 		[FIELD_TEXT] = "string", [FIELD_ONE_TEXT] = "string", [FIELD_BYTES] = "base64", [FIELD_U16S] = "list of numbers", [FIELD_U32_MAP] = "map of numbers", [FIELD_INLINE] = "object",
 		[FIELD_PORT_OR_NAME] = "port or port name", [FIELD_STRINGS] = "list of strings",
 		[FIELD_LABELS] = "map of strings", [FIELD_PORTS] = "map of names to ports", [FIELD_MESSAGE] = "object",
-		[FIELD_MESSAGES] = "list of objects", [FIELD_MESSAGE_MAP] = "map of objects", [FIELD_ANY] = "anything",
+		[FIELD_MESSAGES] = "list of objects", [FIELD_MESSAGE_MAP] = "map of objects", [FIELD_PRESENT] = "anything", [FIELD_ANY] = "anything",
 	};
 
 	return names[f->type];

@@ -35,6 +35,7 @@ enum field_type {             /* what lies at the row's offset */
 	FIELD_INLINE,         /* sub's struct itself */
 	FIELD_MESSAGES,       /* struct field_list of sub's structs */
 	FIELD_MESSAGE_MAP,    /* struct field_list of sub's structs: a map; sub's first member takes the key (const char *) */
+	FIELD_PRESENT,        /* bool: it is there, whatever it holds */
 	FIELD_ANY,            /* nothing is read */
 };
 
