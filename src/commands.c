@@ -96,19 +96,33 @@ int ca_command(int argc, char **argv)
 
 /* ---- offline ---- */
 
+struct analyze_options {
+	const char *mode;
+};
+
+static const struct option_row analyze_rows[] = {
+	{ "mode", OPTION_TEXT, "MODE", "who would read it: ztunnel (the default) or sidecar", offsetof(struct analyze_options, mode), 0, 0 },
+	{ NULL, 0, NULL, NULL, 0, 0, 0 },
+};
+
 int analyze_command(int argc, char **argv)
 {
+	struct analyze_options opt = { 0 };
+	const char *words[1];
 	struct mesh_settings base;
 	struct settings settings;
 	struct buf out = { 0 };
 	struct err err;
-	int status;
+	int status, n = options_parse(analyze_rows, &opt, argc, argv, words, 1, &err);
 
-	if (argc != 2 || argv[1][0] == '-')
+	if (n < 0)
+		return fail(&err) + 1;
+	if (n != 1 || (opt.mode && strcmp(opt.mode, "ztunnel") && strcmp(opt.mode, "sidecar")))
 		return usage("analyze");
 	if (settings_read(&settings, &err) < 0 || settings_mesh(&settings, &base, &err) < 0)
 		return fail(&err);
-	status = analyze_dir(argv[1], &base, &out);
+	base.sidecar = opt.mode && !strcmp(opt.mode, "sidecar");
+	status = analyze_dir(words[0], &base, &out);
 	settings_done(&settings);
 	print(&out);
 	return status;
@@ -205,6 +219,8 @@ static void help_one(const struct command *c)
 	printf("usage: meshd %s %s\n\n%s\n", c->name, c->synopsis, c->doc);
 	if (strcmp(c->name, "ca") == 0)
 		options_help(ca_rows, stdout);
+	else if (strcmp(c->name, "analyze") == 0)
+		options_help(analyze_rows, stdout);
 	else if (strcmp(c->name, "status") == 0 || strcmp(c->name, "why") == 0)
 		options_help(ask_rows, stdout);
 }

@@ -13,7 +13,7 @@ const struct command commands[] = {
 	{ "redirect", "up|down|print --mode=ztunnel|sidecar [options]", "the capture rules of this host", redirect_command },
 	{ "proxy", "ztunnel [options]", "as --mode=ztunnel: the words of Istio's images", proxy_command },
 	{ "run", "[options] -- CMD [ARGS]", "put one command into the mesh for its lifetime", run_command },
-	{ "analyze", "DIR", "check a configuration directory, with the data plane's own reader", analyze_command },
+	{ "analyze", "[--mode=sidecar] DIR", "check a configuration directory, with the data plane's own reader", analyze_command },
 	{ "explain", "FIELD", "what a field means and whether it is honoured", explain_command },
 	{ "status", "[--admin=HOST:PORT]", "ask a running meshd how it is", status_command },
 	{ "why", "[ID] [--admin=HOST:PORT]", "why a connection was refused, and what would have allowed it", why_command },

@@ -59,6 +59,7 @@ struct workload {
 	bool proxy_protocol;         /* the application wants PROXY v2 */
 	bool native_tunnel;          /* the application speaks HBONE itself */
 	enum tunnel_protocol tunnel;
+	bool istio_mtls;             /* has a sidecar: takes Istio's mutual TLS (label security.istio.io/tlsMode, or a WorkloadEntry's serviceAccount) */
 	bool host_network;           /* shares its node's address: not found by address */
 	bool healthy;
 	const char *version;         /* the control plane's word for this content; "": none */

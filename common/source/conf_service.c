@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/map.h"
+#include "source/check.h"
 #include "source/conf.h"
 #include "source/value.h"
 
@@ -80,7 +81,7 @@ static void read_waypoint(const struct crd_meta *m, struct conf_service *s)
 
 /* --- ServiceEntry --- */
 
-static void read_hosts(struct field_walk *w, const struct crd_service_entry *spec, struct conf_service *s)
+static void read_hosts(struct conf_load *l, struct field_walk *w, const struct crd_service_entry *spec, struct conf_service *s)
 {
 	if (!spec->hosts.n)
 		field_error(w, 0, "hosts", "want at least one host, got none");
@@ -88,9 +89,9 @@ static void read_hosts(struct field_walk *w, const struct crd_service_entry *spe
 	for (int i = 0; i < spec->hosts.n; i++) {
 		const char *h = spec->hosts.v[i];
 
-		if (!value_is_host(h))
+		if (!value_is_host(h) && (*h != '*' || !h[1] || !value_is_host_any(h)))
 			field_error(w, 0, "hosts", "want a host name in lower case, got '%.80s'", h);
-		else if (*h == '*')
+		else if (*h == '*' && !l->settings->sidecar)
 			field_warn(w, 0, "hosts", "the wildcard '%.80s' has no effect in ztunnel mode, as in Istio", h);
 		else
 			s->hosts[s->n_hosts++] = keep(s, h);
@@ -176,11 +177,15 @@ static void read_endpoint(struct conf_load *l, struct field_walk *w, const struc
 static void read_host_endpoint(struct conf_load *l, struct field_walk *w, const struct crd_meta *m,
 			       const struct crd_service_entry *spec, struct conf_service *s)
 {
-	struct crd_workload_entry e = { .address = s->n_hosts ? s->hosts[0] : "", .network = "", .locality = "", .service_account = "default" };
+	struct crd_workload_entry e = { .address = s->n_hosts ? s->hosts[0] : "", .network = "", .locality = "", .service_account = "" };
 	struct map seen = { 0 };
 
 	if (s->n_hosts > 1) {
 		field_error(w, 0, "endpoints", "want endpoints, or one host only, with a DNS resolution, got %d hosts", s->n_hosts);
+		return;
+	}
+	if (s->n_hosts && *s->hosts[0] == '*') {
+		field_error(w, 0, "hosts", "want endpoints beside a wildcard with a DNS resolution, got '%.80s'", s->hosts[0]);
 		return;
 	}
 	s->endpoints = arena_alloc(&s->mem, sizeof(*s->endpoints));
@@ -212,14 +217,19 @@ static void check_entry(struct field_walk *w, const struct crd_service_entry *sp
 	if (spec->selector && spec->endpoints.n)
 		field_error(w, 0, "workloadSelector", "want either endpoints or workloadSelector, got both");
 	if (spec->selector && !spec->selector->labels.n)
-		field_error(w, 0, "workloadSelector.labels", "want at least one label, got none");
+		field_warn(w, 0, "workloadSelector.labels", "without a label it selects nothing");
+	if (spec->selector)
+		check_selector(w, "workloadSelector.labels", spec->selector->labels.v, spec->selector->labels.n);
+	check_export_to(w, "exportTo", &spec->export_to);
+	if (spec->resolution == CRD_DNS_ROUND_ROBIN && spec->endpoints.n > 1)
+		field_error(w, 0, "endpoints", "want at most one with the resolution DNS_ROUND_ROBIN, got %d", spec->endpoints.n);
 	if (spec->resolution == CRD_NONE && spec->endpoints.n)
 		field_error(w, 0, "endpoints", "want none with the resolution NONE, got %d", spec->endpoints.n);
 	for (int i = 0; spec->resolution == CRD_STATIC && i < s->n_endpoints; i++) {
 		if (*s->endpoints[i].workload->hostname)
 			field_error(w, 0, "endpoints", "want IP addresses with the resolution STATIC, got '%.80s'", s->endpoints[i].workload->hostname);
 	}
-	if (spec->resolution == CRD_NONE && !s->n_vips)
+	if (spec->resolution == CRD_NONE && !s->n_vips && !w->settings->sidecar)
 		field_warn(w, 0, "addresses", "without addresses the resolution NONE has no effect at L4");
 	for (int i = 0; i < s->n_vips && spec->resolution >= CRD_DNS; i++) {
 		if (s->vips[i].bits != 128)
@@ -258,7 +268,7 @@ bool conf_service_entry(struct conf_load *l, struct field_walk *w, const struct 
 	const char *off = field_label(&m->labels, "networking.istio.io/enable-autoallocate-ip");
 
 	o->u.service = s;
-	read_hosts(w, spec, s);
+	read_hosts(l, w, spec, s);
 	read_addresses(w, spec, s);
 	read_entry_ports(w, spec, s);
 	if (spec->resolution >= CRD_DNS && spec->resolution != CRD_DYNAMIC_DNS && !spec->endpoints.n && !spec->selector)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* WorkloadEntry, Pod and the endpoints of a ServiceEntry: what becomes a workload of the mesh. */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -149,6 +150,35 @@ static struct conf_ports *ports_copy(const struct field_named_port *v, int n)
 	return p;
 }
 
+/* unix:///path or unix://@name, without ports. */
+static bool check_unix(struct field_walk *fw, const struct crd_workload_entry *spec)
+{
+	const char *path = spec->address + strlen("unix://");
+	size_t n = strlen(path);
+
+	if ((*path != '/' && *path != '@') || n < 2 || path[n - 1] == '/')
+		field_error(fw, 0, "address", "want unix:///PATH or unix://@NAME, got '%.80s'", spec->address);
+	else if (spec->ports.n)
+		field_error(fw, 0, "ports", "want none with unix://");
+	else
+		return true;
+	return false;
+}
+
+static void check_port_names(struct field_walk *fw, const struct crd_workload_entry *spec)
+{
+	for (int i = 0; i < spec->ports.n; i++) {
+		const char *name = spec->ports.v[i].name;
+		size_t n = strlen(name);
+		bool ok = n > 0 && n <= 255 && isalnum((unsigned char)name[0]) && isalnum((unsigned char)name[n - 1]);
+
+		for (size_t k = 0; ok && k < n; k++)
+			ok = isalnum((unsigned char)name[k]) || name[k] == '-' || name[k] == '.';
+		if (!ok)
+			field_error(fw, 0, "ports", "want names of letters, digits, - and ., got '%.40s'", name);
+	}
+}
+
 /* The number of addresses; -1: it was reported. A host name is looked up for each connection; in another network nothing is
  * needed. */
 static int address(struct field_walk *fw, const struct crd_workload_entry *spec, const char *own_network, struct ip *ret)
@@ -163,9 +193,9 @@ static int address(struct field_walk *fw, const struct crd_workload_entry *spec,
 		return 1;
 	if (value_is_host(spec->address) && *spec->address != '*')
 		return 0;
-	if (str_starts(str_c(spec->address), str_c("unix://")))
+	if (str_starts(str_c(spec->address), str_c("unix://")) && check_unix(fw, spec))
 		field_warn(fw, 0, "address", "unix:// is not honoured yet: the workload is left out");
-	else
+	else if (!str_starts(str_c(spec->address), str_c("unix://")))
 		field_error(fw, 0, "address", "want an IP address or a host name, got '%.80s'", spec->address);
 	return -1;
 }
@@ -175,11 +205,15 @@ static struct workload *entry(struct conf_load *l, struct field_walk *fw, const 
 			      const struct crd_workload_entry *spec, const struct field_labels *labels, const char *uid,
 			      const char *workload_name)
 {
-	struct workload w = { .uid = uid, .name = m->name, .ns = m->ns, .service_account = spec->service_account, .node = "",
+	const char *mtls = field_label(labels, "security.istio.io/tlsMode");
+	struct workload w = { .uid = uid, .name = m->name, .ns = m->ns, .node = "",
+			      .service_account = *spec->service_account ? spec->service_account : "default",
+			      .istio_mtls = mtls ? !strcmp(mtls, "istio") : *spec->service_account != 0,
 			      .hostname = "", .workload_name = workload_name, .workload_type = "pod" };
 	unsigned errors = fw->errors;
 	struct ip ip;
 
+	check_port_names(fw, spec);
 	w.n_ips = address(fw, spec, l->settings->network, &ip);
 	if (w.n_ips < 0)
 		return NULL;
@@ -295,6 +329,7 @@ bool conf_pod(struct conf_load *l, struct field_walk *fw, const struct crd_meta 
 	struct workload w = { .name = m->name, .ns = m->ns, .service_account = spec->service_account, .node = spec->node,
 			      .hostname = "", .network = "", .workload_type = "pod", .weight = 1,
 			      .locality = { "", "", "" } };
+	const char *mtls;
 	struct ip ips[8];
 	char uid[700];
 
@@ -315,6 +350,8 @@ bool conf_pod(struct conf_load *l, struct field_walk *fw, const struct crd_meta 
 	w.uid = uid;
 	w.workload_name = pod_workload_name(l, m);
 	fill(l, fw, m, &w, &m->labels);
+	mtls = field_label(&m->labels, "security.istio.io/tlsMode");
+	w.istio_mtls = mtls && !strcmp(mtls, "istio");
 	w.healthy = pod_ready(m, status);
 	if (fw->errors)
 		return false;

@@ -63,7 +63,8 @@ static const struct field workload_entry_rows[] = {
 	ROW("locality", STRING, crd_workload_entry, locality, "region/zone/subzone."),
 	ROW("weight", U32, crd_workload_entry, weight, "Share of the traffic among endpoints; 0 counts as 1."),
 	ROW("serviceAccount", STRING, crd_workload_entry, service_account,
-	    "Service account: with trust domain and namespace the identity of the workload.", .deflt = "default"),
+	    "Service account: with trust domain and namespace the identity of the workload; default when absent. With one the workload counts as "
+	    "having a sidecar, unless its label security.istio.io/tlsMode says otherwise."),
 	{ 0 },
 };
 const struct field_table crd_workload_entry_table = {
@@ -90,7 +91,7 @@ static const char *const locations[] = { "MESH_EXTERNAL", "MESH_INTERNAL", NULL 
 static const char *const resolutions[] = { "NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS", NULL };
 
 static const struct field service_entry_rows[] = {
-	ROW("hosts", STRINGS, crd_service_entry, hosts, "Host names of the service. Wildcards have no effect in ztunnel mode."),
+	ROW("hosts", STRINGS, crd_service_entry, hosts, "Host names of the service. Wildcards (*.x) have no effect in ztunnel mode."),
 	ROW("addresses", STRINGS, crd_service_entry, addresses,
 	    "Virtual addresses or CIDR blocks; without them stable ones of 240.240.0.0/16 and 2001:2::/48 are given, by a hash of the name."),
 	ROW("ports", MESSAGES, crd_service_entry, ports, "Ports of the service.", .sub = &service_port_table),

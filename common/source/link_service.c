@@ -95,7 +95,7 @@ static void give_addresses(struct build *b)
 	size_t n = 0;
 
 	for (size_t i = 0; i < b->n; i++) {
-		if (!b->v[i].out && b->v[i].from->auto_vip && !b->v[i].from->n_vips)
+		if (!b->v[i].out && b->v[i].from->auto_vip && !b->v[i].from->n_vips && *b->v[i].host != '*')
 			want[n++] = &b->v[i];
 	}
 	qsort(want, n, sizeof(*want), by_key);

@@ -134,7 +134,7 @@ static void fill_mesh(void)
 	mesh_put_workload(e, workload_ref(cart));
 	mesh_put_service(e, service_new(&(struct service){
 		.key = "shop/cart.shop.svc.cluster.local", .name = "cart", .ns = "shop", .hostname = "cart.shop.svc.cluster.local",
-		.vips = vips, .n_vips = 2, .ports = &(struct service_port){ 80, 8080, "http", "HTTP", false }, .n_ports = 1,
+		.vips = vips, .n_vips = 2, .ports = &(struct service_port){ 80, 8080, "http", "HTTP", false, PROTOCOL_AUTO }, .n_ports = 1,
 		.endpoints = endpoints, .lb_mode = LB_FAILOVER, .scopes = { LB_REGION, LB_ZONE },
 		.n_scopes = 2, .waypoint = &by_name, .waypoints = &weighted, .n_waypoints = 1, .families = FAMILIES_DUAL }));
 	endpoints_unref(endpoints);

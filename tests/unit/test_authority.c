@@ -7,8 +7,8 @@
 #include "tests/unit/suite.h"
 
 static const struct gateway wp = { .service = "shop/wp.test", .hbone_port = 15008 };
-static const struct service_port ports[] = { { 80, 8080, "http", "HTTP", false }, { 90, 0, "other", "TCP", false }, { 81, 15008, "trap", "TCP", false } };
-static const struct service_port named[] = { { 15008, 0, "mesh", "TCP", false } };
+static const struct service_port ports[] = { { 80, 8080, "http", "HTTP", false, PROTOCOL_AUTO }, { 90, 0, "other", "TCP", false, PROTOCOL_AUTO }, { 81, 15008, "trap", "TCP", false, PROTOCOL_AUTO } };
+static const struct service_port named[] = { { 15008, 0, "mesh", "TCP", false, PROTOCOL_AUTO } };
 
 static struct mesh_edit *edit;
 static struct gateway own_gate, ip_wp;

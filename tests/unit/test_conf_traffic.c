@@ -255,6 +255,47 @@ START_TEST(test_last_good)
 }
 END_TEST
 
+static bool on_service(struct service *s, void *arg)
+{
+	buf_printf(arg, "%s%s%s%s%s r%d", s->key, s->wildcard ? " wildcard" : "", s->external ? " external" : "", s->core ? " core" : "",
+		   s->headless ? " headless" : "", s->resolution);
+	for (int i = 0; i < s->n_export_to; i++)
+		buf_printf(arg, " to=%s", s->export_to[i]);
+	for (int i = 0; i < s->n_ports; i++)
+		buf_printf(arg, " %u=%d", s->ports[i].port, s->ports[i].app);
+	for (int i = 0; i < s->endpoints->n; i++)
+		buf_printf(arg, " >%s%s", endpoints_at(s->endpoints, i)->workload->name, endpoints_at(s->endpoints, i)->workload->istio_mtls ? "+mtls" : "");
+	return true;
+}
+
+static const struct { const char *yaml, *want; } services[] = {
+	{ "apiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: n, annotations: {networking.istio.io/exportTo: '., m'}}\n"
+	  "spec: {clusterIP: None, ports: [{name: http-a, port: 80}, {name: x, port: 81, appProtocol: grpc}, {name: tcp, port: 82}, {name: y, port: 83}, {name: y2, port: 3306}]}\n",
+	  "n/s.n.svc.cluster.local core headless r0 to=. to=m 80=1 81=3 82=5 83=0 3306=5" },
+	{ "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: s, namespace: n}\n"
+	  "spec: {hosts: ['*.ext.test'], exportTo: ['.'], resolution: NONE, ports: [{number: 443, name: tls, protocol: TLS}, {number: 80, name: http-x}]}\n",
+	  "n/*.ext.test wildcard external r1 to=. 443=4 80=1" },
+	{ "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: s, namespace: n}\n"
+	  "spec: {hosts: [a.test], location: MESH_INTERNAL, resolution: STATIC, endpoints: [{address: 10.0.0.1, serviceAccount: x}, {address: 10.0.0.2}, {address: 10.0.0.3, labels: {security.istio.io/tlsMode: istio}}, {address: 10.0.0.4, serviceAccount: x, labels: {security.istio.io/tlsMode: disabled}}]}\n",
+	  "n/a.test r0 >s+mtls >s >s+mtls >s" },
+	{ "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: s, namespace: n}\nspec: {hosts: [a.test], resolution: DNS}\n", "n/a.test external r2 >s" },
+};
+
+START_TEST(test_services)
+{
+	struct fixture f;
+	struct buf b = { 0 };
+
+	fixture_sidecar(&f);
+	fixture_write(&f, "x.yaml", services[_i].yaml);
+	ck_assert_msg(fixture_load(&f) == 0, "%s", f.err.msg);
+	mesh_each_service(mesh_current(), on_service, &b);
+	ck_assert_msg(str_is(buf_str(&b), services[_i].want), "want %s\ngot  %.*s", services[_i].want, STR_FMT(buf_str(&b)));
+	buf_done(&b);
+	fixture_done(&f);
+}
+END_TEST
+
 /* In ztunnel mode these kinds are named and say no more, however wrong. */
 START_TEST(test_other_mode)
 {
@@ -278,6 +319,7 @@ int main(void)
 
 	tcase_add_loop_test(t, test_mesh, 0, ARRAY_LEN(rows));
 	tcase_add_loop_test(t, test_findings, 0, ARRAY_LEN(findings));
+	tcase_add_loop_test(t, test_services, 0, ARRAY_LEN(services));
 	tcase_add_test(t, test_last_good);
 	tcase_add_test(t, test_other_mode);
 	suite_add_tcase(s, t);

@@ -48,7 +48,7 @@ static struct workload *make(const struct spec *s)
 		.healthy = !s->unhealthy, .weight = s->weight, .ips = ips, .n_ips = n });
 }
 
-static const struct service_port ports[] = { { 80, 8080, "http", "HTTP", false }, { 90, 0, "other", "TCP", false } };
+static const struct service_port ports[] = { { 80, 8080, "http", "HTTP", false, PROTOCOL_AUTO }, { 90, 0, "other", "TCP", false, PROTOCOL_AUTO } };
 
 /* Puts the service with its endpoints; key and addresses come from its template. */
 static void put(struct service t, const char *vip, const struct spec *specs, int n)
@@ -440,7 +440,7 @@ static const struct gateway wp = { .service = "shop/wp.test", .hbone_port = 1500
 static const struct gateway wp_host = { .service = "shop/wpw.test", .hbone_port = 15008 };
 static const struct gateway wp_gone = { .service = "shop/gone.test", .hbone_port = 15008 };
 static const struct gateway wp_empty = { .service = "shop/nobody.test", .hbone_port = 15008 };
-static const struct service_port wp_ports[] = { { 15008, 15008, "mesh", "TCP", false } };
+static const struct service_port wp_ports[] = { { 15008, 15008, "mesh", "TCP", false, PROTOCOL_AUTO } };
 
 static void put_ports(struct service t, const char *vip, const struct spec *specs, int n, const struct service_port *v, int n_v)
 {
@@ -610,7 +610,7 @@ static const struct gateway gate_svc = { .service = "shop/gate.test", .hbone_por
 static void put_networks(void)
 {
 	static const char *const san[] = { "spiffe://td/ns/shop/sa/remote" };
-	static const struct service_port gate_ports[] = { { 15009, 15008, "gate", "TCP", false } };
+	static const struct service_port gate_ports[] = { { 15009, 15008, "gate", "TCP", false, PROTOCOL_AUTO } };
 	static const enum lb_scope region[] = { LB_NETWORK, LB_REGION };
 	S(gate, { .uid = "gate", .ips = { "192.0.2.1" }, .network = "far", .sa = "gate" });
 	S(here, { .uid = "here", .ips = { "10.0.0.1" }, .tunnel = TUNNEL_HBONE });

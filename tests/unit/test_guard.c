@@ -8,7 +8,7 @@
 static const struct gateway wp = { .service = "shop/wp.test", .hbone_port = 15008 };
 static const struct gateway wp2 = { .service = "shop/wp2.test", .hbone_port = 15008 };
 static const struct gateway gone = { .service = "shop/gone.test", .hbone_port = 15008 };
-static const struct service_port ports[] = { { 80, 8080, "http", "HTTP", false }, { 90, 0, "other", "TCP", false } };
+static const struct service_port ports[] = { { 80, 8080, "http", "HTTP", false, PROTOCOL_AUTO }, { 90, 0, "other", "TCP", false, PROTOCOL_AUTO } };
 
 static struct mesh_edit *edit;
 

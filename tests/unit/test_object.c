@@ -83,7 +83,7 @@ START_TEST(service_holds_its_workloads)
 {
 	struct workload *a = workload_new(&(struct workload){ .uid = "a", .weight = 7 });
 	struct workload *b = workload_new(&(struct workload){ .uid = "b" });
-	struct service_port ports[] = { { 80, 8080, "http", "HTTP", false }, { 443, 0, NULL, NULL, false } };
+	struct service_port ports[] = { { 80, 8080, "http", "HTTP", false, PROTOCOL_AUTO }, { 443, 0, NULL, NULL, false, PROTOCOL_AUTO } };
 	struct endpoint_port over = { 80, 9090 };
 	struct endpoint endpoints[] = { { a, &over, 1, 0 }, { b, NULL, 0, 0 } };
 	struct endpoints *set = endpoints_of(endpoints, 2);
