@@ -94,7 +94,6 @@ struct tele_settings {
 	const char *access_log_file, *access_log_format;     /* "": off; "": Envoy's line with Istio's fields */
 	LIST_OF(struct label) access_log_labels;             /* accessLogFormat with the encoding JSON */
 	bool access_log_json, disable_listener_log, enable_tracing;
-	LIST_OF(struct label) access_log_labels;                   /* accessLogFormat with accessLogEncoding JSON: key, format */
 	LIST_OF(const char *) default_metrics, default_tracing, default_logging;     /* defaultProviders */
 	LIST_OF(struct tele_provider) providers;             /* extensionProviders, of telemetry's kinds */
 };

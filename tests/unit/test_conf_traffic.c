@@ -137,7 +137,7 @@ static const struct { const char *yaml, *finding; } findings[] = {
 	{ HTTP("route: [{destination: {host: a}, weight: -1}]"), "weight: want a number from 0 to" },
 	{ HTTP("headers: {request: {set: {':path': x}}}, " TO), "set: want no pseudo-header but :authority, got ':path'" },
 	{ HTTP("headers: {request: {remove: [Host]}}, " TO), "remove: want no pseudo-header and no Host" },
-	{ HTTP("headers: {request: {set: {a: 'abc%123'}}}, " TO), "set: want %VARIABLE% or %% in the value of 'a'" },
+	{ HTTP("headers: {request: {set: {a: 'abc%123'}}}, " TO), "set: %123 is not closed by a percent sign" },
 	{ HTTP("headers: {request: {set: {a: '%DOWNSTREAM_REMOTE_ADDRESS% %REQ(x?y):10% %%'}}}, retries: {attempts: 0, retryOn: 5xx}, " TO), "attempts: want more than 0 beside" },
 	{ HTTP("headers: {request: {set: {Host: x}}}, rewrite: {authority: y}, " TO), "want the authority set once" },
 	{ HTTP("headers: {request: {add: {'a b': x}}}, " TO), "want the name of a header, got 'a b'" },
