@@ -210,6 +210,17 @@ libmeshd_a_SOURCES = \
 	common/tls/webctx.c \
 	common/traffic/cluster.c \
 	common/traffic/cluster_conf.c \
+	common/traffic/compile.c \
+	common/traffic/compile_cluster.c \
+	common/traffic/compile_edit.c \
+	common/traffic/compile_inbound.c \
+	common/traffic/compile_l4.c \
+	common/traffic/compile_listen.c \
+	common/traffic/compile_route.c \
+	common/traffic/compile_rule.c \
+	common/traffic/compile_scope.c \
+	common/traffic/compile_vhost.c \
+	common/traffic/compile_vs.c \
 	common/traffic/dest.c \
 	common/traffic/dest_gate.c \
 	common/traffic/dest_memory.c \
@@ -224,6 +235,7 @@ libmeshd_a_SOURCES = \
 	common/traffic/locality.c \
 	common/traffic/mirror.c \
 	common/traffic/outlier.c \
+	common/traffic/plan.c \
 	common/traffic/race.c \
 	common/traffic/retry.c \
 	common/traffic/route_apply.c \
@@ -466,10 +478,13 @@ HEADERS_ALL = \
 	common/tls/webctx.h \
 	common/traffic/cluster.h \
 	common/traffic/cluster_int.h \
+	common/traffic/compile_int.h \
+	common/traffic/compile_route_int.h \
 	common/traffic/dest.h \
 	common/traffic/dest_int.h \
 	common/traffic/guard.h \
 	common/traffic/plan.h \
+	common/traffic/plan_int.h \
 	common/traffic/race.h \
 	common/traffic/retry.h \
 	common/traffic/route.h \
@@ -595,6 +610,7 @@ UNIT_TESTS = \
 	tests/unit/test_otlp \
 	tests/unit/test_outlier \
 	tests/unit/test_peermeta \
+	tests/unit/test_plan \
 	tests/unit/test_pmap \
 	tests/unit/test_privs \
 	tests/unit/test_prom \
@@ -788,6 +804,7 @@ tests_unit_test_otlp_SOURCES = tests/unit/test_otlp.c
 tests_unit_test_peermeta_SOURCES = tests/unit/test_peermeta.c
 tests_unit_test_outlier_SOURCES = tests/unit/test_outlier.c
 
+tests_unit_test_plan_SOURCES = tests/unit/test_plan.c
 tests_unit_test_pmap_SOURCES = tests/unit/test_pmap.c
 
 tests_unit_test_privs_SOURCES = tests/unit/test_privs.c

@@ -44,6 +44,7 @@ static void mesh_free(void *obj)
 	struct mesh *m = obj;
 
 	pmap_done(&m->workloads_named);
+	pmap_done(&m->workloads_called);
 	pmap_done(&m->workloads_at);
 	pmap_done(&m->workloads_called);
 	pmap_done(&m->services_at);

@@ -45,6 +45,8 @@ struct inbound_port {
 struct plan;
 /* Compiles for one workload; `before` gives clusters their state (NULL ok). What could not be honoured is reported. */
 struct plan *plan_compile(const struct mesh *m, const struct workload *w, const struct plan *before, void (*report)(void *arg, const char *object, const char *text), void *arg);
+/* Whether another one would be made now: what plans are made of changed, or the workload's labels or place in services. */
+bool plan_stale(const struct plan *p, const struct mesh *m, const struct workload *w);
 void plan_publish(struct plan *p);                   /* takes it over; the old one goes by epoch and references */
 const struct plan *plan_current(void);               /* within a turn; NULL: none yet */
 struct plan *plan_ref(const struct plan *p);         /* for connections that keep it */
@@ -61,5 +63,6 @@ struct cluster *plan_unknown(const struct plan *p);
 struct cluster *plan_cluster(const struct plan *p, struct str name);
 void plan_each_cluster(const struct plan *p, void (*fn)(struct cluster *c, void *arg), void *arg);
 const struct outbound_port *plan_outbound_at(const struct plan *p, int i);   /* NULL beyond the last */
+const struct inbound_port *plan_inbound_at(const struct plan *p, int i);     /* the first is that of all other ports */
 
 #endif
