@@ -63,14 +63,6 @@ static const char *network_of(const struct workload *client, const struct mesh *
 	return client ? client->network : mesh_settings(m)->network;
 }
 
-static const char *label_of(const struct workload *w, const char *key)
-{
-	for (int i = 0; i < w->n_labels; i++)
-		if (!strcmp(w->labels[i].key, key))
-			return w->labels[i].value;
-	return "";
-}
-
 /* Istio's choice per endpoint. An explicit mode speaks for the endpoints without a tunnel; a tunnel is always used. */
 enum transport hostset_transport(const struct cluster_conf *c, const struct service *s, const struct workload *w)
 {
@@ -89,7 +81,7 @@ enum transport hostset_transport(const struct cluster_conf *c, const struct serv
 	case TLS_AUTO:
 		break;
 	}
-	return w && s && !s->external && !strcmp(label_of(w, "security.istio.io/tlsMode"), "istio") ? TRANSPORT_ISTIO_MTLS : TRANSPORT_PLAIN;
+	return w && s && !s->external && w->istio_mtls ? TRANSPORT_ISTIO_MTLS : TRANSPORT_PLAIN;
 }
 
 static struct found *add(struct search *f)

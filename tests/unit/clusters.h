@@ -16,7 +16,7 @@ struct seat {
 	const char *uid, *ip;
 	struct locality at;
 	uint32_t weight;
-	bool sick, tunnel;
+	bool sick, tunnel, mtls;
 	struct label labels[3];
 	const char *network, *sa, *node, *host;     /* host: instead of ip */
 };
@@ -41,7 +41,7 @@ static inline struct workload *seat_workload(const struct seat *s)
 	if (s->sa)
 		snprintf(id, sizeof(id), "spiffe://td/ns/shop/sa/%s", s->sa);
 	return workload_new(&(struct workload){ .uid = s->uid, .name = s->uid, .ns = "shop", .identity = id, .network = s->network, .node = s->node,
-		.locality = s->at, .weight = s->weight, .healthy = !s->sick, .tunnel = s->tunnel ? TUNNEL_HBONE : TUNNEL_NONE,
+		.locality = s->at, .weight = s->weight, .healthy = !s->sick, .istio_mtls = s->mtls, .tunnel = s->tunnel ? TUNNEL_HBONE : TUNNEL_NONE,
 		.labels = s->labels, .n_labels = n, .ips = &ip, .n_ips = !s->host,
 		.hostname = s->host });
 }

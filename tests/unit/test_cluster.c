@@ -196,8 +196,8 @@ START_TEST(the_way_of_each_endpoint)
 	};
 	const struct seat seats[] = {
 		{ "a", "10.0.0.1", .sa = "cart" },
-		{ "b", "10.0.0.2", .labels = { { "security.istio.io/tlsMode", "istio" } } },
-		{ "c", "10.0.0.3", .tunnel = true, .labels = { { "security.istio.io/tlsMode", "istio" } } },
+		{ "b", "10.0.0.2", .mtls = true },
+		{ "c", "10.0.0.3", .tunnel = true, .mtls = true },
 	};
 
 	publish((struct service){ 0 }, seats, 3);
@@ -269,7 +269,7 @@ START_TEST(fixed_addresses_original_and_nowhere)
 	conf.service = SERVICE_KEY;          /* in the name of a service: as its workload wants it */
 	c = cluster_new(&conf, NULL);
 	for (int i = 0; i < 2; i++) {
-		const struct seat seats[] = { { .uid = "b", .ip = "10.0.0.2", .labels = { { "security.istio.io/tlsMode", "istio" } } } };
+		const struct seat seats[] = { { .uid = "b", .ip = "10.0.0.2", .mtls = true } };
 
 		publish((struct service){ .headless = true, .external = i }, seats, 1);
 		ask = ask_of(1);
