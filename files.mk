@@ -122,6 +122,7 @@ libmeshd_a_SOURCES = \
 	common/source/ads_push.c \
 	common/source/ads_want.c \
 	common/source/analyze.c \
+	common/source/authztest.c \
 	common/source/check.c \
 	common/source/conf.c \
 	common/source/conf_authz.c \
@@ -415,6 +416,7 @@ HEADERS_ALL = \
 	common/source/ads.h \
 	common/source/ads_int.h \
 	common/source/analyze.h \
+	common/source/authztest.h \
 	common/source/check.h \
 	common/source/conf.h \
 	common/source/conf_authz_int.h \
@@ -544,6 +546,7 @@ UNIT_TESTS = \
 	tests/unit/test_arena \
 	tests/unit/test_authority \
 	tests/unit/test_authz \
+	tests/unit/test_authz_filter \
 	tests/unit/test_backoff \
 	tests/unit/test_baggage \
 	tests/unit/test_buf \
@@ -594,7 +597,6 @@ UNIT_TESTS = \
 	tests/unit/test_lb_hash \
 	tests/unit/test_link \
 	tests/unit/test_local_xds \
-	tests/unit/test_jwt \
 	tests/unit/test_jwt_filter \
 	tests/unit/test_localca \
 	tests/unit/test_locality \
@@ -682,6 +684,7 @@ tests_unit_test_arena_SOURCES = tests/unit/test_arena.c
 tests_unit_test_authority_SOURCES = tests/unit/test_authority.c
 
 tests_unit_test_authz_SOURCES = tests/unit/test_authz.c
+tests_unit_test_authz_filter_SOURCES = tests/unit/test_authz_filter.c
 
 tests_unit_test_backoff_SOURCES = tests/unit/test_backoff.c
 

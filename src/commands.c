@@ -11,6 +11,7 @@
 #include "identity/localca.h"
 #include "modes/proxy.h"
 #include "source/analyze.h"
+#include "source/authztest.h"
 #include "src/options.h"
 #include "src/settings.h"
 #include "src/version.h"
@@ -126,6 +127,38 @@ int analyze_command(int argc, char **argv)
 	settings_done(&settings);
 	print(&out);
 	return status;
+}
+
+struct authz_options {
+	const char *dir;
+};
+
+static const struct option_row authz_rows[] = {
+	{ "config-dir", OPTION_TEXT, "DIR", "the directory of Istio YAML", offsetof(struct authz_options, dir), 0, 0 },
+	{ NULL, 0, NULL, NULL, 0, 0, 0 },
+};
+
+int authz_command(int argc, char **argv)
+{
+	struct authz_options opt = { 0 };
+	struct mesh_settings base;
+	struct settings settings;
+	struct buf out = { 0 };
+	const char *words[2];
+	struct err err;
+	int r;
+
+	r = options_parse(authz_rows, &opt, argc, argv, words, 2, &err);
+	if (r < 0)
+		return fail(&err) + 1;
+	if (r != 2 || strcmp(words[0], "test") != 0 || !opt.dir)
+		return usage("authz");
+	if (settings_read(&settings, &err) < 0 || settings_mesh(&settings, &base, &err) < 0)
+		return fail(&err);
+	r = authztest_run(opt.dir, words[1], &base, &out, &err);
+	settings_done(&settings);
+	print(&out);
+	return r < 0 ? fail(&err) : r;
 }
 
 int explain_command(int argc, char **argv)

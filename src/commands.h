@@ -6,6 +6,7 @@
 int proxy_command(int argc, char **argv);
 int ca_command(int argc, char **argv);
 int analyze_command(int argc, char **argv);
+int authz_command(int argc, char **argv);
 int explain_command(int argc, char **argv);
 int status_command(int argc, char **argv);
 int why_command(int argc, char **argv);

@@ -85,6 +85,38 @@ def test_analyze():
         assert re.search(r"bad\.yaml:\d+: error: AuthorizationPolicy default/bad: spec\.rules\[0\].*ipBlocks", r.stdout + r.stderr), r.stdout + r.stderr
 
 
+def test_authz():
+    with Lab() as lab:
+        lab.write("w.yaml", WORKLOAD)
+        lab.write("p.yaml", policy("readers", "[{from: [{source: {namespaces: [web]}}], to: [{operation: {methods: [GET], paths: ['/items*']}}]}]"))
+        table = os.path.join(lab.dir, "table.yaml")
+        with open(table, "w") as f:
+            f.write(TABLE)
+        r = sh(lab.meshd, "authz", "test", f"--config-dir={lab.config}", table, check=False)
+        assert r.returncode == 1 and "4 tests, 1 failed." in r.stdout, r.stdout + r.stderr
+        assert "FAILED writes: want ALLOW, got DENY." in r.stdout and "wants method GET and path /items*" in r.stdout, r.stdout
+        assert sh(lab.meshd, "authz", "test", table, check=False).returncode == 2
+        with open(table, "w") as f:
+            f.write("tests: [{expct: ALLOW}]")
+        r = sh(lab.meshd, "authz", "test", f"--config-dir={lab.config}", table, check=False)
+        assert r.returncode == 1 and "tests[0].expct: unknown field" in r.stderr, r.stderr
+
+
+WORKLOAD = """apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: cart, namespace: default}
+spec: {address: 10.0.0.9}
+"""
+TABLE = """workload: default/cart
+port: 8080
+tests:
+- {name: reads, from: {principal: cluster.local/ns/web/sa/a}, request: {path: /items?x=1}, expect: ALLOW, policy: default/readers}
+- {name: writes, from: {principal: cluster.local/ns/web/sa/a}, request: {method: POST, path: /items}, expect: ALLOW}
+- {name: dots, from: {principal: cluster.local/ns/web/sa/a}, request: {path: /items/../x}, expect: DENY}
+- {name: bytes, from: {principal: cluster.local/ns/web/sa/a}, expect: DENY}
+"""
+
+
 def test_analyze_the_examples():
     with Lab() as lab:
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
