@@ -14,7 +14,6 @@ const struct command commands[] = {
 	{ "proxy", "ztunnel [options]", "as --mode=ztunnel: the words of Istio's images", proxy_command },
 	{ "run", "[options] -- CMD [ARGS]", "put one command into the mesh for its lifetime", run_command },
 	{ "analyze", "[--mode=sidecar] DIR", "check a configuration directory, with the data plane's own reader", analyze_command },
-	{ "analyze", "DIR", "check a configuration directory, with the data plane's own reader", analyze_command },
 	{ "authz", "test --config-dir=DIR FILE", "judge a table of requests by a directory's policies, with the data plane's own engine", authz_command },
 	{ "explain", "FIELD", "what a field means and whether it is honoured", explain_command },
 	{ "status", "[--admin=HOST:PORT]", "ask a running meshd how it is", status_command },

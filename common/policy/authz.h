@@ -64,9 +64,6 @@ enum authz_custom authz_custom(const struct mesh *m, const struct workload *dest
 
 /* A sidecar's view of an exchange. ret borrows from x and req. */
 void authz_input_of(const struct exchange *x, struct authz_request *req, struct authz_input *ret);
-/* The client before the proxies that are trusted: X-Forwarded-For without its last `hops` entries, as Envoy with use_remote_address
- * off. What cannot be read: the peer. */
-struct ip authz_remote_ip(const struct authz_request *req, unsigned hops, const struct ip *peer);
 /* "rbac_access_denied_matched_policy[ns[NS]-policy[P]-rule[N]]", or "…[none]"; as Envoy's. Returns out. */
 const char *authz_details(const struct authz_verdict *v, char *out, size_t n);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 #include "policy/authz.h"
+#include "telemetry/why.h"
 
 void authz_input_of(const struct exchange *x, struct authz_request *req, struct authz_input *ret)
 {
@@ -19,6 +20,17 @@ static void on_quiet(struct policy *p, const struct authz_input *in, void *arg)
 
 	log_debug(LOG_POLICY, "%s policy %s matches %.*s %.*s", p->action == POLICY_AUDIT ? "AUDIT" : p->action == POLICY_DENY ?
 		  "dry-run DENY" : "dry-run ALLOW", p->key, STR_FMT(in->request->method), STR_FMT(x->request.path));
+}
+
+/* For `meshd why`. */
+static void remember(struct exchange *x, const struct mesh *m, const struct authz_input *in, const struct authz_verdict *v)
+{
+	struct buf text = { 0 };
+
+	authz_explain(m, x->client->local_workload, in, &text);
+	buf_append(&text, "", 1);
+	why_remember_request(x, FAIL_DENIED, v->policy ? v->policy->key : NULL, v->rule, buf_len(&text) ? (const char *)buf_data(&text) : NULL);
+	buf_done(&text);
 }
 
 static enum filter_step on_request(struct exchange *x, void *state, const void *conf)
@@ -40,6 +52,7 @@ static enum filter_step on_request(struct exchange *x, void *state, const void *
 	if (v.allowed)
 		return FILTER_NEXT;
 	authz_details(&v, details, sizeof(details));
+	remember(x, m, &in, &v);
 	exchange_reply(x, FAIL_DENIED, AUTHZ_STATUS, exchange_dup(x, str_c(details)).p, str_c(AUTHZ_TEXT), NULL, 0);
 	return FILTER_DONE;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "policy/subject.h"
 
+#include "telemetry/remote.h"
+
 uint64_t subject_hash(struct str text)
 {
 	return hash_bytes(text.p, text.n);
@@ -80,58 +82,12 @@ void subject_init(struct subject *s, const struct authz_input *in, const struct 
 
 const struct ip *subject_remote(struct subject *s)
 {
+	const struct authz_request *r = s->in->request;
+	struct addr a;
+
 	if (!s->remote_known) {
 		s->remote_known = true;
-		s->remote = s->in->request ? authz_remote_ip(s->in->request, s->settings->trusted_hops, &s->in->source.ip) :
-			    s->in->source.ip;
+		s->remote = r && remote_forwarded(r->fields, r->n_fields, (int)s->settings->trusted_hops, &a) ? a.ip : s->in->source.ip;
 	}
 	return &s->remote;
-}
-
-/* The value of the last X-Forwarded-For line; lines count as one list. */
-static struct str last_of(const struct authz_request *r, const char *name, int *at)
-{
-	for (int i = *at - 1; i >= 0; i--)
-		if (str_eq_nocase(r->fields[i].name, str_c(name))) {
-			*at = i;
-			return r->fields[i].value;
-		}
-	*at = -1;
-	return (struct str){ NULL, 0 };
-}
-
-static struct str trim(struct str s)
-{
-	while (s.n && (*s.p == ' ' || *s.p == '\t')) {
-		s.p++;
-		s.n--;
-	}
-	while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-		s.n--;
-	return s;
-}
-
-struct ip authz_remote_ip(const struct authz_request *req, unsigned hops, const struct ip *peer)
-{
-	int at = req->n_fields;
-	struct str line = last_of(req, "x-forwarded-for", &at);
-	struct ip ip;
-
-	while (line.p) {
-		size_t from = line.n;
-
-		while (from && line.p[from - 1] != ',')
-			from--;
-		if (!hops) {
-			struct str one = trim((struct str){ line.p + from, line.n - from });
-
-			return ip_parse(one, &ip) ? *peer : ip;
-		}
-		hops--;
-		if (from)
-			line.n = from - 1;
-		else
-			line = last_of(req, "x-forwarded-for", &at);
-	}
-	return *peer;
 }

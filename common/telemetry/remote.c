@@ -13,10 +13,10 @@ static struct str trim(struct str s)
 }
 
 /* The element `back` from the end of all lines of X-Forwarded-For. */
-static struct str forwarded(const struct exchange *x, int back)
+static struct str forwarded(const struct http_field *fields, int n, int back)
 {
-	for (int i = x->request_fields.n - 1; i >= 0; i--) {
-		const struct http_field *f = &x->request_fields.v[i];
+	for (int i = n - 1; i >= 0; i--) {
+		const struct http_field *f = &fields[i];
 		struct str v = f->value;
 
 		if (!str_eq_nocase(f->name, str_c("x-forwarded-for")))
@@ -36,14 +36,24 @@ static struct str forwarded(const struct exchange *x, int back)
 	return (struct str){ 0 };
 }
 
-struct addr remote_addr(const struct exchange *x, int hops)
+bool remote_forwarded(const struct http_field *v, int n, int hops, struct addr *ret)
 {
-	struct str last = forwarded(x, hops);
+	struct str last = forwarded(v, n, hops);
 	struct addr a = { .port = 0 };
 
 	if (last.n > 2 && last.p[0] == '[' && last.p[last.n - 1] == ']')
 		last = (struct str){ last.p + 1, last.n - 2 };
-	if (last.n && (ip_parse(last, &a.ip) == 0 || addr_parse(last, &a) == 0))
+	if (!last.n || (ip_parse(last, &a.ip) && addr_parse(last, &a)))
+		return false;
+	*ret = a;
+	return true;
+}
+
+struct addr remote_addr(const struct exchange *x, int hops)
+{
+	struct addr a;
+
+	if (remote_forwarded(x->request_fields.v, x->request_fields.n, hops, &a))
 		return a;
 	return x->client ? x->client->peer : (struct addr){ .port = 0 };
 }

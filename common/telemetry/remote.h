@@ -8,5 +8,7 @@
 
 /* Port 0: from X-Forwarded-For. hops: ProxyConfig.gatewayTopology.numTrustedProxies. */
 struct addr remote_addr(const struct exchange *x, int hops);
+/* Of these fields alone; false: none is usable. */
+bool remote_forwarded(const struct http_field *v, int n, int hops, struct addr *ret);
 
 #endif
