@@ -280,6 +280,7 @@ libmeshd_a_SOURCES = \
 	src/serve_handover.c \
 	src/serve_local.c \
 	src/serve_metrics.c \
+	src/serve_jwks.c \
 	src/serve_otlp.c \
 	src/serve_plane.c \
 	src/serve_pods.c \

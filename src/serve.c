@@ -16,6 +16,7 @@
 #include "modes/demand.h"
 #include "net/notify.h"
 #include "net/privs.h"
+#include "policy/jwksource.h"
 #include "src/serve_int.h"
 #include "src/settings.h"
 #include "src/version.h"
@@ -342,6 +343,7 @@ static int start(struct serve *s, struct err *err)
 
 	if (r == 0)
 		r = serve_otlp_start(s, err);
+	serve_jwks_start(s);
 	serve_demand_start(s);
 	if (r == 0)
 		r = start_proxy(s, err);
@@ -372,6 +374,7 @@ static void stop(struct serve *s)
 	identity_free(s->identity);
 	serve_plane_close(s);
 	hostnames_close();
+	jwksource_stop();
 	resolver_free(s->resolver);
 	confdir_free(s->confdir);
 	timer_stop(&s->collect);

@@ -92,6 +92,7 @@ void serve_pods_pending(struct serve *s, struct buf *out);   /* what readiness w
 void serve_pods_stop(struct serve *s);         /* before the proxy goes */
 
 int serve_otlp_start(struct serve *s, struct err *err);       /* before the proxy */
+void serve_jwks_start(struct serve *s);
 /* Asks the meshd that runs here for its listening sockets; before the pods. */
 int serve_handover_take(struct serve *s, struct err *err);
 int serve_handover_admin(struct serve *s, struct err *err);   /* serve_admin_start, now or when the ports are free */

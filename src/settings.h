@@ -103,6 +103,10 @@ struct settings {
 		double ratio;                /* SAMPLER_RATIO: 0 to 1 */
 		const char *service;
 	} otlp;
+	struct {
+		const char *blocked;         /* CIDR blocks, by commas; NULL: none */
+		const char *roots;           /* PEM file or "SYSTEM" */
+	} jwks;
 
 	/* what was set and is not honoured, a sentence each: for settings_say */
 	const char *notes[32];

@@ -100,6 +100,8 @@ const struct setting_row setting_rows[] = {
 	ROW(BOOL, "AUTHZ_POLICY_INFO_LOGGING", authz_info_log, "false", "log what dry-run policies would do at level info"),
 	{ "MESHD_ENFORCEMENT", SETTING_OWN, 0, "istio", "istio; closed: a waypoint that is named is required; strict: that, and policies keep to their words where Istio's own behaviour is wider; also in proxyMetadata", 0, 0, stances },
 	OWN("MESHD_TRUST_DOMAIN_ALIASES", "trustDomainAliases in ./etc/istio/config/mesh", "further trust domains whose certificates are accepted: a,b"),
+	ROW(TEXT, "BLOCKED_CIDRS_IN_JWKS_URIS", jwks.blocked, NULL, "comma-separated blocks of addresses from which keys of token issuers are never fetched; link-local ones never are"),
+	ROW(TEXT, "JWKS_ROOT_CA", jwks.roots, "SYSTEM", "roots of the servers that keys of token issuers are fetched from: a PEM file or SYSTEM"),
 	OWN("OTEL_EXPORTER_OTLP_ENDPOINT", NULL, "export a span per connection to this collector: http://HOST:4317"),
 	OWN("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", NULL, "over it"),
 	{ "OTEL_EXPORTER_OTLP_PROTOCOL", SETTING_OWN, 0, "grpc", "grpc or http/protobuf; OTEL_EXPORTER_OTLP_TRACES_PROTOCOL is over it", 0, 0, protocols },

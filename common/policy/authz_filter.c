@@ -52,8 +52,8 @@ static enum filter_step on_request(struct exchange *x, void *state, const void *
 	if (v.allowed)
 		return FILTER_NEXT;
 	authz_details(&v, details, sizeof(details));
-	remember(x, m, &in, &v);
 	exchange_reply(x, FAIL_DENIED, AUTHZ_STATUS, exchange_dup(x, str_c(details)).p, str_c(AUTHZ_TEXT), NULL, 0);
+	remember(x, m, &in, &v);
 	return FILTER_DONE;
 }
 

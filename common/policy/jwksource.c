@@ -72,6 +72,8 @@ struct jwksource *jwksource_get(const char *url, bool discovery, unsigned timeou
 	s->discovery = discovery;
 	s->timeout_ms = timeout_ms;
 	list_add_tail(&sources, &s->link);
+	if (us.loop && !timer_armed(&us.tick))
+		timer_start(&us.tick, 0);
 	return s;
 }
 
@@ -316,7 +318,8 @@ static void on_tick(struct timer *t)
 		else if (is_due(s))
 			begin(s);
 	}
-	timer_start(t, TICK_MS);
+	if (!list_empty(&sources))
+		timer_start(t, TICK_MS);
 }
 
 void jwksource_start(struct loop *l, const struct jwksource_conf *conf)
@@ -329,7 +332,8 @@ void jwksource_start(struct loop *l, const struct jwksource_conf *conf)
 	if (conf->n_blocked)
 		memcpy(us.blocked, conf->blocked, (size_t)conf->n_blocked * sizeof(*us.blocked));
 	timer_init(&us.tick, l, on_tick);
-	timer_start(&us.tick, 0);
+	if (!list_empty(&sources))
+		timer_start(&us.tick, 0);
 }
 
 void jwksource_stop(void)
