@@ -251,6 +251,7 @@ libmeshd_a_SOURCES = \
 	common/traffic/router_try.c \
 	common/traffic/upool.c \
 	common/traffic/upool_conn.c \
+	common/traffic/upool_limit.c \
 	common/traffic/upool_memory.c \
 	common/traffic/urequest.c \
 	common/traffic/zone.c \
@@ -278,9 +279,9 @@ libmeshd_a_SOURCES = \
 	src/serve_demand.c \
 	src/serve_files.c \
 	src/serve_handover.c \
+	src/serve_jwks.c \
 	src/serve_local.c \
 	src/serve_metrics.c \
-	src/serve_jwks.c \
 	src/serve_otlp.c \
 	src/serve_plane.c \
 	src/serve_pods.c \
@@ -537,7 +538,6 @@ HEADERS_ALL = \
 	tests/unit/stages.h \
 	tests/unit/suite.h \
 	tests/unit/teleconf_fixture.h \
-	tests/unit/upstreams.h \
 	tests/unit/upstreams.h
 
 UNIT_TESTS = \
@@ -593,12 +593,12 @@ UNIT_TESTS = \
 	tests/unit/test_identity \
 	tests/unit/test_inpod \
 	tests/unit/test_jwt \
+	tests/unit/test_jwt_filter \
 	tests/unit/test_l4 \
 	tests/unit/test_lb \
 	tests/unit/test_lb_hash \
 	tests/unit/test_link \
 	tests/unit/test_local_xds \
-	tests/unit/test_jwt_filter \
 	tests/unit/test_localca \
 	tests/unit/test_locality \
 	tests/unit/test_map \
@@ -620,8 +620,8 @@ UNIT_TESTS = \
 	tests/unit/test_proxyproto \
 	tests/unit/test_pump \
 	tests/unit/test_race \
-	tests/unit/test_rateproto \
 	tests/unit/test_ratelimit \
+	tests/unit/test_rateproto \
 	tests/unit/test_redirect \
 	tests/unit/test_regex \
 	tests/unit/test_requests \

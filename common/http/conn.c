@@ -100,7 +100,9 @@ static void on_h2_closed(struct h2 *h, enum fail why, void *arg)
 	conn_end(arg, why, h2_error(h), true);
 }
 
-static const struct h2_ops h2_ops = { .on_settings = on_h2_room, .on_request = on_h2_request, .on_room = on_h2_room, .on_closed = on_h2_closed };
+static const struct h2_ops h2_ops = { 
+	.on_settings = on_h2_room, .on_goaway = on_h2_room, .on_request = on_h2_request, .on_room = on_h2_room, .on_closed = on_h2_closed,
+};
 
 static void on_wake(struct deferred *d)
 {
@@ -275,6 +277,12 @@ struct http_stream *http_conn_request(struct http_conn *c, const struct http_hea
 	s = h1_request(c->h1, head);
 	c->streams = s != NULL;
 	return s;
+}
+
+void http_conn_keepalive(struct http_conn *c, unsigned idle_ms, unsigned timeout_ms)
+{
+	if (c->h2 && !c->dead)
+		h2_keepalive(c->h2, idle_ms, timeout_ms, false);
 }
 
 void http_conn_drain(struct http_conn *c)

@@ -26,7 +26,7 @@ extern const struct http_conn_conf http_conn_default;
 struct http_conn_ops {
 	/* Server: set stage.on_event and arg, then OPEN comes with the head. */
 	void (*on_request)(struct http_conn *c, struct http_stream *s, void *arg);
-	/* Client: http_conn_room grew (also when it is known for the first time). Server: no stream is open any more. NULL ok. */
+	/* Client: http_conn_room grew (also when it is known for the first time), or HTTP/2's GOAWAY came (http_conn_draining). Server: no stream is open any more. NULL ok. */
 	void (*on_room)(struct http_conn *c, void *arg);
 	/* Dead: live streams hear CLOSED before. detail: what was wrong, ""; borrowed until the return. */
 	void (*on_closed)(struct http_conn *c, enum fail why, const char *detail, void *arg);
@@ -43,6 +43,8 @@ int http_conn_streams(const struct http_conn *c);
 bool http_conn_draining(const struct http_conn *c);          /* takes no more requests, for good */
 /* Client: sends a request; head->end: without a body. What could not be sent as it is: NULL with errno EINVAL; no room: EAGAIN. */
 struct http_stream *http_conn_request(struct http_conn *c, const struct http_head *head);
+/* HTTP/2: idle time before a PING, and time for its answer, instead of LIMIT_PING_MS and LIMIT_PING_TIMEOUT_MS. idle_ms 0: no PINGs. */
+void http_conn_keepalive(struct http_conn *c, unsigned idle_ms, unsigned timeout_ms);
 /* Server: GOAWAY, or Connection: close after the present request. Client: no more requests. Closes after the last stream. */
 void http_conn_drain(struct http_conn *c);
 /* Ends it now, its streams too; on_closed does not come. */

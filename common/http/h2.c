@@ -311,6 +311,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	case NGHTTP2_GOAWAY:
 		h->goaway = true;
 		h->goaway_error = frame->goaway.error_code;
+		if (h->ops->on_goaway)
+			h->ops->on_goaway(h, h->arg);
 		break;
 	}
 	return 0;
@@ -446,7 +448,7 @@ static void on_ping(struct timer *t)
 
 	if (h->heard) {
 		h->ping_ms = 0;
-	} else if (!h->ping_ms && (h->n_streams || !h->ping_only_busy)) {
+	} else if (!h->ping_ms && !h->ping_off && (h->n_streams || !h->ping_only_busy)) {
 		h->ping_ms = now;
 		nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, NULL);
 	} else if (h->ping_ms && now - h->ping_ms >= h->ping_timeout_ms) {
@@ -468,10 +470,11 @@ static void on_ping(struct timer *t)
 
 void h2_keepalive(struct h2 *h, unsigned idle_ms, unsigned timeout_ms, bool only_busy)
 {
-	h->ping_after_ms = idle_ms;
+	h->ping_off = idle_ms == 0;
+	h->ping_after_ms = idle_ms ? idle_ms : LIMIT_PING_MS;      /* the timer has other work, too */
 	h->ping_timeout_ms = timeout_ms;
 	h->ping_only_busy = only_busy;
-	timer_start(&h->ping, idle_ms);
+	timer_start(&h->ping, h->ping_after_ms);
 }
 
 /* ---- making and ending connections, requests ---- */

@@ -17,6 +17,7 @@ struct http_conn_conf;
 
 struct h2_ops {
 	void (*on_settings)(struct h2 *h, void *arg);                          /* the peer's first SETTINGS came; NULL ok */
+	void (*on_goaway)(struct h2 *h, void *arg);                            /* the peer's GOAWAY came; NULL ok */
 	void (*on_request)(struct h2 *h, struct http_stream *s, void *arg);    /* server: set stage.on_event, then OPEN comes */
 	/* A request that is none (http/message.h); it was answered. NULL ok. */
 	void (*on_refused)(struct h2 *h, const struct http_head *head, int status, const char *why, void *arg);
@@ -34,7 +35,7 @@ void h2_close(struct h2 *h, enum fail why);
 void h2_drain(struct h2 *h);
 int h2_streams(const struct h2 *h);
 /* The keepalive, instead of LIMIT_PING_MS and LIMIT_PING_TIMEOUT_MS: idle time before a PING, time for its answer.
- * Some servers take a PING without a stream for an attack: only_busy avoids it. */
+ * Some servers take a PING without a stream, or any, for an attack: only_busy, and idle_ms 0 (no PINGs), avoid it. */
 void h2_keepalive(struct h2 *h, unsigned idle_ms, unsigned timeout_ms, bool only_busy);
 /* The error code of the GOAWAY that the peer sent; -1: none came. */
 int64_t h2_goaway(const struct h2 *h);

@@ -97,7 +97,7 @@ struct h2 {
 	uint64_t ping_ms;         /* when the unanswered PING left; 0: none */
 	unsigned ping_after_ms, ping_timeout_ms;
 	uint32_t goaway_error;
-	bool server, busy, heard, got_settings, draining, goaway, dead, ping_only_busy;
+	bool server, busy, heard, got_settings, draining, goaway, dead, ping_only_busy, ping_off;
 };
 
 /* h2.c */

@@ -43,10 +43,17 @@ static void let_go(struct l4_try *t)
 	loop_bury(t->env->loop, &t->grave);
 }
 
+static void give_connection(const struct l4_try *t)
+{
+	if (!t->connection)
+		return;
+	cluster_give(t->cluster, LIMIT_OF_CONNECTIONS);
+	upool_limit_freed();
+}
+
 static void fail(struct l4_try *t, enum fail why, const char *detail)
 {
-	if (t->connection)
-		cluster_give(t->cluster, LIMIT_OF_CONNECTIONS);
+	give_connection(t);
 	let_go(t);
 	t->on_done(t->arg, NULL, NULL, why, detail);
 	cluster_unref(t->cluster);
@@ -56,6 +63,7 @@ void l4_ended(struct cluster *c, struct pick *p)
 {
 	host_ended(c, p->host);
 	cluster_give(c, LIMIT_OF_CONNECTIONS);
+	upool_limit_freed();
 	pick_done(p);
 }
 
@@ -191,8 +199,7 @@ void l4_cancel(struct l4_try *t)
 		host_ended(t->cluster, t->pick.host);
 		pick_done(&t->pick);
 	}
-	if (t->connection)
-		cluster_give(t->cluster, LIMIT_OF_CONNECTIONS);
+	give_connection(t);
 	let_go(t);
 	cluster_unref(t->cluster);
 }

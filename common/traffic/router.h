@@ -28,6 +28,8 @@ struct connector {
 	struct str (*peer_id)(struct connector *c, struct stage *s);
 	const char *(*error)(struct connector *c, struct stage *s);   /* of a CLOSED one, for logs; "" */
 	void (*local)(struct connector *c, struct stage *s, struct addr *ret);   /* our address; NULL ok */
+	/* A server of this cluster said that it goes away (GOAWAY): who came to us for it may be told, too. NULL ok. */
+	void (*leaving)(struct connector *c, struct cluster *cl);
 	const struct http_conn_conf *http;                            /* of connections to servers; NULL: http_conn_default */
 };
 
@@ -35,7 +37,8 @@ struct upool;                                /* one worker's connections to upst
 struct upool *upool_new(struct loop *l, struct connector *c);
 void upool_free(struct upool *p);
 void upool_drain(struct upool *p);           /* idle ones go; busy ones after their streams */
-/* Hosts or clusters went, certificates were replaced: what is not right any more takes no new streams. */
+/* Hosts or clusters went, certificates were replaced: what is not right any more takes no new streams. Hosts that are gone need
+ * no word of `stale`, which may be NULL. */
 void upool_retire(struct upool *p, bool (*stale)(const struct cluster *c, const struct workload *w, void *arg), void *arg);
 
 /* x->arg must be a struct router_env. */

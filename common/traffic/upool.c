@@ -224,6 +224,7 @@ struct upool *upool_new(struct loop *l, struct connector *c)
 	list_init(&p->all);
 	list_init(&p->idle);
 	timer_init(&p->sweep, l, on_sweep);
+	upool_limit_join(p);
 	return p;
 }
 
@@ -239,7 +240,7 @@ void upool_retire(struct upool *p, bool (*stale)(const struct cluster *c, const 
 	list_each(at, &p->all) {
 		struct uentry *e = container_of(at, struct uentry, link);
 
-		if (e->retired || !stale(e->cluster, e->pick.workload, arg))
+		if (e->retired || !(host_gone(e->pick.host) || (stale && stale(e->cluster, e->pick.workload, arg))))
 			continue;
 		entry_forget(e);
 		uentry_serve_later(e);
@@ -260,6 +261,7 @@ void upool_free(struct upool *p)
 		return;
 	p->draining = true;
 	timer_stop(&p->sweep);
+	upool_limit_leave(p);
 	list_each_safe(at, next, &p->all) {
 		struct uentry *e = container_of(at, struct uentry, link);
 

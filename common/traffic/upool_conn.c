@@ -35,8 +35,10 @@ static void conn_gone(struct uconn *c)
 	e->n_conns--;
 	if (!c->http)
 		e->n_connecting--;
-	if (c->counted)
+	if (c->counted) {
 		cluster_give(e->cluster, LIMIT_OF_CONNECTIONS);
+		upool_limit_freed();
+	}
 	uentry_serve_later(e);
 	c->grave.run = conn_free;
 	loop_bury(e->pool->loop, &c->grave);
@@ -58,6 +60,7 @@ void uconn_retire(struct uconn *c)
 	if (c->ended || !c->http)
 		return;               /* still connecting: it serves who waits, then it is asked again */
 	list_del(&c->ready);
+	c->retired = true;
 	if (http_conn_streams(c->http) == 0)
 		uconn_end(c, FAIL_NONE);
 	else if (!http_conn_draining(c->http))
@@ -100,7 +103,7 @@ static void settle(struct uconn *c)
 	bool quiet = http_conn_streams(c->http) == 0;
 
 	uentry_serve_later(c->entry);
-	if (worn(c)) {
+	if (worn(c) || (quiet && c->uses && upool_limit_pay(p, c))) {
 		uconn_retire(c);
 		return;
 	}
@@ -117,8 +120,16 @@ static void on_room(struct http_conn *http, void *arg)
 {
 	struct uconn *c = arg;
 
-	if (!c->ended)
-		settle(c);
+	struct connector *k = c->entry->pool->connector;
+
+	if (c->ended)
+		return;
+	if (c->entry->h2 && http_conn_draining(http) && !c->leaving && !c->retired) {
+		c->leaving = true;
+		if (k->leaving)
+			k->leaving(k, c->entry->cluster);
+	}
+	settle(c);
 }
 
 static void on_closed(struct http_conn *http, enum fail why, const char *detail, void *arg)
@@ -237,6 +248,7 @@ static void established(struct uconn *c, struct stage *s)
 	}
 	e->n_connecting--;
 	e->h2 = codec == HTTP_CODEC_H2;
+	http_conn_keepalive(c->http, conf_of(c)->ping_ms, conf_of(c)->ping_timeout_ms);
 	if (conf_of(c)->max_connection_ms) {
 		c->timer.fire = on_life_over;
 		timer_start(&c->timer, conf_of(c)->max_connection_ms);
@@ -261,15 +273,13 @@ static void on_race(void *arg, struct stage *s, const struct addr *to, enum fail
 
 bool uconn_dial(struct uentry *e)
 {
-	bool counted = cluster_take(e->cluster, LIMIT_OF_CONNECTIONS);
 	struct uconn *c;
 
-	/* A host without any connection gets one all the same (Envoy does so, too): nobody else could ever serve who waits. */
-	if (!counted && e->n_conns)
+	if (!upool_limit_take(e))
 		return false;
 	c = xcalloc(1, sizeof(*c));
 	c->entry = e;
-	c->counted = counted;
+	c->counted = true;
 	list_init(&c->ready);
 	list_init(&c->idle);
 	list_add_tail(&e->conns, &c->link);

@@ -28,6 +28,19 @@ struct upool {
 	uint64_t sweep_ms;         /* when it comes, while it is armed */
 	struct deferred grave;
 	bool draining;
+	/* upool_limit.c; the first six under its lock */
+	struct list link;          /* of all pools of the process */
+	struct cluster *asked;     /* reference: another pool needs a connection of this one */
+	struct upool *asked_by;    /* which; may be gone */
+	struct cluster *granted;   /* reference, with a place in its limit that another pool gave up for this one */
+	bool starving;             /* requests wait for other pools' connections */
+	bool freed;                /* a connection of some cluster went meanwhile */
+	struct cluster *owed;      /* reference: the next connection of this one that comes free goes */
+	struct upool *owed_to;
+	uint64_t owed_ms;
+	struct cluster *grant;     /* as `granted`, to be used in this turn */
+	struct deferred regrant;
+	ev_async wake;
 	struct upool_memory memory[UPOOL_MEMORY];
 };
 
@@ -60,7 +73,7 @@ struct uconn {
 	char *peer_id;             /* owned; NULL */
 	struct addr peer, local;   /* peer: the one of the host's addresses that answered */
 	uint64_t was_idle_ms;      /* before the last request; 0: it was busy, or new */
-	bool ended, retired, counted;
+	bool ended, retired, counted, leaving;   /* leaving: the server said so */
 };
 
 enum upool_want {
@@ -106,6 +119,13 @@ void uconn_end(struct uconn *c, enum fail why);      /* closes it, streams too *
 void uconn_retire(struct uconn *c);                  /* no more requests: closes now, or after its streams */
 bool uconn_usable(const struct uconn *c, enum upool_want want, uint64_t now_ms);
 struct uconn *uentry_ready(struct uentry *e, enum upool_want want);
+
+void upool_limit_join(struct upool *p);
+void upool_limit_leave(struct upool *p);
+/* A place for one more connection. False: there is none; others were asked, and who waits is served when one comes. */
+bool upool_limit_take(struct uentry *e);
+void upool_limit_freed(void);                                         /* a connection of some cluster went */
+bool upool_limit_pay(struct upool *p, struct uconn *c);               /* this one, now idle, must go: another pool needs it */
 
 struct upool_memory *upool_memory_of(struct upool *p, const struct uentry *e);
 void upool_memory_closed(struct upool_memory *m, uint64_t idle_ms);   /* the server closed one that was idle so long */

@@ -12,6 +12,7 @@
 struct host {
 	struct addr addr, all[3];    /* all: for Happy Eyeballs, with addr */
 	int n_all;
+	bool gone;
 	int refs, active, answers, errors;
 };
 
@@ -121,6 +122,11 @@ void host_answered(struct cluster *c, struct host *h, enum host_event ev, int st
 {
 	h->answers++;
 	h->errors += ev != HOST_OK;
+}
+
+bool host_gone(const struct host *h)
+{
+	return h->gone;
 }
 
 const struct addr *host_addrs(const struct host *h, int *ret_n)

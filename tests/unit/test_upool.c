@@ -10,7 +10,14 @@ static struct loop *l;
 static struct upool *pool;
 static struct upstream server;
 static struct cluster cluster;
-static struct connector plain = { .connect = plain_connect, .error = plain_error };
+static int n_leaving;
+
+static void leaving(struct connector *k, struct cluster *cl)
+{
+	n_leaving++;
+}
+
+static struct connector plain = { .connect = plain_connect, .error = plain_error, .leaving = leaving };
 static bool want_h2;
 
 /* A request, and what became of it. */
@@ -146,6 +153,102 @@ START_TEST(test_limit_of_connections_queues)
 }
 END_TEST
 
+/* One that is idle, though not for this request, makes room. */
+START_TEST(test_limit_of_connections_and_old_ones)
+{
+	cluster.conf.pool.max_connections = 1;
+	ask(&client[0], UPOOL_ANY);
+	turn(l);
+	client[0].conn->idle_ms -= 3000;
+	ask(&client[0], UPOOL_SURE);
+	ck_assert_int_eq(client[0].answer, UPOOL_WAIT);
+	turn(l);
+	ck_assert_int_eq(client[0].status, 200);
+	ck_assert_int_eq(server.conns, 2);
+	ck_assert_int_eq(server.live, 1);
+}
+END_TEST
+
+/* Two workers: the limit is the process's, and nobody starves. */
+START_TEST(test_limit_of_connections_is_shared)
+{
+	struct upool *mine = pool, *other = upool_new(l, &plain);
+
+	cluster.conf.pool.max_connections = 1;
+	for (int i = 0; i < 6; i++) {
+		pool = i % 2 ? other : mine;
+		ask(&client[i], UPOOL_ANY);
+		if (i < 4)
+			turn(l);
+	}
+	for (int i = 0; i < 20 && !(client[4].status && client[5].status); i++)
+		turn(l);
+	for (int i = 0; i < 6; i++)
+		ck_assert_int_eq(client[i].status, 200);
+	ck_assert_uint_eq(cluster.most[LIMIT_OF_CONNECTIONS], 1);
+	pool = mine;
+	upool_free(other);
+}
+END_TEST
+
+/* Also while the one who has it is busy all the time. */
+START_TEST(test_limit_of_connections_is_handed_over)
+{
+	struct upool *mine = pool, *other = upool_new(l, &plain);
+
+	cluster.conf.pool.max_connections = 1;
+	ask(&client[0], UPOOL_ANY);
+	ask(&client[1], UPOOL_ANY);
+	turn(l);
+	pool = other;
+	ask(&client[2], UPOOL_ANY);
+	pool = mine;
+	for (int i = 0; i < 400 && !client[2].status; i++) {
+		for (int k = 0; k < 2; k++)
+			if (!client[k].stream && !client[k].wait.entry)
+				ask(&client[k], UPOOL_ANY);
+		ev_run(l->ev, EVRUN_NOWAIT);
+		nanosleep(&(struct timespec){ .tv_nsec = 500000 }, NULL);
+	}
+	ck_assert_int_eq(client[2].status, 200);
+	ck_assert_uint_eq(cluster.most[LIMIT_OF_CONNECTIONS], 1);
+	for (int k = 0; k < 2; k++)
+		upool_cancel(&client[k].wait);
+	upool_free(other);
+	turn(l);
+	for (int k = 0; k < 2; k++)
+		if (client[k].stream)
+			stage_done(&client[k].stream->stage, FAIL_CLIENT_RESET);
+}
+END_TEST
+
+/* The connections are another host's. */
+START_TEST(test_limit_of_connections_of_other_hosts)
+{
+	struct upstream second;
+
+	upstream_start(&second, l, HTTP_CODEC_H1);
+	fakecluster_host(&cluster, &second.at);
+	cluster.conf.pool.max_connections = 1;
+	upstream_script(&server, 0, DOES_NOTHING, 0);
+	ask(&client[0], UPOOL_ANY);
+	turn(l);
+	ask(&client[1], UPOOL_ANY);
+	turn(l);
+	ck_assert_int_eq(second.conns, 0);
+	stage_done(&client[0].stream->stage, FAIL_CLIENT_RESET);
+	turn(l);
+	ck_assert_int_eq(client[1].status, 200);
+	ask(&client[0], UPOOL_ANY);                        /* and back: the other's is idle */
+	turn(l);
+	ck_assert_int_eq(server.requests, 2);
+	ck_assert_uint_eq(cluster.most[LIMIT_OF_CONNECTIONS], 1);
+	stage_done(&client[0].stream->stage, FAIL_CLIENT_RESET);
+	upstream_stop(&second);
+	turn(l);
+}
+END_TEST
+
 START_TEST(test_limit_of_pending)
 {
 	cluster.conf.pool.max_connections = 1;
@@ -261,6 +364,20 @@ START_TEST(test_retire)
 }
 END_TEST
 
+START_TEST(test_gone_host)
+{
+	ask(&client[0], UPOOL_ANY);
+	turn(l);
+	upool_retire(pool, NULL, NULL);
+	turn(l);
+	ck_assert_int_eq(server.live, 1);
+	cluster.hosts[0].gone = true;
+	upool_retire(pool, NULL, NULL);
+	turn(l);
+	ck_assert_int_eq(server.live, 0);
+}
+END_TEST
+
 START_TEST(test_h2_shares_one)
 {
 	for (int i = 0; i < 20; i++)
@@ -296,6 +413,7 @@ START_TEST(test_h2_goaway)
 		http_conn_drain(container_of(at, struct upstream_conn, link)->http);
 	for (int i = 0; i < 4; i++)
 		turn(l);
+	ck_assert_int_eq(n_leaving, 1);
 	ask(&client[1], UPOOL_ANY);
 	turn(l);
 	ck_assert_int_eq(server.conns, 2);
@@ -383,6 +501,10 @@ int main(void)
 	tcase_add_test(t, test_h1_is_kept);
 	tcase_add_test(t, test_h1_burst_does_not_queue);
 	tcase_add_test(t, test_limit_of_connections_queues);
+	tcase_add_test(t, test_limit_of_connections_and_old_ones);
+	tcase_add_test(t, test_limit_of_connections_is_shared);
+	tcase_add_test(t, test_limit_of_connections_is_handed_over);
+	tcase_add_test(t, test_limit_of_connections_of_other_hosts);
 	tcase_add_test(t, test_limit_of_pending);
 	tcase_add_test(t, test_connect_fails);
 	tcase_add_test(t, test_max_requests_per_connection);
@@ -390,6 +512,7 @@ int main(void)
 	tcase_add_test(t, test_life_time);
 	tcase_add_test(t, test_drain_and_retire);
 	tcase_add_test(t, test_retire);
+	tcase_add_test(t, test_gone_host);
 	tcase_add_test(t, test_sure_connections);
 	tcase_add_test(t, test_keep_alive_is_learnt);
 	tcase_add_test(t, test_keep_alive_is_promised);
