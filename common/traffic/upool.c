@@ -5,80 +5,89 @@
 
 /* ---- entries ---- */
 
-static void put_text(struct buf *key, struct str s)
+/* The fixed part of a key; no padding in it is left to chance. The texts follow: identity, server name. */
+struct way {
+	const struct cluster *cluster;
+	const struct host *host;
+	struct addr to, source, client, original;
+	uint32_t identity_bytes, sni_bytes;
+	uint8_t transport, h2;
+};
+
+#define KEY_USUAL 512
+
+static struct str make_key(struct cluster *cl, const struct pick *pick, const struct connect_ask *ask, char usual[KEY_USUAL])
 {
-	uint32_t n = (uint32_t)s.n;
+	size_t n = sizeof(struct way) + ask->identity.n + ask->sni.n;
+	char *key = n <= KEY_USUAL ? usual : xmalloc(n);
+	struct way w;
 
-	buf_append(key, &n, sizeof(n));
-	buf_append(key, s.p, s.n);
-}
-
-/* The texts come last, so that the entry can find them again. */
-static void make_key(struct cluster *cl, const struct pick *pick, const struct connect_ask *ask, struct buf *key)
-{
-	uint8_t way[4] = { (uint8_t)pick->transport, ask->h2, ask->source.port != 0, ask->client.port != 0 };
-
-	buf_append(key, &cl, sizeof(cl));
-	buf_append(key, &pick->host, sizeof(pick->host));
-	buf_append(key, &pick->addr.ip, sizeof(pick->addr.ip));
-	buf_append(key, &pick->addr.port, sizeof(pick->addr.port));
-	buf_append(key, way, sizeof(way));
+	memset(&w, 0, sizeof(w));
+	w.cluster = cl;
+	w.host = pick->host;
+	w.to = pick->addr;
+	w.transport = (uint8_t)pick->transport;
+	w.h2 = ask->h2;
 	if (ask->source.port)
-		buf_append(key, &ask->source.ip, sizeof(ask->source.ip));
+		w.source = (struct addr){ ask->source.ip, 1 };
 	if (ask->client.port) {         /* what the PROXY protocol says is of one connection */
-		buf_append(key, &ask->client, sizeof(ask->client));
-		buf_append(key, &ask->original, sizeof(ask->original));
+		w.client = ask->client;
+		w.original = ask->original;
 	}
-	put_text(key, ask->identity);
-	put_text(key, ask->sni);
+	w.identity_bytes = (uint32_t)ask->identity.n;
+	w.sni_bytes = (uint32_t)ask->sni.n;
+	memcpy(key, &w, sizeof(w));
+	if (ask->identity.n)
+		memcpy(key + sizeof(w), ask->identity.p, ask->identity.n);
+	if (ask->sni.n)
+		memcpy(key + sizeof(w) + ask->identity.n, ask->sni.p, ask->sni.n);
+	return (struct str){ key, n };
 }
 
 static void serve(struct deferred *d);
 
-static struct uentry *entry_new(struct upool *p, struct cluster *cl, const struct pick *pick, const struct connect_ask *ask, struct buf *key)
+static struct uentry *entry_new(struct upool *p, struct cluster *cl, const struct pick *pick, const struct connect_ask *ask, struct str key)
 {
 	struct uentry *e = xcalloc(1, sizeof(*e));
-	const char *end;
 
 	e->pool = p;
-	e->key = *key;
+	e->key = (struct str){ str_dup(key), key.n };
 	e->cluster = cluster_ref(cl);
 	e->pick = *pick;
 	host_ref(pick->host);
 	if (pick->workload)
 		workload_ref(pick->workload);
-	end = (const char *)buf_data(&e->key) + buf_len(&e->key);
 	e->ask = *ask;
 	e->ask.x = NULL;      /* its connections serve others, too */
-	e->ask.sni.p = end - ask->sni.n;
-	e->ask.identity.p = end - ask->sni.n - sizeof(uint32_t) - ask->identity.n;
+	e->ask.identity.p = e->key.p + sizeof(struct way);
+	e->ask.sni.p = e->ask.identity.p + ask->identity.n;
 	e->h2 = ask->h2;
 	e->serve.run = serve;
 	list_init(&e->conns);
 	list_init(&e->ready);
 	list_init(&e->waiting);
 	list_add_tail(&p->all, &e->link);
-	map_put(&p->entries, buf_str(&e->key), e);
+	map_put(&p->entries, e->key, e);
 	return e;
 }
 
 static struct uentry *entry_get(struct upool *p, struct cluster *cl, const struct pick *pick, const struct connect_ask *ask)
 {
-	struct buf key = { 0 };
-	struct uentry *e;
+	char usual[KEY_USUAL];
+	struct str key = make_key(cl, pick, ask, usual);
+	struct uentry *e = map_get(&p->entries, key);
 
-	make_key(cl, pick, ask, &key);
-	e = map_get(&p->entries, buf_str(&key));
 	if (!e)
-		return entry_new(p, cl, pick, ask, &key);
-	buf_done(&key);
+		e = entry_new(p, cl, pick, ask, key);
+	if (key.p != usual)
+		free((char *)key.p);
 	return e;
 }
 
 static void entry_forget(struct uentry *e)
 {
 	if (!e->retired)
-		map_del(&e->pool->entries, buf_str(&e->key));
+		map_del(&e->pool->entries, e->key);
 	e->retired = true;
 }
 
@@ -90,7 +99,7 @@ static void entry_release(struct uentry *e)
 	list_del(&e->link);
 	pick_done(&e->pick);
 	cluster_unref(e->cluster);
-	buf_done(&e->key);
+	free((char *)e->key.p);
 	free(e);
 }
 

@@ -317,7 +317,7 @@ void upool_sweep(struct upool *p)
 
 		if (c->uses && !c->entry->h2)
 			upool_memory_open(upool_memory_of(p, c->entry), age);
-		if (age >= limit) {
+		if (age >= limit || host_gone(c->entry->pick.host)) {
 			uconn_end(c, FAIL_NONE);
 			continue;
 		}

@@ -48,7 +48,7 @@ struct upool {
 struct uentry {
 	struct list link;          /* in pool->all */
 	struct upool *pool;
-	struct buf key;            /* owned; the map borrows it */
+	struct str key;            /* owned; the map borrows it */
 	struct pick pick;          /* own reference of the host */
 	struct cluster *cluster;   /* reference */
 	struct connect_ask ask;    /* its texts lie in the key */
