@@ -564,6 +564,7 @@ UNIT_TESTS = \
 	tests/unit/test_conf_rules \
 	tests/unit/test_conf_traffic \
 	tests/unit/test_confdir \
+	tests/unit/test_conn \
 	tests/unit/test_conntrack \
 	tests/unit/test_demand \
 	tests/unit/test_dest \
@@ -716,6 +717,7 @@ tests_unit_test_conf_gateway_SOURCES = tests/unit/test_conf_gateway.c
 tests_unit_test_conf_traffic_SOURCES = tests/unit/test_conf_traffic.c
 tests_unit_test_confdir_SOURCES = tests/unit/test_confdir.c
 
+tests_unit_test_conn_SOURCES = tests/unit/test_conn.c
 tests_unit_test_conntrack_SOURCES = tests/unit/test_conntrack.c
 
 tests_unit_test_demand_SOURCES = tests/unit/test_demand.c
@@ -1060,6 +1062,7 @@ EXTRA_FILES = \
 	LICENSE \
 	tests/interop/test_upgrade.py \
 	tests/scenario/test_dns.py \
+	tests/scenario/test_http.py \
 	tests/scenario/test_inpod.py \
 	tests/scenario/test_upgrade.py \
 	tests/scenario/zds.py

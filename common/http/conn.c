@@ -27,7 +27,8 @@ struct http_conn {
 
 const struct http_conn_conf http_conn_default = {
 	.head_bytes = LIMIT_H1_HEAD_BYTES, .head_fields = LIMIT_HTTP_FIELDS, .head_ms = LIMIT_H1_HEAD_MS, .idle_ms = LIMIT_H1_IDLE_MS,
-	.stall_ms = LIMIT_H1_STALL_MS, .max_streams = LIMIT_STREAMS, .frame_bytes = 16384, .resets = LIMIT_HTTP_RESETS, .http10 = true,
+	.stall_ms = LIMIT_H1_STALL_MS, .max_streams = LIMIT_STREAMS, .frame_bytes = 16384, .resets = LIMIT_HTTP_RESETS, .reset_burst = 2 * LIMIT_STREAMS,
+	.http10 = true,
 };
 
 static void conn_free(struct deferred *d)

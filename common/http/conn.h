@@ -18,7 +18,7 @@ struct http_conn_conf {
 	unsigned stall_ms;           /* HTTP/1: a peer that sends nothing of a body that is wanted, or takes nothing of one that waits */
 	unsigned max_streams;        /* HTTP/2 server: concurrent ones */
 	unsigned frame_bytes;        /* HTTP/2: MAX_FRAME_SIZE; 0: tuning's */
-	unsigned resets;             /* HTTP/2 server: streams that the client may reset in a second, ten times that in a burst */
+	unsigned resets, reset_burst;          /* HTTP/2 server: streams that the client may reset in a second, and at once */
 	bool http10;                 /* serve HTTP/1.0 requests; else 426 as Envoy */
 };
 extern const struct http_conn_conf http_conn_default;
@@ -41,7 +41,8 @@ struct http_conn *http_conn_client(struct stage *below, enum http_codec codec, c
 int http_conn_room(const struct http_conn *c);
 int http_conn_streams(const struct http_conn *c);
 bool http_conn_draining(const struct http_conn *c);          /* takes no more requests, for good */
-/* Client: sends a request; head->end: without a body. What could not be sent as it is: NULL with errno EINVAL; no room: EAGAIN. */
+/* Client: sends a request; head->end: without a body. What could not be sent as it is: NULL with errno EINVAL; no room, or
+ * an `upgrade` over HTTP/2 before its SETTINGS came: EAGAIN, until on_room. */
 struct http_stream *http_conn_request(struct http_conn *c, const struct http_head *head);
 /* HTTP/2: idle time before a PING, and time for its answer, instead of LIMIT_PING_MS and LIMIT_PING_TIMEOUT_MS. idle_ms 0: no PINGs. */
 void http_conn_keepalive(struct http_conn *c, unsigned idle_ms, unsigned timeout_ms);

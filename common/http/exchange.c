@@ -266,6 +266,7 @@ void ex_finish(struct ex *e, enum fail why)
 	const struct exchange_conf *conf = e->x.conf;
 	struct exchange *x = &e->x;
 	struct http_stream *down = x->down;
+	bool whole = e->phase == EX_TUNNEL || (e->up_end && e->request_sent);
 
 	if (e->phase == EX_DONE)
 		return;
@@ -273,7 +274,7 @@ void ex_finish(struct ex *e, enum fail why)
 	e->phase = EX_DONE;
 	e->waiting = false;
 	if (x->up)
-		ex_drop_up(e, why != FAIL_NONE ? why : e->up_end && e->request_sent ? FAIL_NONE : FAIL_DRAIN);
+		ex_drop_up(e, why == FAIL_NONE && !whole ? FAIL_DRAIN : why);
 	x->down = NULL;
 	if (down)
 		stage_done(&down->stage, why);

@@ -117,7 +117,8 @@ static void offer_response(struct h1 *h, struct http_head *head, const struct ht
 			refuse(h, 502);
 			return;
 		}
-		s->in_end = head->end && !h->tunnel;
+		head->end &= !h->tunnel;
+		s->in_end = head->end;
 		if (!f->persist)
 			h->persist = false;
 		if (s->may_switch && !h->tunnel) {

@@ -12,6 +12,7 @@
 /* Mesh clients reset streams as their users reset connections; nghttp2's own limit is made for browsers. */
 const struct http_conn_conf h2_conf_tunnels = {
 	.head_bytes = LIMIT_HEADER_BYTES, .head_fields = LIMIT_HEADER_COUNT, .max_streams = LIMIT_STREAMS, .resets = 10000,
+	.reset_burst = 100000,
 };
 
 /* ---- the end of the connection ---- */
@@ -510,7 +511,7 @@ static int session_new(struct h2 *h)
 	nghttp2_option_set_no_auto_window_update(o, 1);
 	nghttp2_option_set_no_closed_streams(o, 1);
 	nghttp2_option_set_peer_max_concurrent_streams(o, LIMIT_POOL_STREAMS);
-	nghttp2_option_set_stream_reset_rate_limit(o, 10 * (uint64_t)h->conf->resets, h->conf->resets);
+	nghttp2_option_set_stream_reset_rate_limit(o, h->conf->reset_burst, h->conf->resets);
 	r = h->server ? nghttp2_session_server_new2(&h->ng, c, h, o) : nghttp2_session_client_new2(&h->ng, c, h, o);
 out:
 	nghttp2_option_del(o);

@@ -47,7 +47,7 @@ bool h2_draining(const struct h2 *h);      /* no new streams: GOAWAY was sent or
 const char *h2_error(const struct h2 *h);
 
 /* Client: sends a request. head->upgrade: an extended CONNECT (RFC 8441), whose 200 is told as 101. Writing at once is
- * allowed. NULL: EAGAIN no room or no memory; EINVAL: the head cannot be sent as it is, or the server knows no extended CONNECT. */
+ * allowed. NULL: EAGAIN no room, no memory, or such a CONNECT before on_settings; EINVAL: the head cannot be sent as it is, or the server knows no extended CONNECT. */
 struct http_stream *h2_request(struct h2 *h, const struct http_head *head);
 /* With CLOSED: the code of RST_STREAM (RFC 9113 section 7); 0: none, or the connection ended. */
 uint32_t h2_stream_error(const struct http_stream *s);

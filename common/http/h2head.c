@@ -238,12 +238,12 @@ struct http_stream *h2_request(struct h2 *h, const struct http_head *head)
 	size_t n = 0;
 
 	if (!http_sendable(head, true) || head->n_fields > LIMIT_HEADER_COUNT ||
-	    (extended && !nghttp2_session_get_remote_settings(h->ng, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL))) {
+	    (extended && h->got_settings && !nghttp2_session_get_remote_settings(h->ng, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL))) {
 		errno = EINVAL;
 		return NULL;
 	}
 	errno = EAGAIN;
-	s = h2_room(h) > 0 ? stream_new(h) : NULL;
+	s = h2_room(h) > 0 && (!extended || h->got_settings) ? stream_new(h) : NULL;
 	if (!s)
 		return NULL;
 	s->announced = s->out_head = true;

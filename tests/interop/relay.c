@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The HTTP core alone: a proxy without filters in front of one server.
- * relay [-l] [-k] PORT UPSTREAM_PORT h1|h2: listens on 127.0.0.1:PORT (0: any; "listening on PORT" is printed), takes either
+ * relay [-l] [-k] [-t MS] PORT UPSTREAM_PORT h1|h2: listens on 127.0.0.1:PORT (0: any; "listening on PORT" is printed), takes either
  * version there and speaks the given one behind. -l prints a line for each exchange: status, flag, details, bytes; -k keeps the
- * case of names. */
+ * case of names; -t is the patience with slow clients. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,8 @@
 #include "http/exchange.h"
 #include "io/listen.h"
 #include "io/sock.h"
+
+#define DIALLING 256
 
 struct upstream {
 	struct list link;            /* idle */
@@ -30,6 +33,7 @@ static struct addr server;
 static enum http_codec codec;
 static bool log_lines;
 static struct list idle;
+static int dialling;
 static struct exchange_client nobody;
 static struct http_conn_conf server_conf;
 
@@ -40,10 +44,27 @@ static void no_server(struct exchange *x, enum fail why)
 	exchange_reply(x, why, 0, NULL, (struct str){ 0 }, NULL, 0);
 }
 
+/* A switch over HTTP/2 waits for the server's SETTINGS. */
+static void send_first(struct upstream *u)
+{
+	struct exchange *x = u->first;
+
+	if (!x)
+		return;
+	errno = 0;
+	if (exchange_send(x, u->conn) || errno != EAGAIN) {
+		u->first = NULL;
+		((struct try *)x->router)->dialled = NULL;
+	}
+	if (!x->up && errno != EAGAIN)
+		no_server(x, FAIL_CONNECT);
+}
+
 static void on_room(struct http_conn *c, void *arg)
 {
 	struct upstream *u = arg;
 
+	send_first(u);
 	list_del(&u->link);
 	if (http_conn_room(c) > 0)
 		list_add_tail(&idle, &u->link);
@@ -54,6 +75,8 @@ static void on_upstream_closed(struct http_conn *c, enum fail why, const char *d
 	struct upstream *u = arg;
 
 	list_del(&u->link);
+	if (u->first)
+		no_server(u->first, why);
 	free(u);
 }
 
@@ -64,33 +87,40 @@ static void on_dialled(struct stage *s, enum stage_event ev, const struct iovec 
 	struct upstream *u = s->arg;
 	struct exchange *x = u->first;
 
-	if (x)
-		((struct try *)x->router)->dialled = NULL;
-	u->first = NULL;
+	dialling--;
 	if (ev == STAGE_CLOSED) {
 		stage_done(s, s->fail);
-		free(u);
 		if (x)
 			no_server(x, s->fail);
+		free(u);
+		return;
+	}
+	if (!x) {
+		stage_done(s, FAIL_NONE);
+		free(u);
 		return;
 	}
 	u->conn = http_conn_client(s, codec, &http_conn_default, &upstream_ops, u);
 	if (!u->conn) {
+		no_server(x, FAIL_MEMORY);
 		free(u);
-		if (x)
-			no_server(x, FAIL_MEMORY);
-	} else if (x) {
-		if (!exchange_send(x, u->conn))
-			no_server(x, FAIL_CONNECT);
+		return;
 	}
-	if (u->conn && codec == HTTP_CODEC_H2)
+	send_first(u);
+	if (codec == HTTP_CODEC_H2)
 		list_add_tail(&idle, &u->link);
 }
 
 static void dial(struct exchange *x)
 {
-	struct upstream *u = calloc(1, sizeof(*u));
+	struct upstream *u;
 
+	if (dialling == DIALLING) {
+		no_server(x, FAIL_OVERFLOW);
+		return;
+	}
+	dialling++;
+	u = calloc(1, sizeof(*u));
 	list_init(&u->link);
 	u->first = x;
 	((struct try *)x->router)->dialled = u;
@@ -184,9 +214,13 @@ int main(int argc, char **argv)
 	ev_signal term;
 	int opt, fd;
 
-	while ((opt = getopt(argc, argv, "lk")) != -1) {
+	server_conf = http_conn_default;
+	server_conf.max_streams = 100;
+	while ((opt = getopt(argc, argv, "lkt:")) != -1) {
 		log_lines |= opt == 'l';
 		conf.preserve_case |= opt == 'k';
+		if (opt == 't')
+			server_conf.head_ms = server_conf.stall_ms = (unsigned)atoi(optarg);
 	}
 	if (argc - optind != 3)
 		return 2;
@@ -198,8 +232,6 @@ int main(int argc, char **argv)
 	server.port = (uint16_t)atoi(argv[optind + 1]);
 	codec = strcmp(argv[optind + 2], "h2") == 0 ? HTTP_CODEC_H2 : HTTP_CODEC_H1;
 	list_init(&idle);
-	server_conf = http_conn_default;
-	server_conf.max_streams = 100;
 	loop = loop_new(0);
 	fd = sock_listen(&at, NULL);
 	if (fd < 0 || getsockname(fd, (struct sockaddr *)&sa, &len) < 0) {

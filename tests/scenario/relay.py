@@ -226,7 +226,10 @@ class H2:
         got = self.buf[3], self.buf[4], int.from_bytes(self.buf[5:9], "big"), self.buf[9:9 + n]
         self.buf = self.buf[9 + n:]
         if got[0] == SETTINGS and not got[1] & 1:
-            self.sock.sendall(frame(SETTINGS, 1))
+            try:
+                self.sock.sendall(frame(SETTINGS, 1))
+            except OSError:         # it is over; what was said before is still read
+                pass
         return got
 
     def wait(self, kind, stream=None):
