@@ -671,6 +671,7 @@ FUZZERS = \
 	tests/fuzz/fuzz_message \
 	tests/fuzz/fuzz_peermeta \
 	tests/fuzz/fuzz_socks \
+	tests/fuzz/fuzz_trace \
 	tests/fuzz/fuzz_wds \
 	tests/fuzz/fuzz_yaml \
 	tests/fuzz/fuzz_zds
@@ -922,6 +923,9 @@ tests_fuzz_fuzz_peermeta_SOURCES = tests/fuzz/fuzz_peermeta.c
 tests_fuzz_fuzz_peermeta_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 tests_fuzz_fuzz_socks_SOURCES = tests/fuzz/fuzz_socks.c
 tests_fuzz_fuzz_socks_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+
+tests_fuzz_fuzz_trace_SOURCES = tests/fuzz/fuzz_trace.c
+tests_fuzz_fuzz_trace_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_wds_SOURCES = tests/fuzz/fuzz_wds.c
 tests_fuzz_fuzz_wds_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)

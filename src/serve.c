@@ -127,6 +127,7 @@ static void on_signal(struct ev_loop *ev, ev_signal *w, int revents)
 		struct err err;
 
 		notify_reloading();
+		log_reopen();
 		if (serve_reload(s, &err) < 0)
 			log_error(LOG_SOURCE, "the configuration was not reloaded; the last good state stays: %s", err.msg);
 		notify_ready();

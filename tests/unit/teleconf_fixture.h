@@ -31,6 +31,8 @@ static inline void mesh_fixture(struct mesh_config *config, struct telemetry **t
 	struct mesh_settings settings = { .trust_domain = "cluster.local", .root_ns = "istio-system", .cluster_domain = "cluster.local", .network = "", .cluster = "Kubernetes" };
 	struct service_port port = { .port = 9080, .target = 9080, .name = "http", .protocol = "HTTP" };
 
+	workload_unref(productpage);
+	workload_unref(reviews);
 	productpage = workload_fixture("productpage");
 	reviews = workload_fixture("reviews");
 	mesh_edit_settings(e, &settings);

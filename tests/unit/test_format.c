@@ -123,6 +123,7 @@ START_TEST(bytes_have_no_heads)
 {
 	struct exchange tcp = { .client = &client, .log = { .details = "rbac access denied", .end_ns = 3000000, .start_ns = 1000000 } };
 
+	arena_done(&x.arena);
 	x = tcp;
 	is("%REQ(:METHOD)% %PROTOCOL% %RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% %DURATION%",
 	   "- - 0 - rbac_access_denied 2");
