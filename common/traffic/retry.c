@@ -80,28 +80,3 @@ bool retry_unasked(struct str method, const struct try_result *r, bool reused, b
 		return true;
 	return r->end == TRY_RESET && reused && closed && retry_idempotent(method);
 }
-
-bool retry_word(struct str word, uint32_t *ret_on, uint16_t *ret_code)
-{
-	static const struct { const char *word; uint32_t on; } words[] = {
-		{ "5xx", RETRY_5XX }, { "gateway-error", RETRY_GATEWAY_ERROR }, { "reset", RETRY_RESET },
-		{ "reset-before-request", RETRY_RESET_BEFORE_REQUEST }, { "connect-failure", RETRY_CONNECT_FAILURE },
-		{ "envoy-ratelimited", RETRY_ENVOY_RATELIMITED }, { "retriable-4xx", RETRY_4XX }, { "refused-stream", RETRY_REFUSED_STREAM },
-		{ "retriable-status-codes", RETRY_CODES }, { "retriable-headers", RETRY_HEADERS }, { "http3-post-connect-failure", RETRY_HTTP3_POST_CONNECT },
-		{ "cancelled", RETRY_GRPC_CANCELLED }, { "deadline-exceeded", RETRY_GRPC_DEADLINE }, { "internal", RETRY_GRPC_INTERNAL },
-		{ "resource-exhausted", RETRY_GRPC_EXHAUSTED }, { "unavailable", RETRY_GRPC_UNAVAILABLE },
-	};
-	uint64_t code;
-
-	*ret_code = 0;
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (str_is(word, words[i].word)) {
-			*ret_on = words[i].on;
-			return true;
-		}
-	if (!str_to_u64(word, &code) || code < 100 || code > 599)
-		return false;
-	*ret_on = RETRY_CODES;
-	*ret_code = (uint16_t)code;
-	return true;
-}

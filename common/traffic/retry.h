@@ -33,7 +33,4 @@ bool retry_unasked(struct str method, const struct try_result *r, bool reused, b
 /* GET, HEAD, OPTIONS, TRACE, PUT, DELETE (RFC 9110 9.2.2). */
 bool retry_idempotent(struct str method);
 
-/* One word of retryOn: a condition, or a status code (ret_code; then ret_on is RETRY_CODES). False: it is unknown. */
-bool retry_word(struct str word, uint32_t *ret_on, uint16_t *ret_code);
-
 #endif

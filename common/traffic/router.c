@@ -3,28 +3,6 @@
 
 #include "traffic/dest_int.h"
 
-static const char *const control_fields[] = {
-	/* What a request may say of its own routing, Envoy believes of internal clients only, and knows none by default (since 1.36). */
-	"x-envoy-retry-on", "x-envoy-retry-grpc-on", "x-envoy-max-retries", "x-envoy-retriable-status-codes", "x-envoy-retriable-header-names",
-	"x-envoy-upstream-alt-stat-name", "x-envoy-upstream-rq-timeout-ms", "x-envoy-upstream-rq-per-try-timeout-ms",
-	"x-envoy-upstream-rq-timeout-alt-response", "x-envoy-expected-rq-timeout-ms", "x-envoy-hedge-on-per-try-timeout", "x-envoy-force-trace",
-	"x-envoy-ip-tags", "x-envoy-original-url", "x-envoy-internal",
-};
-
-static void strip_control(struct http_fields *f)
-{
-	for (int i = 0; i < f->n; i++) {
-		if (f->v[i].name.n < 8 || !str_eq_nocase((struct str){ f->v[i].name.p, 8 }, str_c("x-envoy-")))
-			continue;
-		for (size_t k = 0; k < ARRAY_LEN(control_fields); k++)
-			if (str_eq_nocase(f->v[i].name, str_c(control_fields[k]))) {
-				fields_remove(f, f->v[i].name);
-				i = -1;
-				break;
-			}
-	}
-}
-
 static const struct route_target *choose(const struct route *route, uint64_t *seed)
 {
 	uint64_t at;
@@ -69,7 +47,8 @@ static void start(struct exchange *x)
 	if (!r->env->inbound)
 		log->service = str_c(cluster_conf(r->cluster)->service);
 	r->retry = r->route->retry;
-	strip_control(&x->request_fields);
+	if (!r->env->inbound && *r->route->operation)      /* the server's proxy names its span so */
+		fields_set(&x->request_fields, "x-envoy-decorator-operation", log->operation);
 	routing_hash(r);
 	route_apply_request(x, r->route, r->target);
 	routing_time_request(r);

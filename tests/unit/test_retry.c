@@ -103,19 +103,6 @@ START_TEST(test_unasked)
 }
 END_TEST
 
-START_TEST(test_words)
-{
-	uint32_t on;
-	uint16_t code;
-
-	ck_assert(retry_word(str_c("connect-failure"), &on, &code) && on == RETRY_CONNECT_FAILURE && code == 0);
-	ck_assert(retry_word(str_c("unavailable"), &on, &code) && on == RETRY_GRPC_UNAVAILABLE);
-	ck_assert(retry_word(str_c("503"), &on, &code) && on == RETRY_CODES && code == 503);
-	ck_assert(!retry_word(str_c("5XX"), &on, &code) && !retry_word(str_c(""), &on, &code) && !retry_word(str_c("99"), &on, &code));
-	ck_assert(!retry_word(str_c("600"), &on, &code));
-}
-END_TEST
-
 int main(void)
 {
 	Suite *s = suite_create("retry");
@@ -127,7 +114,6 @@ int main(void)
 	tcase_add_test(t, test_istio_defaults_repeat_nothing_that_was_done);
 	tcase_add_test(t, test_backoff);
 	tcase_add_test(t, test_unasked);
-	tcase_add_test(t, test_words);
 	suite_add_tcase(s, t);
 	return suite_run(s);
 }

@@ -115,20 +115,6 @@ START_TEST(test_attempt_count)
 }
 END_TEST
 
-/* A request that may say how it is treated would be believed by nobody. */
-START_TEST(test_control_headers_are_dropped)
-{
-	struct http_field f[2] = { { str_c("x-envoy-retry-on"), str_c("5xx") }, { str_c("x-envoy-max-retries"), str_c("5") } };
-	struct asked a;
-
-	upstream_script(&lab.server[0], 0, DOES_ANSWER, 503);
-	lab_send(&a, "GET", f, 2, NULL, true);
-	lab_wait(&a);
-	ck_assert_int_eq(a.status, 503);
-	ck_assert_int_eq(lab_requests(), 1);
-}
-END_TEST
-
 START_TEST(test_body_is_replayed)
 {
 	upstream_script(&lab.server[0], 0, DOES_CLOSE, 0);
@@ -412,7 +398,6 @@ int main(void)
 	tcase_add_test(t, test_connect_failure);
 	tcase_add_test(t, test_other_host);
 	tcase_add_test(t, test_attempt_count);
-	tcase_add_test(t, test_control_headers_are_dropped);
 	tcase_add_test(t, test_body_is_replayed);
 	tcase_add_test(t, test_large_body_is_not_replayed);
 	tcase_add_test(t, test_stale_connection);
