@@ -256,17 +256,24 @@ libmeshd_a_SOURCES = \
 	common/traffic/urequest.c \
 	common/traffic/zone.c \
 	modes/authority.c \
+	modes/chain.c \
 	modes/conn.c \
 	modes/demand.c \
 	modes/handover.c \
+	modes/hconn.c \
 	modes/inbound.c \
 	modes/inpod.c \
 	modes/mx.c \
+	modes/mxfilter.c \
 	modes/outbound.c \
 	modes/pod.c \
 	modes/pod_dns.c \
 	modes/pod_shared.c \
 	modes/proxy.c \
+	modes/side.c \
+	modes/side_in.c \
+	modes/side_out.c \
+	modes/sidecar.c \
 	modes/sniff.c \
 	modes/upstream.c \
 	src/commands.c \
@@ -285,6 +292,7 @@ libmeshd_a_SOURCES = \
 	src/serve_otlp.c \
 	src/serve_plane.c \
 	src/serve_pods.c \
+	src/serve_sidecar.c \
 	src/settings.c \
 	src/settings_env.c \
 	src/settings_otlp.c
@@ -498,14 +506,19 @@ HEADERS_ALL = \
 	common/traffic/upool_int.h \
 	common/traffic/urequest.h \
 	modes/authority.h \
+	modes/chain.h \
 	modes/conn.h \
 	modes/demand.h \
 	modes/handover.h \
+	modes/hconn.h \
 	modes/inpod.h \
 	modes/mx.h \
+	modes/mxfilter.h \
 	modes/pod.h \
 	modes/pod_dns.h \
 	modes/proxy.h \
+	modes/side.h \
+	modes/sidecar.h \
 	modes/sniff.h \
 	modes/upstream.h \
 	src/commands.h \
@@ -985,6 +998,7 @@ EXTRA_FILES = \
 	tests/interop/http/go.mod \
 	tests/interop/http/go.sum \
 	tests/interop/inpodrules/main.go \
+	tests/interop/istioenvoy.py \
 	tests/interop/login/go.mod \
 	tests/interop/login/go.sum \
 	tests/interop/login/mockoidc/main.go \
@@ -1005,6 +1019,7 @@ EXTRA_FILES = \
 	tests/interop/test_outage.py \
 	tests/interop/test_parts.py \
 	tests/interop/test_rotation.py \
+	tests/interop/test_sidecar_envoy.py \
 	tests/interop/test_swap.py \
 	tests/interop/test_waypoints.py \
 	tests/interop/test_xds.py \
@@ -1036,6 +1051,7 @@ EXTRA_FILES = \
 	tests/scenario/test_reload.py \
 	tests/scenario/test_service.py \
 	tests/scenario/test_settings.py \
+	tests/scenario/test_sidecar.py \
 	tests/scenario/test_soak.py \
 	tests/scenario/test_socks.py \
 	tests/scenario/test_stream.py \

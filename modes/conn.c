@@ -92,6 +92,19 @@ static void end(struct conn *c, enum fail why, const char *detail, const char *p
 	loop_bury(w->loop, &c->grave);
 }
 
+void conn_leave(struct conn *c)
+{
+	struct pworker *w = c->pod->worker;
+
+	c->ended = true;
+	list_del(&c->link);
+	atomic_fetch_sub_explicit(&w->n_conns, 1, memory_order_relaxed);
+	flow_sockets(w->metrics, c->flow.direction, -1);
+	flow_drop(&c->flow);
+	c->grave.run = conn_free;
+	loop_bury(w->loop, &c->grave);
+}
+
 void conn_end(struct conn *c, enum fail why, const char *detail)
 {
 	end(c, why, detail, NULL, NULL, NULL);

@@ -30,6 +30,8 @@ void conn_pump(struct conn *c);
 /* Closes the flow, ends both stages that are still there, and frees the connection at the end of the turn.
  * detail, policy, rule, would_allow as for flow_close. */
 void conn_end(struct conn *c, enum fail why, const char *detail);
+/* It goes on as something else: no flow was opened, its stages and its place in pod_count are not touched. Frees as conn_end. */
+void conn_leave(struct conn *c);
 /* False, and the connection is ended, when policy denies it. Remembers the input for later. */
 bool conn_judge(struct conn *c, enum fail why_if_denied);
 /* What HBONE says of a workload: the `baggage` header's value. */

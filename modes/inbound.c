@@ -10,6 +10,7 @@
 #include "io/sock.h"
 #include "modes/authority.h"
 #include "modes/conn.h"
+#include "modes/sidecar.h"
 #include "net/origdst.h"
 #include "net/proxyproto.h"
 #include "tls/tls.h"
@@ -228,15 +229,51 @@ static bool still_valid(struct inbound *in)
 	return valid;
 }
 
+static void report_early(struct inbound *in, enum fail why, const char *detail)
+{
+	struct flow f = { .direction = FLOW_INBOUND, .source = in->peer, .dest = in->dest };
+
+	flow_refused_early(in->pod->worker->metrics, &f, why, detail);
+}
+
+/* A sidecar looks into the tunnel. */
+static void to_sidecar(struct inbound *in, struct http_stream *tunnel, const struct hserve_request *req, struct str peer_id)
+{
+	struct authority_dice dice = { &in->pod->worker->seed, loop_now_ms(in->pod->worker->loop) };
+	enum fail why = FAIL_NONE;
+	struct authority a;
+
+	authority_resolve(mesh_current(), in->local, &in->dest.ip, &req->addr, req->host, &dice, &a);
+	if (in->unchecked && !still_valid(in))
+		why = FAIL_CERT_REVOKED;
+	else if (a.why != FAIL_NONE || a.forward || a.app_tunnel)
+		why = a.why != FAIL_NONE ? a.why : FAIL_WRONG_AUTHORITY;
+	if (!pod_count(in->pod))
+		why = FAIL_POD_LIMIT;
+	if (why == FAIL_NONE) {
+		side_accept_tunnel(in->pod, tunnel, in->local, &in->peer, peer_id, &a.to);
+		return;
+	}
+	pod_uncount(in->pod);
+	hserve_refuse(tunnel, fail_info(why)->status ? fail_info(why)->status : 503);
+	report_early(in, why, NULL);
+}
+
 static void on_connect(struct hserve *h, struct http_stream *tunnel, const struct hserve_request *req, void *arg)
 {
 	struct inbound *in = arg;
-	bool room = pod_count(in->pod);
-	struct inbound_conn *i = inbound_conn_new(in->pod, in->local, &tunnel->stage);
 	const struct mesh *m = mesh_current();
+	struct inbound_conn *i;
 	enum fail why;
 	struct flow *f;
+	bool room;
 
+	if (in->pod->sidecar) {
+		to_sidecar(in, tunnel, req, tls_peer_id(hserve_tls(h)));
+		return;
+	}
+	room = pod_count(in->pod);
+	i = inbound_conn_new(in->pod, in->local, &tunnel->stage);
 	if (!i) {
 		pod_uncount(in->pod);
 		hserve_refuse(tunnel, 503);
@@ -271,13 +308,6 @@ static void on_connect(struct hserve *h, struct http_stream *tunnel, const struc
 		refuse(i, why, NULL);
 	else
 		admit(i);
-}
-
-static void report_early(struct inbound *in, enum fail why, const char *detail)
-{
-	struct flow f = { .direction = FLOW_INBOUND, .source = in->peer, .dest = in->dest };
-
-	flow_refused_early(in->pod->worker->metrics, &f, why, detail);
 }
 
 static void on_bad_request(struct hserve *h, enum fail why, struct str detail, void *arg)

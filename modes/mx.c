@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "telemetry/peermeta.h"
+#include "tls/tls.h"
 
 enum reading { READ_HEAD, READ_BODY, READ_OVER /* more than LIMIT_PEER_BYTES */, READ_DONE };
 
@@ -134,6 +135,7 @@ static void on_open(struct mx *m)
 		m->reading = READ_DONE;
 	}
 	write_out(m, &m->early);
+	stage_set_queued(&m->stage, m->below->queued);
 	if (m->shut)
 		stage_shut(m->below);
 }
@@ -281,6 +283,11 @@ void mx_on_peer(struct stage *s, mx_peer_fn *on_peer, void *arg)
 	m->arg = arg;
 	if (m->known)
 		on_peer(arg, &m->peer);
+}
+
+bool mx_agreed(const struct stage *tls)
+{
+	return str_is(tls_alpn(tls), "istio-peer-exchange");
 }
 
 struct stage *mx_below(struct stage *s)

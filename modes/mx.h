@@ -18,6 +18,7 @@ struct stage *mx_client(struct stage *below, struct str own, bool (*agreed)(cons
 /* on_peer comes at most once, before the peer's first byte, or now if he has said it already; the texts are lent. Nothing where s
  * is none of ours. */
 void mx_on_peer(struct stage *s, mx_peer_fn *on_peer, void *arg);
+bool mx_agreed(const struct stage *tls);   /* that predicate for a TLS stage */
 /* The stage below; s itself when it is none of ours. */
 struct stage *mx_below(struct stage *s);
 

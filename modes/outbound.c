@@ -12,10 +12,13 @@
 #include "io/sock.h"
 #include "modes/conn.h"
 #include "modes/demand.h"
+#include "modes/mx.h"
 #include "net/origdst.h"
 #include "net/socks.h"
 #include "telemetry/meters.h"
+#include "telemetry/peermeta.h"
 #include "telemetry/span.h"
+#include "tls/tls.h"
 #include "traffic/dest.h"
 
 /* What matters only until the destination answered. */
@@ -39,6 +42,7 @@ struct outbound {
 	struct conn conn;
 	struct attempt *a;            /* owned; NULL once the pump runs */
 	bool tunnel, across;
+	bool istio;                   /* Istio's mutual TLS, to a sidecar */
 };
 
 static void try_next(struct outbound *o);
@@ -215,7 +219,7 @@ static void on_up_failed(struct outbound *o, struct stage *up)
 {
 	enum fail why = up->fail;
 	bool retry = may_retry(o, up);
-	const char *detail = o->tunnel ? hpool_error(up) : sock_errno(up) ? strerror(sock_errno(up)) : "";
+	const char *detail = o->tunnel ? hpool_error(up) : o->istio ? tls_error(mx_below(up)) : sock_errno(up) ? strerror(sock_errno(up)) : "";
 
 	note_tried(o, NULL, why, detail);
 	o->conn.pump.up = NULL;
@@ -237,6 +241,8 @@ static void on_up_open(struct outbound *o, struct stage *up)
 	struct flow *f = &o->conn.flow;
 	uint8_t reply[SOCKS_REPLY_MAX];
 
+	if (o->istio)
+		flow_set(&f->dest_id, tls_peer_id(mx_below(up)));
 	if (o->tunnel) {
 		flow_set(&f->dest_id, hpool_peer_id(up));
 		if (!f->dest_workload && tuning.baggage && hpool_reply_baggage(up).n)
@@ -299,22 +305,55 @@ static struct stage *open_tunnel(struct outbound *o, const struct dest *d, struc
 	return up;
 }
 
+/* As its sidecar's Envoy expects it of another sidecar. */
+static struct stage *open_istio(struct outbound *o, const struct dest *d, struct tlsctx *ctx)
+{
+	const struct mesh_settings *set = mesh_settings(mesh_current());
+	struct stage *s = sock_connect(o->conn.pod->worker->loop, &d->connect, NULL, &o->conn.pod->out.ops, set->connect_timeout_ms);
+	struct buf frame = { 0 }, sni = { 0 };
+	char text[ADDR_TEXT];
+
+	s = s ? tls_client(s, ctx, d->expect, d->n_expect) : NULL;
+	if (!s)
+		return NULL;
+	if (d->service)
+		buf_printf(&sni, "outbound_.%u_._.%s", o->conn.meant.port, d->service->hostname);
+	peermeta_frame(o->conn.local, set->cluster_domain, &frame);
+	tls_set_sni(s, buf_str(&sni));
+	tls_set_alpn(s, TLS_ALPN_ISTIO_TCP);
+	tls_resume(s, str_c(addr_format(&d->connect, text)));
+	s = mx_client(s, buf_str(&frame), mx_agreed);
+	buf_done(&frame);
+	buf_done(&sni);
+	return s;
+}
+
+static struct stage *open_dest(struct outbound *o, const struct dest *d, struct tlsctx *ctx)
+{
+	if (o->tunnel)
+		return open_tunnel(o, d, ctx);
+	if (o->istio)
+		return open_istio(o, d, ctx);
+	return sock_connect(o->conn.pod->worker->loop, &d->connect, NULL, &o->conn.pod->out.ops, mesh_settings(mesh_current())->connect_timeout_ms);
+}
+
 /* Telemetry shows the destination that was tried last. Behind a gateway it is known once it answers. */
 static void note_dest(struct outbound *o, const struct dest *d)
 {
 	struct flow *f = &o->conn.flow;
 
 	o->tunnel = d->kind == DEST_HBONE || d->kind == DEST_DOUBLE;
+	o->istio = d->kind == DEST_ISTIO_MTLS;
 	o->across = o->conn.across = d->kind == DEST_DOUBLE;
 	workload_unref(f->dest_workload);
 	service_unref(f->service);
 	f->dest_workload = d->workload && !o->across ? workload_ref(d->workload) : NULL;
 	f->service = d->service ? service_ref(d->service) : NULL;
 	f->dest = d->connect;
-	f->mtls = o->tunnel;
+	f->mtls = o->tunnel || o->istio;
 	f->hbone = o->tunnel ? d->target : (struct addr){ 0 };
 	flow_set(&f->hbone_host, d->host);
-	flow_set(&f->source_id, str_c(o->tunnel ? o->conn.local->identity : ""));
+	flow_set(&f->source_id, str_c(f->mtls ? o->conn.local->identity : ""));
 	workload_unref(o->a->chosen);
 	o->a->chosen = d->workload ? workload_ref(d->workload) : NULL;
 	if (d->workload && o->a->tried.n < (int)ARRAY_LEN(o->a->tried.workload))
@@ -456,19 +495,18 @@ static void try_next(struct outbound *o)
 		resolve(o, &d);
 		return;
 	}
-	if (d.kind == DEST_HBONE || d.kind == DEST_DOUBLE) {
+	if (d.kind == DEST_HBONE || d.kind == DEST_DOUBLE || d.kind == DEST_ISTIO_MTLS) {
 		ctx = identity_get(pod->worker->proxy->identity, str_c(o->conn.local->identity));
 		o->a->waiter.wake = on_woken;
 		if (!ctx && is_pending(o) && pod_wait(pod, &o->a->waiter))
 			return;
 	}
 	note_dest(o, &d);
-	if (o->tunnel && !ctx) {
+	if (o->conn.flow.mtls && !ctx) {
 		fail_identity(o);
 		return;
 	}
-	up = o->tunnel ? open_tunnel(o, &d, ctx) :
-		sock_connect(pod->worker->loop, &d.connect, NULL, &pod->out.ops, mesh_settings(mesh_current())->connect_timeout_ms);
+	up = open_dest(o, &d, ctx);
 	tlsctx_unref(ctx);
 	if (!up) {
 		fail(o, FAIL_MEMORY, NULL);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "modes/conn.h"
 #include "modes/pod_dns.h"
+#include "modes/sidecar.h"
 
 #define SHED_TELL_MS  1000
 #define LOOK_AGAIN_MS 100
@@ -21,12 +22,21 @@ static void accept_hbone(void *pod, int fd, const struct addr *peer);
 static const struct {
 	void (*accept)(void *pod, int fd, const struct addr *peer);   /* NULL: its sockets are not this file's */
 	void (*handle)(struct pod *pod, int fd, const struct addr *peer);
+	void (*sidecar)(struct pod *pod, int fd, const struct addr *peer);    /* in sidecar mode instead */
 } listens[LISTENERS] = {
-	[LISTEN_SOCKS]    = { accept_socks, socks_accept },
-	[LISTEN_OUTBOUND] = { accept_outbound, outbound_accept },
-	[LISTEN_INBOUND]  = { accept_plain, inbound_accept_plain },
-	[LISTEN_HBONE]    = { accept_hbone, inbound_accept_hbone },
+	[LISTEN_SOCKS]    = { accept_socks, socks_accept, socks_accept },
+	[LISTEN_OUTBOUND] = { accept_outbound, outbound_accept, side_accept_out },
+	[LISTEN_INBOUND]  = { accept_plain, inbound_accept_plain, side_accept_in },
+	[LISTEN_HBONE]    = { accept_hbone, inbound_accept_hbone, inbound_accept_hbone },
 };
+
+static void handle(struct pod *pod, enum pod_listener kind, int fd, const struct addr *peer)
+{
+	if (pod->sidecar)
+		listens[kind].sidecar(pod, fd, peer);
+	else
+		listens[kind].handle(pod, fd, peer);
+}
 
 /* ---- a part's life ---- */
 
@@ -46,6 +56,8 @@ void pod_start(struct pod *pod)
 	pod->share = s->spread ? NULL : share_new(l);
 	pod->out.ops.share = pod->app.ops.share = pod->share;
 	pod->pool = hpool_new(l, &pod->out.ops);
+	if (s->proxy->conf.sidecar)
+		pod->sidecar = sidecar_new(pod);
 	list_init(&pod->conns);
 	list_init(&pod->tunnels);
 	list_init(&pod->waiting);
@@ -80,17 +92,37 @@ static void on_dns_end(struct timer *t)
 	end_dns(container_of(t, struct pod, dns_end));
 }
 
+static void close_listener(struct pod *pod, int i)
+{
+	listener_free(pod->listeners[i]);
+	pod->listeners[i] = NULL;
+}
+
 static void close_listeners(struct pod *pod)
 {
 	for (int i = 0; pod->listeners && i < pod->shared->n_sockets; i++)
-		listener_free(pod->listeners[i]);
+		close_listener(pod, i);
 	free(pod->listeners);
 	pod->listeners = NULL;
+}
+
+/* A sidecar's application may still call others while its last requests are answered. */
+static void drain_sidecar(struct pod *pod)
+{
+	for (int i = 0; pod->listeners && i < pod->shared->n_sockets; i++)
+		if (pod->shared->sockets[i].kind == LISTEN_INBOUND || pod->shared->sockets[i].kind == LISTEN_HBONE)
+			close_listener(pod, i);
+	sidecar_drain(pod);
+	inbound_drain(pod);
 }
 
 void pod_drain(struct pod *pod)
 {
 	pod->draining = true;
+	if (pod->sidecar) {
+		drain_sidecar(pod);
+		return;
+	}
 	close_listeners(pod);
 	if (pod->dns && !timer_armed(&pod->dns_end))
 		timer_start(&pod->dns_end, LIMIT_DRAIN_MS);
@@ -123,6 +155,8 @@ void pod_end(struct pod *pod)
 	if (pod->gone)
 		return;
 	pod->gone = true;
+	if (pod->sidecar)
+		sidecar_end(pod);
 	close_listeners(pod);
 	end_dns(pod);
 	end_waiting(pod, true);
@@ -311,7 +345,7 @@ static void on_woken(struct waiter *w, bool late)
 	if (a->to->gone)
 		turn_away(a);
 	else
-		listens[a->kind].handle(a->to, a->fd, &a->peer);   /* refuses it, with the reason */
+		handle(a->to, a->kind, a->fd, &a->peer);   /* refuses it, with the reason */
 	free(a);
 }
 
@@ -354,7 +388,7 @@ static void on_accept(struct pod *pod, enum pod_listener kind, int fd, const str
 	}
 	here.to = &pod->shared->parts[proxy_place(pod->worker, kind == LISTEN_HBONE, pod->shared->spread)];
 	if (here.to == pod && is_ready(&here)) {
-		listens[kind].handle(pod, fd, peer);
+		handle(pod, kind, fd, peer);
 		return;
 	}
 	a = xcalloc(1, sizeof(*a));

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "modes/conn.h"
 #include "modes/pod.h"
+#include "modes/sidecar.h"
 
 #define HOME_SLACK 16   /* connections that a pod's own worker may have more than twice what another has */
 
@@ -132,6 +133,10 @@ static void run_rejudge(struct pworker *w, struct order *o)
 			if (c->judged)
 				conn_judge(c, FAIL_POLICY_CHANGE);
 		}
+		if (pod->sidecar) {
+			sidecar_rejudge(pod);
+			sidecar_renew(pod);
+		}
 		pod_wake(pod);
 	}
 }
@@ -146,8 +151,11 @@ static void run_retire(struct pworker *w, struct order *o)
 {
 	struct tlsctx *now = identity_get(w->proxy->identity, tlsctx_identity(o->ctx));
 
-	each_pod(pod, w)
+	each_pod(pod, w) {
 		hpool_retire(pod->pool, o->ctx, now);
+		if (pod->sidecar)
+			sidecar_retire(pod);
+	}
 	tlsctx_unref(now);
 }
 
@@ -349,6 +357,8 @@ int proxy_start(const struct proxy_conf *conf, struct identity *identity, struct
 	int r = 0;
 
 	p->conf = *conf;
+	if (conf->sidecar)
+		sidecar_register();
 	p->identity = identity;
 	p->n_workers = conf->concurrency;
 	list_init(&p->inherited);

@@ -4,6 +4,8 @@
 #include "base/tuning.h"
 #include "modes/conn.h"
 #include "modes/mx.h"
+#include "modes/sidecar.h"
+#include "net/proxyproto.h"
 #include "telemetry/peermeta.h"
 #include "telemetry/span.h"
 #include "tls/origin.h"
@@ -27,6 +29,23 @@ static struct addr app_source(const struct addr *to)
 	return source;
 }
 
+/* DestinationRule proxyProtocol: before everything else, TLS too. */
+static struct stage *introduce(const struct cluster_conf *conf, const struct connect_ask *ask, struct stage *s)
+{
+	uint8_t head[PROXYPROTO_MAX];
+	char text[PROXYPROTO_V1_MAX];
+	struct iovec iov = { head, 0 };
+
+	if (!s || !conf->pool.proxy_protocol || !ask->client.port)
+		return s;
+	if (conf->pool.proxy_protocol == 1)
+		iov = (struct iovec){ text, proxyproto_v1(&ask->client, &ask->original, text) };
+	else
+		iov.iov_len = proxyproto_v2(&ask->client, &ask->original, (struct str){ 0 }, head);
+	stage_write(s, &iov, 1);
+	return s;
+}
+
 static struct stage *open_sock(struct upstream *u, const struct cluster_conf *conf, const struct addr *to, const struct connect_ask *ask)
 {
 	struct loop *l = u->pod->worker->loop;
@@ -42,7 +61,7 @@ static struct stage *open_sock(struct upstream *u, const struct cluster_conf *co
 	if (conf->pool.keepalive.on)
 		out.keepalive = (struct keepalive){ .idle_s = conf->pool.keepalive.time_s ? conf->pool.keepalive.time_s : tuning.keepalive_s,
 						    .interval_s = conf->pool.keepalive.interval_s, .count = conf->pool.keepalive.probes };
-	return sock_connect(l, to, from, &out.ops, conf->pool.connect_ms);
+	return introduce(conf, ask, sock_connect(l, to, from, &out.ops, conf->pool.connect_ms));
 }
 
 /* ---- Istio's mutual TLS ---- */
@@ -60,11 +79,6 @@ static void put_sni(struct buf *out, const struct cluster_conf *conf)
 		else
 			buf_append(out, p, 1);
 	}
-}
-
-static bool exchanges(const struct stage *tls)
-{
-	return str_is(tls_alpn(tls), "istio-peer-exchange");
 }
 
 static struct tlsctx *own_ctx(struct upstream *u, struct str identity)
@@ -101,7 +115,7 @@ static struct stage *open_istio(struct upstream *u, struct cluster *cl, const st
 	buf_puts(&sni, addr_format(&p->addr, at));
 	tls_resume(s, buf_str(&sni));
 	buf_done(&sni);
-	return ask->http ? s : mx_client(s, upstream_frame(u), exchanges);
+	return ask->http ? s : mx_client(s, upstream_frame(u), mx_agreed);
 }
 
 /* ---- TLS origination ---- */
@@ -247,9 +261,14 @@ struct str upstream_frame(struct upstream *u)
 	return buf_str(&u->frame);
 }
 
+static void up_leaving(struct connector *c, struct cluster *cl)
+{
+	sidecar_leaving(upstream_of(c)->pod, cl);
+}
+
 void upstream_init(struct upstream *u, struct pod *pod)
 {
-	*u = (struct upstream){ .connector = { .connect = up_connect, .codec = up_codec, .peer_id = up_peer_id, .error = up_error, .local = up_local }, .pod = pod };
+	*u = (struct upstream){ .connector = { .connect = up_connect, .codec = up_codec, .peer_id = up_peer_id, .error = up_error, .local = up_local, .leaving = up_leaving }, .pod = pod };
 	u->http = http_conn_default;
 	u->connector.http = &u->http;
 }

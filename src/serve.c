@@ -20,6 +20,7 @@
 #include "src/serve_int.h"
 #include "src/settings.h"
 #include "src/version.h"
+#include "tls/origin.h"
 
 #define COLLECT_MS       1000      /* how often retired snapshots are looked at when nothing is published */
 #define DRAIN_POLL_MS    50
@@ -28,7 +29,7 @@
 
 #define O(kind, name, arg, member, doc) { name, OPTION_##kind, arg, doc, offsetof(struct options, member), 0, 0 }
 const struct option_row serve_options[] = {
-	O(TEXT, "mode", "MODE", mode, "sidecar, ztunnel or waypoint (of which this version has ztunnel)"),
+	O(TEXT, "mode", "MODE", mode, "sidecar, ztunnel or waypoint (this version has the first two)"),
 	O(TEXT, "config-dir", "DIR", config_dir, "Istio YAML in DIR, watched; no control plane"),
 	O(LIST, "workload", "NS/NAME", workloads, "the WorkloadEntry or Pod in that directory that this process serves; repeatable"),
 	O(TEXT, "ca-dir", "DIR", ca_dir, "sign our own short-lived certificates with the CA in DIR (made by `meshd ca init DIR`)"),
@@ -207,10 +208,12 @@ static int check(struct options *o, const struct settings *set, struct err *err)
 	int r;
 
 	if (!o->mode)
-		return err_set(err, -EINVAL, "--mode=ztunnel is missing");
-	if (strcmp(o->mode, "ztunnel") != 0)
-		return err_set(err, -EINVAL, strcmp(o->mode, "sidecar") == 0 || strcmp(o->mode, "waypoint") == 0 ?
-			       "--mode=%s is not built in this version; it has ztunnel" : "--mode: want sidecar, ztunnel or waypoint, got '%s'", o->mode);
+		return err_set(err, -EINVAL, "--mode=sidecar or --mode=ztunnel is missing");
+	if (strcmp(o->mode, "ztunnel") != 0 && strcmp(o->mode, "sidecar") != 0)
+		return err_set(err, -EINVAL, strcmp(o->mode, "waypoint") == 0 ? "--mode=%s is not built in this version; it has sidecar and ztunnel" :
+			       "--mode: want sidecar, ztunnel or waypoint, got '%s'", o->mode);
+	if (strcmp(o->mode, "sidecar") == 0 && (!o->config_dir || !o->workloads.n))
+		return err_set(err, -EINVAL, "--mode=sidecar wants --config-dir=DIR and --workload=NS/NAME: from a control plane it is not built in this version");
 	r = o->config_dir ? check_dir(o, err) : check_plane(o, set, err);
 	if (r < 0)
 		return r;
@@ -289,6 +292,10 @@ static int start_proxy(struct serve *s, struct err *err)
 	};
 
 	conf.dns_only = !s->set.proxy;
+	conf.sidecar = s->sidecar;
+	/* Istio's sidecar connects from 127.0.0.6, which its capture rules know, unless it is told to keep the client's address. */
+	if (s->sidecar)
+		conf.spoof = s->set.original_source == MAYBE_TRUE && net_can_spoof();
 	if (s->set.dns)
 		place_dns(s, &conf);
 	if (s->set.original_source == MAYBE_TRUE && !conf.spoof)
@@ -369,6 +376,8 @@ static void stop(struct serve *s)
 	serve_plane_stop(s);
 	serve_pods_stop(s);
 	proxy_free(s->proxy);
+	serve_sidecar_stop(s);
+	origin_forget();
 	demand_free(s->demand);
 	otlp_free(s->otlp);
 	watch_free(s->watch);
@@ -391,7 +400,7 @@ static void stop(struct serve *s)
 
 static int usage(void)
 {
-	printf("usage: meshd --mode=ztunnel --config-dir=DIR --workload=NS/NAME --ca-dir=DIR [options]\n"
+	printf("usage: meshd --mode=sidecar|ztunnel --config-dir=DIR --workload=NS/NAME --ca-dir=DIR [options]\n"
 	       "       meshd --mode=ztunnel [options]     with a control plane: see `meshd help environment`\n\n");
 	options_help(serve_options, stdout);
 	return 0;
@@ -420,6 +429,7 @@ int serve_command(int argc, char **argv)
 		fprintf(stderr, "meshd: %s\n", err.msg);
 		return 2;
 	}
+	s.sidecar = s.opt.mode && strcmp(s.opt.mode, "sidecar") == 0;
 	s.pods_mode = !s.opt.workloads.n && (!s.opt.config_dir || getenv("PROXY_MODE"));
 	defaults(&s.opt, &s.set, s.pods_mode);
 	tune(&s);

@@ -67,7 +67,7 @@ void dump_workload(struct json *j, const struct workload *w)
 	json_close(j, ']');
 	put_gateway(j, "waypoint", w->waypoint);
 	put_gateway(j, "networkGateway", w->network_gateway);
-	json_text(j, "protocol", w->tunnel == TUNNEL_HBONE ? "HBONE" : "TCP");
+	json_text(j, "protocol", w->tunnel == TUNNEL_HBONE ? "HBONE" : w->tunnel == TUNNEL_ISTIO_MTLS ? "LegacyIstioMtls" : "TCP");
 	json_text(j, "networkMode", w->host_network ? "HostNetwork" : "Standard");
 	json_text(j, "uid", w->uid);
 	json_text(j, "name", w->name);

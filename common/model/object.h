@@ -23,7 +23,7 @@ struct locality {
 	const char *region, *zone, *subzone;
 };
 
-enum tunnel_protocol { TUNNEL_NONE, TUNNEL_HBONE };   /* WDS TunnelProtocol */
+enum tunnel_protocol { TUNNEL_NONE, TUNNEL_HBONE, TUNNEL_ISTIO_MTLS };   /* WDS TunnelProtocol; the last: a sidecar without HBONE */
 
 /* Where a waypoint or an east-west gateway is (WDS GatewayAddress): by service, or by address. */
 struct gateway {

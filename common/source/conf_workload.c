@@ -48,7 +48,7 @@ static void canonical(const struct field_labels *l, struct workload *w)
 					    "latest");
 }
 
-/* The label networking.istio.io/tunnel is a list of words, of which "http" means HBONE. */
+/* The label networking.istio.io/tunnel is a list of words, of which "http" means HBONE. security.istio.io/tlsMode marks a sidecar. */
 static enum tunnel_protocol tunnel(const struct field_labels *l, const struct field_labels *annotations)
 {
 	const char *a = field_label(annotations, "ambient.istio.io/redirection");
@@ -63,7 +63,8 @@ static enum tunnel_protocol tunnel(const struct field_labels *l, const struct fi
 		if (str_is(word, "http"))
 			return TUNNEL_HBONE;
 	}
-	return TUNNEL_NONE;
+	t = field_label(l, "security.istio.io/tlsMode");
+	return t && !strcmp(t, "istio") ? TUNNEL_ISTIO_MTLS : TUNNEL_NONE;
 }
 
 static void app_tunnel(struct field_walk *fw, const struct field_labels *l, struct workload *w)

@@ -113,18 +113,20 @@ static bool read_addresses(struct wds_walk *w, const Wds__Workload *from, struct
 static bool read_modes(struct wds_walk *w, const Wds__Workload *from, struct workload *to)
 {
 	static const char *const types[] = { "deployment", "cronjob", "pod", "job" };
+	static const enum tunnel_protocol tunnels[] = {
+		[WDS__TUNNEL_PROTOCOL__NONE] = TUNNEL_NONE, [WDS__TUNNEL_PROTOCOL__HBONE] = TUNNEL_HBONE,
+		[WDS__TUNNEL_PROTOCOL__LEGACY_ISTIO_MTLS] = TUNNEL_ISTIO_MTLS,
+	};
 	const Wds__ApplicationTunnel *t = from->application_tunnel;
 
-	if (from->tunnel_protocol == WDS__TUNNEL_PROTOCOL__LEGACY_ISTIO_MTLS)
-		return wds_fail(w, "tunnelProtocol", "LEGACY_ISTIO_MTLS cannot be spoken in ztunnel mode: the workload must accept HBONE "
-				"or plaintext");
-	if ((unsigned)from->tunnel_protocol > WDS__TUNNEL_PROTOCOL__HBONE)
-		return wds_fail(w, "tunnelProtocol", "want NONE or HBONE, got %d", from->tunnel_protocol);
+	if ((unsigned)from->tunnel_protocol >= ARRAY_LEN(tunnels))
+		return wds_fail(w, "tunnelProtocol", "want NONE, HBONE or LEGACY_ISTIO_MTLS, got %d", from->tunnel_protocol);
 	if ((unsigned)from->network_mode > WDS__NETWORK_MODE__HOST_NETWORK)
 		return wds_fail(w, "networkMode", "want STANDARD or HOST_NETWORK, got %d", from->network_mode);
 	if ((unsigned)from->status > WDS__WORKLOAD_STATUS__UNHEALTHY)
 		return wds_fail(w, "status", "want HEALTHY or UNHEALTHY, got %d", from->status);
-	to->tunnel = from->tunnel_protocol == WDS__TUNNEL_PROTOCOL__HBONE ? TUNNEL_HBONE : TUNNEL_NONE;
+	to->tunnel = tunnels[from->tunnel_protocol];
+	to->istio_mtls = to->tunnel == TUNNEL_ISTIO_MTLS;
 	to->host_network = from->network_mode == WDS__NETWORK_MODE__HOST_NETWORK;
 	to->healthy = from->status == WDS__WORKLOAD_STATUS__HEALTHY;
 	to->native_tunnel = from->native_tunnel;

@@ -242,6 +242,21 @@ static enum log_level close_level(const struct flow *f, enum fail why)
 	return why == FAIL_NONE || why == FAIL_CLIENT_RESET || why == FAIL_SERVER_RESET ? LOG_INFO : LOG_ERROR;
 }
 
+void flow_drop(struct flow *f)
+{
+	workload_unref(f->source_workload);
+	workload_unref(f->dest_workload);
+	service_unref(f->service);
+	free(f->hbone_host);
+	free(f->source_id);
+	free(f->dest_id);
+	free(f->service_host);
+	free(f->peer_baggage);
+	free(f->traceparent);
+	flow_proxy_free(f->proxy);
+	*f = (struct flow){ 0 };
+}
+
 void flow_close(struct flow_metrics *m, struct flow *f, enum fail why, const char *detail, const char *policy,
 		const char *rule, const char *would_allow)
 {
@@ -268,16 +283,7 @@ void flow_close(struct flow_metrics *m, struct flow *f, enum fail why, const cha
 	else
 		log_close(f, close_level(f, why), &e);
 	span_record(f, &e);
-	workload_unref(f->source_workload);
-	workload_unref(f->dest_workload);
-	service_unref(f->service);
-	free(f->hbone_host);
-	free(f->source_id);
-	free(f->dest_id);
-	free(f->service_host);
-	free(f->peer_baggage);
-	free(f->traceparent);
-	flow_proxy_free(f->proxy);
 	id = f->id;
-	*f = (struct flow){ .id = id };
+	flow_drop(f);
+	f->id = id;
 }

@@ -83,6 +83,9 @@ static inline void flow_refused_early(struct flow_metrics *m, struct flow *f, en
 	flow_close(m, f, why, detail, NULL, NULL, NULL);
 }
 
+/* Forgets a flow that was never opened, without a word: the connection is told of by other means. */
+void flow_drop(struct flow *f);
+
 /* Connections that were refused before they were anything: meshd_connections_shed. */
 enum flow_shed { SHED_POD_CONNECTIONS, SHED_POD_HANDSHAKES, SHED_COUNT };
 void flow_shed(struct flow_metrics *m, enum flow_shed why);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "traffic/dest.h"
 
+#include "policy/scope.h"
 #include "traffic/dest_int.h"
 
 static void expect(struct str *list, int *n, const char *id)
@@ -74,11 +75,23 @@ static void go_to_waypoint(struct dest_ask *a, const struct gateway *g, bool acr
 	}
 }
 
-static void go_direct(const struct hop *h, struct dest *d)
+/* A sidecar takes Istio's mutual TLS unless it is told not to. */
+static bool takes_mtls(const struct dest_ask *a, const struct workload *w, uint16_t port)
+{
+	const struct scope *s = w->tunnel == TUNNEL_ISTIO_MTLS ? scope_of(a->m, w) : NULL;
+	enum mtls_mode mode;
+
+	if (!s)
+		return false;
+	scope_peer_authn(s, port, &mode);
+	return mode != MTLS_DISABLE;
+}
+
+static void go_direct(const struct dest_ask *a, const struct hop *h, struct dest *d)
 {
 	take_hop(d, h);
 	d->target = h->at;
-	d->kind = h->w->tunnel == TUNNEL_HBONE ? DEST_HBONE : DEST_PLAIN;
+	d->kind = h->w->tunnel == TUNNEL_HBONE ? DEST_HBONE : takes_mtls(a, h->w, h->at.port) ? DEST_ISTIO_MTLS : DEST_PLAIN;
 	if (d->kind == DEST_HBONE)
 		d->connect.port = DEST_HBONE_PORT;
 }
@@ -99,7 +112,7 @@ static void go_to_workload(struct dest_ask *a, struct workload *w, struct dest *
 	else if (dest_was_tried(a->tried, w))
 		none(d, FAIL_NO_ENDPOINT, NULL);
 	else
-		go_direct(&h, d);
+		go_direct(a, &h, d);
 }
 
 /* Endpoints that are out of reach for want of something are not the same as none. */
@@ -138,7 +151,7 @@ static void go_to_service(struct dest_ask *a, struct service *s, bool addressed,
 	else if (h.homeless && !*h.w->hostname)
 		none(d, FAIL_NO_ENDPOINT, NULL);
 	else
-		go_direct(&h, d);
+		go_direct(a, &h, d);
 }
 
 static void ask_init(struct dest_ask *a, const struct mesh *m, const struct workload *client, const struct dest_tried *tried,

@@ -13,6 +13,7 @@
 enum dest_kind {
 	DEST_PASSTHROUGH,     /* nothing known: plain TCP to the original address */
 	DEST_PLAIN,           /* plain TCP to an endpoint of the mesh */
+	DEST_ISTIO_MTLS,      /* Istio's mutual TLS to an endpoint of the mesh that has a sidecar and speaks no HBONE */
 	DEST_HBONE,           /* tunnel to `connect`, CONNECT to `target` */
 	DEST_DOUBLE,          /* tunnel to the gateway of another network, and a second one in it; both CONNECT to host:target.port */
 	DEST_NONE,            /* there is none: `why` */

@@ -160,7 +160,7 @@ def test_called_as_ztunnel():
         r = sh("env", "XDS_ADDRESS=", meshd_path(), "proxy", "ztunnel", check=False, timeout=10)
         assert "no configuration" in r.stderr, r
         r = sh(meshd_path(), "proxy", "sidecar", check=False, timeout=10)
-        assert r.returncode == 2 and "sidecar is not built" in r.stderr, r
+        assert r.returncode == 2 and "from a control plane it is not built" in r.stderr, r
 
 
 def test_help_environment_has_the_variables_of_the_manual():

@@ -103,6 +103,7 @@ START_TEST(client_writes_before_it_is_open)
 		stage_shut(mx);
 		ck_assert(buf_len(&below.out) == 0 && !below.shut);
 		memstage_event(&below, STAGE_OPEN, FAIL_NONE);
+		ck_assert_uint_eq(mx->queued, 0);
 		ck_assert(below.shut && (i ? str_is(buf_str(&below.out), "early") : wrote("early")));
 		memstage_feed(&below, "=#\x04g", 4, 4);
 		ck_assert(str_is(buf_str(&got), i ? "=#\x04g" : ""));

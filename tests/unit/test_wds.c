@@ -297,7 +297,16 @@ START_TEST(defaults_of_a_workload)
 }
 END_TEST
 
-static void legacy(Wds__Workload *w) { w->tunnel_protocol = WDS__TUNNEL_PROTOCOL__LEGACY_ISTIO_MTLS; }
+START_TEST(sidecars)
+{
+	Wds__Workload w = pod("u");
+
+	w.tunnel_protocol = WDS__TUNNEL_PROTOCOL__LEGACY_ISTIO_MTLS;
+	ck_assert_int_eq(push_workload(&w), 0);
+	ck_assert_int_eq(workload("u")->tunnel, TUNNEL_ISTIO_MTLS);
+}
+END_TEST
+
 static void odd_tunnel(Wds__Workload *w) { w->tunnel_protocol = 9; }
 static void odd_status(Wds__Workload *w) { w->status = 7; }
 static void odd_mode(Wds__Workload *w) { w->network_mode = 7; }
@@ -343,7 +352,7 @@ static void app_port(Wds__Workload *w) { odd_app.port = 65536; w->application_tu
 static void app_protocol(Wds__Workload *w) { odd_app.protocol = 5; w->application_tunnel = &odd_app; }
 
 static const struct { void (*spoil)(Wds__Workload *w); const char *want; } bad_workloads[] = {
-	{ legacy, "workload.tunnelProtocol: LEGACY_ISTIO_MTLS" }, { odd_tunnel, "workload.tunnelProtocol: want" },
+	{ odd_tunnel, "workload.tunnelProtocol: want" },
 	{ odd_status, "workload.status: want" }, { odd_mode, "workload.networkMode: want" },
 	{ slash, "workload.serviceAccount: want a name without" }, { blank, "workload.trustDomain: want a name without" },
 	{ short_ip, "workload.addresses[1]: want an address of 4 or 16 bytes, got 3" },
@@ -956,6 +965,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, every_field_of_a_workload);
 	tcase_add_test(tc, defaults_of_a_workload);
+	tcase_add_test(tc, sidecars);
 	tcase_add_loop_test(tc, a_bad_workload, 0, (int)ARRAY_LEN(bad_workloads));
 	tcase_add_test(tc, no_message);
 	tcase_add_test(tc, unknown_fields_pass);

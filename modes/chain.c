@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "modes/chain.h"
+
+#include <stdlib.h>
+
+#include "ext/extauthz.h"
+#include "ext/rateshared.h"
+#include "model/meshconfig.h"
+#include "modes/hconn.h"
+#include "modes/sidecar.h"
+#include "policy/authz.h"
+#include "policy/jwt_filter.h"
+#include "policy/ratelimit.h"
+#include "telemetry/filter.h"
+#include "telemetry/peermeta.h"
+
+static void add(struct filter *v, struct exchange_conf *conf, const struct filter_ops *ops, const void *filter_conf)
+{
+	v[conf->n_filters++] = (struct filter){ ops, filter_conf };
+}
+
+/* Istio's order: istiod-made listeners have it so (metadata exchange, CUSTOM, tokens, policies, … the router). */
+static void compose(struct chain *c, const struct mesh_config *mc)
+{
+	struct exchange_conf *in = &c->inbound, *out = &c->outbound;
+
+	*in = *out = (struct exchange_conf){
+		.router = &router, .path = hconn_path(mc), .replay_bytes = LIMIT_REPLAY_BYTES, .keep_underscores = true,
+		.preserve_case = mc->proxy.headers.preserve_case, .on_end = hconn_exchange_ended,
+	};
+	in->filters = c->in;
+	out->filters = c->out;
+	if (c->tele) {
+		add(c->in, in, &telemetry_filter, teleconf_side(c->tele, true));
+		add(c->out, out, &telemetry_filter, teleconf_side(c->tele, false));
+	}
+	add(c->in, in, &mx_in_filter, &c->mx);
+	add(c->in, in, &ext_authz_filter, NULL);
+	add(c->in, in, &jwt_filter, NULL);
+	add(c->in, in, &authz_filter, NULL);
+	add(c->in, in, &ratelimit_filter, NULL);
+	add(c->in, in, &rate_shared_filter, NULL);
+	add(c->in, in, &route_filter, NULL);
+	add(c->in, in, &answer_filter, NULL);
+
+	add(c->out, out, &mx_out_filter, &c->mx);
+	add(c->out, out, &route_filter, NULL);
+	add(c->out, out, &fault_filter, NULL);
+	add(c->out, out, &cors_filter, NULL);
+	add(c->out, out, &answer_filter, NULL);
+}
+
+static void introduce(struct chain *c, struct pod *pod, const struct mesh *m)
+{
+	struct ip any = { { 0 } };
+	const struct workload *w;
+
+	ip_parse(str_c("127.0.0.1"), &any);
+	w = pod_local(pod, m, &any);
+	if (!w)
+		return;
+	peermeta_node(w, mesh_settings(m)->cluster_domain, &c->mx_id);
+	peermeta_header(w, &c->mx_value);
+	c->mx = (struct mxfilter){ buf_str(&c->mx_id), buf_str(&c->mx_value) };
+}
+
+struct chain *chain_get(struct pod *pod)
+{
+	struct chain **at = &pod->sidecar->chain, *c = *at;
+	struct teleconf *tele = teleconf_current();
+	const struct plan *plan = plan_current();
+	const struct mesh *m = mesh_current();
+
+	if (!plan)
+		return NULL;
+	if (!c || c->plan != plan || c->tele != tele || c->generation != mesh_generation(m)) {
+		chain_unref(c);
+		*at = c = xcalloc(1, sizeof(*c));
+		c->refs = 1;
+		c->plan = plan_ref(plan);
+		c->tele = tele ? teleconf_ref(tele) : NULL;
+		c->generation = mesh_generation(m);
+		introduce(c, pod, m);
+		compose(c, mesh_config(m));
+	}
+	c->refs++;
+	return c;
+}
+
+void chain_unref(struct chain *c)
+{
+	if (!c || --c->refs)
+		return;
+	plan_unref(c->plan);
+	teleconf_unref(c->tele);
+	buf_done(&c->mx_id);
+	buf_done(&c->mx_value);
+	free(c);
+}
+
+struct env *env_new(struct pod *pod, struct chain *chain, struct workload *local, bool inbound)
+{
+	struct env *e = calloc(1, sizeof(*e));
+
+	if (!e) {
+		chain_unref(chain);
+		return NULL;
+	}
+	e->refs = 1;
+	e->chain = chain;
+	e->local = workload_ref(local);
+	e->router = (struct router_env){
+		.pool = pod->sidecar->pool, .local = local, .identity = str_c(local->identity), .seed = &pod->worker->seed, .loop = pod->worker->loop,
+		.owner = pod, .plan = chain->plan, .inbound = inbound, .keep_source = pod->worker->proxy->conf.spoof,
+	};
+	return e;
+}
+
+void env_unref(struct env *e)
+{
+	if (!e || --e->refs)
+		return;
+	chain_unref(e->chain);
+	workload_unref(e->local);
+	free(e);
+}

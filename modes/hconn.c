@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "modes/hconn.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "modes/sidecar.h"
+
+static struct hconn *hconn_of(const struct exchange *x)
+{
+	return container_of(x->client, struct hconn, client);
+}
+
+enum http_path hconn_path(const struct mesh_config *mc)
+{
+	switch (mc->path_normalization) {
+	case PATHS_NONE:
+		return HTTP_PATH_NONE;
+	case PATHS_MERGE_SLASHES:
+		return HTTP_PATH_MERGE_SLASHES;
+	case PATHS_DECODE_AND_MERGE_SLASHES:
+		return HTTP_PATH_DECODE_AND_MERGE_SLASHES;
+	default:
+		return HTTP_PATH_BASE;
+	}
+}
+
+/* ---- end ---- */
+
+static void bury(struct deferred *d)
+{
+	struct hconn *h = container_of(d, struct hconn, grave);
+	struct pod_shared *s = h->pod->shared;
+
+	env_unref(h->env);
+	workload_unref(h->peer);
+	free(h->texts);
+	free(h);
+	pod_unref(s);
+}
+
+/* Its exchanges look at it until they ended. */
+static void maybe_free(struct hconn *h)
+{
+	struct pod *pod = h->pod;
+
+	if (h->http || h->exchanges || h->gone)
+		return;
+	h->gone = true;
+	list_del(&h->link);
+	atomic_fetch_sub_explicit(&pod->worker->n_conns, 1, memory_order_relaxed);
+	pod_uncount(pod);
+	h->grave.run = bury;
+	loop_bury(pod->worker->loop, &h->grave);
+}
+
+void hconn_exchange_ended(struct exchange *x, void *arg)
+{
+	struct hconn *h = hconn_of(x);
+
+	env_unref(container_of(arg, struct env, router));
+	h->exchanges--;
+	maybe_free(h);
+}
+
+static void on_closed(struct http_conn *c, enum fail why, const char *detail, void *arg)
+{
+	struct hconn *h = arg;
+
+	if (detail && *detail) {
+		char text[ADDR_TEXT];
+
+		log_debug(LOG_IO, "HTTP connection of %s: %s", addr_format(&h->client.peer, text), detail);
+	}
+	h->http = NULL;
+	maybe_free(h);
+}
+
+void hconn_close(struct hconn *h, enum fail why)
+{
+	struct http_conn *c = h->http;
+
+	h->exchanges++;
+	h->http = NULL;
+	if (c)
+		http_conn_close(c, why);
+	h->exchanges--;
+	maybe_free(h);
+}
+
+void hconn_drain(struct hconn *h)
+{
+	if (h->http)
+		http_conn_drain(h->http);
+}
+
+void hconn_judge(struct hconn *h)
+{
+	const struct mesh *m = mesh_current();
+	struct workload *now = mesh_workload(m, str_c(h->env->local->uid));
+	struct authz_input in = { .source = h->client.peer, .dest = h->client.local, .principal = h->client.peer_id, .sni = h->client.sni };
+
+	if (!h->client.inbound || !h->http || (now && authz_judge_peer(m, now, &in).allowed))
+		return;
+	hconn_close(h, now ? FAIL_POLICY_CHANGE : FAIL_NO_WORKLOAD);
+}
+
+/* ---- requests ---- */
+
+static const struct route_table *routes_of(const struct plan *p, const struct addr *at, bool inbound)
+{
+	const struct outbound_port *out;
+
+	if (inbound)
+		return plan_inbound(p, at->port)->http;
+	out = plan_outbound(p, at);
+	return out ? out->http : NULL;
+}
+
+/* The present configuration's, unless that has no HTTP there any more: then this connection ends after what it has begun. */
+static void renew(struct hconn *h)
+{
+	struct chain *now = chain_get(h->pod);
+	const struct route_table *routes = now && now != h->env->chain ? routes_of(now->plan, &h->at, h->client.inbound) : NULL;
+	struct workload *local = mesh_workload(mesh_current(), str_c(h->env->local->uid));
+	struct env *env;
+
+	if (!now || now == h->env->chain) {
+		chain_unref(now);
+		return;
+	}
+	if (!routes || !local) {
+		chain_unref(now);
+		hconn_drain(h);
+		return;
+	}
+	env = env_new(h->pod, now, local, h->client.inbound);
+	if (!env)
+		return;
+	env->router.routes = routes;
+	env_unref(h->env);
+	h->env = env;
+}
+
+static void on_request(struct http_conn *c, struct http_stream *s, void *arg)
+{
+	struct hconn *h = arg;
+	const struct exchange_conf *conf;
+
+	renew(h);
+	conf = h->client.inbound ? &h->env->chain->inbound : &h->env->chain->outbound;
+	h->client.local_workload = h->env->local;
+	h->client.local_id = h->client.mtls ? str_c(h->env->local->identity) : (struct str){ 0 };
+	h->env->refs++;
+	h->exchanges++;
+	if (exchange_start(s, http_conn_version(c), conf, &h->client, &h->env->router))
+		return;
+	env_unref(h->env);
+	h->exchanges--;
+}
+
+static const struct http_conn_ops ops = { .on_request = on_request, .on_closed = on_closed };
+
+/* ---- start ---- */
+
+static struct str keep(char **at, struct str s)
+{
+	struct str kept = { *at, s.n };
+
+	if (s.n)
+		memcpy(*at, s.p, s.n);
+	*at += s.n;
+	return kept;
+}
+
+/* Texts in one block; false: no memory. */
+static bool copy(struct hconn *h, const struct hconn_from *from)
+{
+	char *at = h->texts = malloc(from->peer_id.n + from->sni.n + from->xfcc.n + from->service.n + 1);
+
+	if (!at)
+		return false;
+	h->client = (struct exchange_client){
+		.peer = from->peer, .local = from->local, .mtls = from->mtls, .inbound = from->inbound,
+		.peer_id = keep(&at, from->peer_id), .sni = keep(&at, from->sni), .xfcc = keep(&at, from->xfcc), .service = keep(&at, from->service), .peer_workload = h->peer,
+	};
+	h->at = from->local;
+	return true;
+}
+
+static struct hconn *hconn_new(struct pod *pod, struct workload *local, const struct hconn_from *from)
+{
+	struct hconn *h = calloc(1, sizeof(*h));
+	const struct mesh *m = mesh_current();
+	struct chain *chain = chain_get(pod);
+	struct workload *peer = from->inbound ? mesh_workload_by_ip(m, str_c(mesh_settings(m)->network), &from->peer.ip) : NULL;
+
+	if (!h || !chain) {
+		chain_unref(chain);
+		free(h);
+		return NULL;
+	}
+	h->pod = pod;
+	h->peer = peer ? workload_ref(peer) : NULL;
+	h->env = env_new(pod, chain, local, from->inbound);
+	if (!h->env || !copy(h, from)) {
+		env_unref(h->env);
+		workload_unref(h->peer);
+		free(h);
+		return NULL;
+	}
+	h->env->router.routes = routes_of(chain->plan, &h->at, from->inbound);
+	h->opened_ms = loop_now_ms(pod->worker->loop);
+	pod_ref(pod->shared);
+	list_add_tail(&pod->sidecar->https, &h->link);
+	atomic_fetch_add_explicit(&pod->worker->n_conns, 1, memory_order_relaxed);
+	return h;
+}
+
+bool hconn_start(struct pod *pod, struct stage *below, enum http_codec codec, struct workload *local, const struct hconn_from *from)
+{
+	struct hconn *h = hconn_new(pod, local, from);
+
+	if (!h) {
+		stage_done(below, FAIL_MEMORY);
+		pod_uncount(pod);
+		return false;
+	}
+	h->http = http_conn_server(below, codec, &pod->sidecar->http, &ops, h);
+	if (!h->http) {
+		maybe_free(h);
+		return false;
+	}
+	if (from->inbound && pod->draining)
+		http_conn_drain(h->http);
+	return true;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One connection that carries requests: into the workload or out of it. Each request gets the chain of the configuration that is in
+ * force when it comes. */
+#ifndef MODES_HCONN_H
+#define MODES_HCONN_H
+
+#include "model/meshconfig.h"
+#include "modes/chain.h"
+#include "policy/authz.h"
+
+struct hconn {
+	struct list link;                /* in pod.sidecar.https */
+	struct pod *pod;                 /* a reference on what its parts share */
+	struct http_conn *http;          /* NULL: closed */
+	struct env *env;                 /* reference */
+	struct exchange_client client;   /* its texts are `texts` */
+	struct workload *peer;           /* reference; NULL: unknown */
+	char *texts;                     /* owned */
+	struct addr at;                  /* whose port says where requests go: the original destination, or a listener of its own */
+	unsigned exchanges;
+	uint64_t opened_ms;
+	struct deferred grave;
+	bool gone;
+};
+
+/* What is known of the connection when its first bytes told that it is HTTP. Texts are copied. */
+struct hconn_from {
+	struct addr peer, local;
+	struct str peer_id, sni, xfcc, service;   /* service: inbound, the key of the one that leads here */
+	bool mtls, inbound;
+};
+
+/* Takes over an open stage and the connection's place in pod_count. False: it is refused or out of memory (below is ended). */
+bool hconn_start(struct pod *pod, struct stage *below, enum http_codec codec, struct workload *local, const struct hconn_from *from);
+/* The workload's policies changed: a connection that could not be made now is closed. */
+void hconn_judge(struct hconn *h);
+void hconn_drain(struct hconn *h);
+void hconn_close(struct hconn *h, enum fail why);
+
+/* For chains. */
+void hconn_exchange_ended(struct exchange *x, void *arg);
+enum http_path hconn_path(const struct mesh_config *mc);
+
+#endif

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections to the workload: captured ones on 15006, and those that came in an HBONE tunnel. TLS is ended where Istio's is offered or
+ * required; policy is judged before a byte flows, or request by request. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "hbone/hserve.h"
+#include "modes/mx.h"
+#include "modes/side.h"
+#include "modes/sidecar.h"
+#include "net/origdst.h"
+#include "tls/tls.h"
+
+static bool is_http(enum port_protocol p)
+{
+	return p == PROTOCOL_HTTP || p == PROTOCOL_HTTP2 || p == PROTOCOL_GRPC;
+}
+
+static struct hconn_from from_of(const struct side *s)
+{
+	return (struct hconn_from){
+		.service = str_c(s->in->service),
+		.peer = s->conn.flow.source, .local = s->to, .peer_id = str_c(s->conn.flow.source_id), .mtls = s->conn.flow.mtls, .inbound = true,
+	};
+}
+
+/* ---- HTTP ---- */
+
+/* Its requests are judged one by one; who must not even connect is refused here. */
+static bool may_connect(struct side *s)
+{
+	return authz_judge_peer(mesh_current(), s->conn.local, &s->conn.input).allowed || side_judge(s);
+}
+
+static void as_http(struct side *s, enum http_codec codec)
+{
+	struct hconn_from from = from_of(s);
+	struct stage *down = s->conn.pump.down;
+	struct buf xfcc = { 0 };
+	char *peer_id;
+
+	if (!may_connect(s))
+		return;
+	if (strcmp(down->ops->name, "tls") == 0) {
+		tls_xfcc(down, &xfcc);
+		from.xfcc = buf_str(&xfcc);
+		from.sni = tls_sni(down);
+	} else if (s->conn.flow.mtls) {
+		/* In a tunnel no certificate is at hand, only who it was. */
+		buf_printf(&xfcc, "By=%s;URI=%.*s", s->conn.local->identity, STR_FMT(from.peer_id));
+		from.xfcc = buf_str(&xfcc);
+	}
+	peer_id = str_dup(from.peer_id);
+	from.peer_id = str_c(peer_id);
+	side_http(s, codec, &from);
+	free(peer_id);
+	buf_done(&xfcc);
+}
+
+/* ---- TLS ---- */
+
+static void as_bytes_in_tls(struct side *s, struct stage *tls)
+{
+	if (mx_agreed(tls)) {
+		s->conn.pump.down = mx_server(tls, upstream_frame(&s->conn.pod->sidecar->upstream), side_on_peer, s);
+		if (!s->conn.pump.down) {
+			side_fail(s, FAIL_MEMORY, NULL);
+			return;
+		}
+	}
+	side_bytes(s, s->in->to);
+}
+
+static void tls_failed(struct side *s, struct stage *tls)
+{
+	struct flow f = { .direction = FLOW_INBOUND, .source = s->conn.flow.source, .dest = s->to };
+
+	flow_refused_early(s->conn.pod->worker->metrics, &f, tls->fail, tls_error(tls));
+	side_leave(s, tls->fail);
+}
+
+static void on_tls(struct stage *tls, enum stage_event ev, const struct iovec *iov, int n)
+{
+	struct side *s = tls->arg;
+	struct flow *f = &s->conn.flow;
+
+	if (ev == STAGE_CLOSED) {
+		tls_failed(s, tls);
+		return;
+	}
+	if (ev != STAGE_OPEN)
+		return;
+	f->mtls = true;
+	flow_set(&f->source_id, tls_peer_id(tls));
+	flow_set(&f->dest_id, str_c(s->conn.local->identity));
+	if (!f->source_id) {
+		side_fail(s, FAIL_MEMORY, NULL);   /* without the name a DENY of that name could not match */
+		return;
+	}
+	s->conn.input.principal = str_c(f->source_id);
+	s->conn.input.sni = tls_sni(tls);
+	if (is_http(s->in->protocol) || (s->in->protocol == PROTOCOL_AUTO && s->sniff.hello.istio == HELLO_ISTIO_HTTP))
+		as_http(s, HTTP_CODEC_AUTO);
+	else
+		as_bytes_in_tls(s, tls);
+}
+
+static void end_tls(struct side *s)
+{
+	struct pod *pod = s->conn.pod;
+	struct tlsctx *ctx = identity_get(pod->worker->proxy->identity, str_c(s->conn.local->identity));
+	struct stage *sock = s->conn.pump.down, *tls;
+	bool http = is_http(s->in->protocol) || (s->in->protocol == PROTOCOL_AUTO && s->sniff.hello.istio == HELLO_ISTIO_HTTP);
+
+	side_drop_dial(s);
+	if (!ctx) {
+		side_fail(s, FAIL_IDENTITY, NULL);
+		return;
+	}
+	s->conn.pump.down = tls = tls_server(sock, ctx);
+	tlsctx_unref(ctx);
+	if (!tls) {
+		side_fail(s, FAIL_MEMORY, NULL);
+		return;
+	}
+	tls_set_alpn(tls, http ? TLS_ALPN_ISTIO_HTTP1 : TLS_ALPN_ISTIO_TCP);
+	tls->on_event = on_tls;
+	tls->arg = s;
+	sniff_hand_on(&s->sniff, sock);
+}
+
+/* ---- the first bytes ---- */
+
+/* STRICT refuses, and says whose rule that is. */
+static void refuse_plain(struct side *s)
+{
+	if (side_judge(s))
+		side_fail(s, FAIL_DENIED, "mutual TLS is required");
+}
+
+static void decide_tls(struct side *s)
+{
+	if (s->tunnelled || s->mtls == MTLS_DISABLE || (s->mtls == MTLS_PERMISSIVE && s->sniff.hello.istio == HELLO_ISTIO_NONE)) {
+		if (is_http(s->in->protocol))
+			side_fail(s, FAIL_TLS, "TLS without Istio's ALPN on a port whose protocol is HTTP: declare it as HTTPS or TLS");
+		else
+			side_bytes(s, s->in->to);
+		return;
+	}
+	end_tls(s);
+}
+
+static void decide(struct side *s, enum sniff_kind kind)
+{
+	bool http = is_http(s->in->protocol);
+
+	if (kind == SNIFF_TLS)
+		decide_tls(s);
+	else if (s->mtls == MTLS_STRICT && !s->tunnelled)
+		refuse_plain(s);
+	else if (http || (s->in->protocol == PROTOCOL_AUTO && (kind == SNIFF_HTTP1 || kind == SNIFF_HTTP2)))
+		as_http(s, kind == SNIFF_HTTP2 ? HTTP_CODEC_H2 : HTTP_CODEC_H1);
+	else
+		side_bytes(s, s->in->to);
+}
+
+/* Whether the application may be dialled before the client spoke. A peer with a proxy of the mesh will most likely begin with TLS,
+ * which a server that speaks first would spoil. */
+static bool may_dial_ahead(const struct side *s)
+{
+	const struct workload *peer = s->conn.flow.source_workload;
+
+	if (s->mtls != MTLS_DISABLE && !s->tunnelled && peer && (peer->istio_mtls || peer->tunnel != TUNNEL_NONE))
+		return false;
+	return authz_judge(mesh_current(), s->conn.local, &s->conn.input, NULL, NULL).allowed;
+}
+
+/* ---- start ---- */
+
+static void note_names(struct side *s, const struct addr *peer)
+{
+	const struct mesh *m = mesh_current();
+	struct flow *f = &s->conn.flow;
+	struct workload *src = mesh_workload_by_ip(m, str_c(mesh_settings(m)->network), &peer->ip);
+	struct service *service = *s->in->service ? mesh_service(m, str_c(s->in->service)) : NULL;
+
+	f->source = *peer;
+	f->dest = s->to;
+	f->source_workload = src ? workload_ref(src) : NULL;
+	f->dest_workload = workload_ref(s->conn.local);
+	f->service = service ? service_ref(service) : NULL;
+	s->conn.input.source = *peer;
+	s->conn.input.dest = s->to;
+}
+
+static void begin(struct side *s)
+{
+	bool http = is_http(s->in->protocol), sniffs = s->mtls != MTLS_DISABLE || s->in->protocol == PROTOCOL_AUTO;
+
+	s->decide = decide;
+	if (s->tunnelled)
+		sniffs = s->in->protocol == PROTOCOL_AUTO;
+	if (!sniffs && http)
+		as_http(s, HTTP_CODEC_AUTO);
+	else if (!sniffs)
+		side_bytes(s, s->in->to);
+	else if (http || (s->mtls == MTLS_STRICT && !s->tunnelled) || (!s->tunnel && sock_has_input(s->conn.pump.down)) || !may_dial_ahead(s))
+		side_listen(s, NULL);
+	else
+		side_listen(s, s->in->to);
+}
+
+static void refuse_early(struct pod *pod, const struct addr *peer, const struct addr *to, enum fail why, const char *detail)
+{
+	struct flow f = { .direction = FLOW_INBOUND, .source = *peer, .dest = *to };
+
+	flow_refused_early(pod->worker->metrics, &f, why, detail);
+}
+
+static struct side *make(struct pod *pod, struct stage *down, struct workload *local, const struct addr *to)
+{
+	struct chain *chain = chain_get(pod);
+	struct side *s = side_new(pod, down, FLOW_INBOUND, local, chain);
+
+	if (!s)
+		return NULL;
+	s->to = *to;
+	s->in = plan_inbound(chain->plan, to->port);
+	return s;
+}
+
+void side_accept_in(struct pod *pod, int fd, const struct addr *peer)
+{
+	const struct mesh *m = mesh_current();
+	struct addr to = { .port = 0 };
+	int r = origdst_get(fd, &to);
+	struct workload *local = pod_local(pod, m, &to.ip);
+	enum fail why = r < 0 ? FAIL_CONNECT : proxy_own_port(to.port) ? FAIL_LOOP : !local || !plan_current() ? FAIL_NO_WORKLOAD : FAIL_NONE;
+	const struct scope *scope;
+	struct side *s;
+
+	if (why != FAIL_NONE) {
+		refuse_early(pod, peer, &to, why, r < 0 ? "the original destination is unknown" : NULL);
+		pod_uncount(pod);
+		close(fd);
+		return;
+	}
+	s = make(pod, pod_sock(pod, fd), local, &to);
+	if (!s)
+		return;
+	scope = scope_of(m, local);
+	s->mtls = MTLS_STRICT;
+	if (scope)
+		scope_peer_authn(scope, to.port, &s->mtls);
+	note_names(s, peer);
+	begin(s);
+}
+
+void side_accept_tunnel(struct pod *pod, struct http_stream *tunnel, struct workload *local, const struct addr *peer, struct str peer_id, const struct addr *to)
+{
+	struct side *s = make(pod, &tunnel->stage, local, to);
+
+	if (!s)
+		return;
+	s->tunnel = tunnel;
+	s->tunnelled = true;
+	note_names(s, peer);
+	s->conn.flow.mtls = true;
+	flow_set(&s->conn.flow.source_id, peer_id);
+	flow_set(&s->conn.flow.dest_id, str_c(local->identity));
+	s->conn.input.principal = str_c(s->conn.flow.source_id);
+	if (!s->conn.flow.source_id)
+		side_fail(s, FAIL_MEMORY, NULL);
+	else
+		begin(s);
+}

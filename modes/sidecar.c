@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "modes/sidecar.h"
+
+#include <stdlib.h>
+
+#include "modes/hconn.h"
+#include "telemetry/prom.h"
+
+static atomic_ulong unused_dials;
+
+void sidecar_note_unused(void)
+{
+	atomic_fetch_add_explicit(&unused_dials, 1, memory_order_relaxed);
+}
+
+static void collect_unused(struct prom *p, void *arg)
+{
+	prom_put(p, NULL, 0, atomic_load_explicit(&unused_dials, memory_order_relaxed));
+}
+
+void sidecar_register(void)
+{
+	static struct prom_family family = {
+		.name = "meshd_unused_dials", .type = PROM_COUNTER, .collect = collect_unused,
+		.help = "Connections to a destination of bytes that were dialled ahead and closed, because the first bytes said something else",
+	};
+
+	prom_register(&family);
+}
+
+struct sidecar_part *sidecar_new(struct pod *pod)
+{
+	struct sidecar_part *s = xcalloc(1, sizeof(*s));
+
+	upstream_init(&s->upstream, pod);
+	list_init(&s->https);
+	s->http = http_conn_default;
+	s->pool = upool_new(pod->worker->loop, &s->upstream.connector);
+	return s;
+}
+
+static void bury(struct deferred *d)
+{
+	struct sidecar_part *s = container_of(d, struct sidecar_part, grave);
+
+	upool_free(s->pool);
+	upstream_done(&s->upstream);
+	chain_unref(s->chain);
+	free(s);
+}
+
+void sidecar_drain(struct pod *pod)
+{
+	list_each_safe(at, next, &pod->sidecar->https) {
+		struct hconn *h = container_of(at, struct hconn, link);
+
+		if (h->client.inbound)
+			hconn_drain(h);
+	}
+}
+
+static bool is_gone(const struct cluster *c, const struct workload *w, void *plan)
+{
+	return plan_cluster(plan, str_c(cluster_conf(c)->name)) != c;
+}
+
+void sidecar_renew(struct pod *pod)
+{
+	const struct plan *plan = plan_current();
+
+	if (plan)
+		upool_retire(pod->sidecar->pool, is_gone, (void *)plan);
+}
+
+/* The application ends: its clients hear of it before it is gone. */
+void sidecar_leaving(struct pod *pod, struct cluster *cl)
+{
+	const struct plan *plan = plan_current();
+
+	if (!plan || !cluster_conf(cl)->inbound)
+		return;
+	list_each_safe(at, next, &pod->sidecar->https) {
+		struct hconn *h = container_of(at, struct hconn, link);
+
+		if (h->client.inbound && plan_inbound(plan, h->at.port)->to == cl)
+			hconn_drain(h);
+	}
+}
+
+void sidecar_rejudge(struct pod *pod)
+{
+	list_each_safe(at, next, &pod->sidecar->https)
+		hconn_judge(container_of(at, struct hconn, link));
+}
+
+static bool every(const struct cluster *c, const struct workload *w, void *arg)
+{
+	return true;
+}
+
+void sidecar_retire(struct pod *pod)
+{
+	upool_retire(pod->sidecar->pool, every, NULL);
+}
+
+void sidecar_end(struct pod *pod)
+{
+	/* First in, so last out: after the connections, which hold what it has. */
+	pod->sidecar->grave.run = bury;
+	loop_bury(pod->worker->loop, &pod->sidecar->grave);
+	list_each_safe(at, next, &pod->sidecar->https)
+		hconn_close(container_of(at, struct hconn, link), FAIL_DRAIN);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sidecar mode: what one worker's part of a pod has for it beside what ztunnel mode has. A captured connection becomes a `struct side`
+ * (modes/side.h) until it is known what it carries; requests go on in a `struct hconn` (modes/hconn.h). */
+#ifndef MODES_SIDECAR_H
+#define MODES_SIDECAR_H
+
+#include "modes/chain.h"
+#include "modes/upstream.h"
+
+struct sidecar_part {
+	struct upstream upstream;
+	struct upool *pool;              /* owned */
+	struct chain *chain;             /* reference; NULL: none was needed yet */
+	struct list https;               /* struct hconn */
+	struct http_conn_conf http;      /* of clients' connections */
+	struct deferred grave;
+};
+
+void sidecar_register(void);                     /* its metrics; once, on the control thread */
+struct sidecar_part *sidecar_new(struct pod *pod);
+void sidecar_drain(struct pod *pod);             /* inbound alone: outbound works until the end */
+void sidecar_rejudge(struct pod *pod);
+void sidecar_renew(struct pod *pod);             /* another plan, or other endpoints */
+void sidecar_leaving(struct pod *pod, struct cluster *cl);   /* a server of it said that it goes away */
+void sidecar_retire(struct pod *pod);            /* a certificate was replaced: connections to servers take no new streams */
+void sidecar_end(struct pod *pod);               /* cuts all that is HTTP; the rest goes at the end of the turn */
+
+/* The listeners' handlers; each owns fd. */
+void side_accept_out(struct pod *pod, int fd, const struct addr *peer);
+void side_accept_in(struct pod *pod, int fd, const struct addr *peer);
+
+/* A CONNECT that came to 15008, still without an answer. to: of the application. Counted by pod_count. */
+void side_accept_tunnel(struct pod *pod, struct http_stream *tunnel, struct workload *local, const struct addr *peer, struct str peer_id,
+			const struct addr *to);
+
+/* A dial that nobody needed: the client's first bytes said something else. */
+void sidecar_note_unused(void);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sidecar mode: after each change of the mesh, what its engines read is compiled anew. */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "src/serve_int.h"
+#include "telemetry/teleconf.h"
+#include "traffic/plan.h"
+
+/* Once for each text: the same plan is made again at every change. */
+static void report(void *arg, const char *object, const char *text)
+{
+	struct serve *s = arg;
+	char *line = xasprintf("%s: %s", object ? object : "", text ? text : "");
+
+	if (!map_get(&s->told, str_c(line))) {
+		log_warn(LOG_SOURCE, "%s: %s", object ? object : "", text ? text : "");
+		map_put(&s->told, str_c(line), line);
+		return;
+	}
+	free(line);
+}
+
+void serve_sidecar_refresh(struct serve *s)
+{
+	struct workload *w = s->sidecar && s->opt.workloads.n ? serve_files_workload(s, 0) : NULL;
+
+	if (!w || (plan_current() && !plan_stale(plan_current(), mesh_current(), w)))
+		return;
+	teleconf_publish(teleconf_compile(mesh_current(), w, report, s));
+	plan_publish(plan_compile(mesh_current(), w, plan_current(), report, s));
+}
+
+void serve_sidecar_stop(struct serve *s)
+{
+	map_each(slot, &s->told)
+		free(slot->value);
+	map_done(&s->told);
+}
