@@ -130,6 +130,7 @@ libmeshd_a_SOURCES = \
 	common/source/conf_mesh.c \
 	common/source/conf_peer.c \
 	common/source/conf_rules.c \
+	common/source/conf_security.c \
 	common/source/conf_service.c \
 	common/source/conf_workload.c \
 	common/source/confdir.c \
@@ -142,7 +143,10 @@ libmeshd_a_SOURCES = \
 	common/source/crd_mesh.c \
 	common/source/crd_provider.c \
 	common/source/crd_proxy.c \
+	common/source/crd_security.c \
 	common/source/crd_sidecar.c \
+	common/source/crd_telemetry.c \
+	common/source/crd_unsupported.c \
 	common/source/crd_virtualservice.c \
 	common/source/explain.c \
 	common/source/field.c \
@@ -575,10 +579,12 @@ UNIT_TESTS = \
 	tests/unit/test_conf_gateway \
 	tests/unit/test_conf_mesh \
 	tests/unit/test_conf_rules \
+	tests/unit/test_conf_security \
 	tests/unit/test_conf_traffic \
 	tests/unit/test_confdir \
 	tests/unit/test_conn \
 	tests/unit/test_conntrack \
+	tests/unit/test_crd \
 	tests/unit/test_demand \
 	tests/unit/test_dest \
 	tests/unit/test_dnsmsg \
@@ -728,12 +734,14 @@ tests_unit_test_conf_rules_SOURCES = tests/unit/test_conf_rules.c
 
 tests_unit_test_conf_gateway_SOURCES = tests/unit/test_conf_gateway.c
 
+tests_unit_test_conf_security_SOURCES = tests/unit/test_conf_security.c
 tests_unit_test_conf_traffic_SOURCES = tests/unit/test_conf_traffic.c
 tests_unit_test_confdir_SOURCES = tests/unit/test_confdir.c
 
 tests_unit_test_conn_SOURCES = tests/unit/test_conn.c
 tests_unit_test_conntrack_SOURCES = tests/unit/test_conntrack.c
 
+tests_unit_test_crd_SOURCES = tests/unit/test_crd.c
 tests_unit_test_demand_SOURCES = tests/unit/test_demand.c
 
 tests_unit_test_dest_SOURCES = tests/unit/test_dest.c
@@ -1080,6 +1088,29 @@ EXTRA_FILES = \
 	ARCHITECTURE.md \
 	SECURITY.md \
 	LICENSE \
+	tests/unit/crd/README.md \
+	tests/unit/crd/authz-invalid.yaml \
+	tests/unit/crd/authz-valid.yaml \
+	tests/unit/crd/destinationrule-invalid.yaml \
+	tests/unit/crd/destinationrule-valid.yaml \
+	tests/unit/crd/envoyfilter-invalid.yaml \
+	tests/unit/crd/envoyfilter-valid.yaml \
+	tests/unit/crd/peerauth-invalid.yaml \
+	tests/unit/crd/peerauth-valid.yaml \
+	tests/unit/crd/proxyconfig-invalid.yaml \
+	tests/unit/crd/proxyconfig-valid.yaml \
+	tests/unit/crd/reqauth-invalid.yaml \
+	tests/unit/crd/reqauth-valid.yaml \
+	tests/unit/crd/serviceentry-invalid.yaml \
+	tests/unit/crd/serviceentry-valid.yaml \
+	tests/unit/crd/telemetry-invalid.yaml \
+	tests/unit/crd/telemetry-valid.yaml \
+	tests/unit/crd/wasm-invalid.yaml \
+	tests/unit/crd/wasm-valid.yaml \
+	tests/unit/crd/workloadentry-invalid.yaml \
+	tests/unit/crd/workloadentry-valid.yaml \
+	tests/unit/crd/workloadgroup-invalid.yaml \
+	tests/unit/crd/workloadgroup-valid.yaml \
 	tests/interop/test_upgrade.py \
 	tests/scenario/test_dns.py \
 	tests/scenario/test_http.py \

@@ -11,11 +11,13 @@ enum tele_mode { TELE_CLIENT_AND_SERVER, TELE_CLIENT, TELE_SERVER };
 
 enum tele_tag_op { TELE_TAG_UPSERT, TELE_TAG_REMOVE };
 struct tele_tag { const char *name; int op; const char *value; /* CEL */ };
+struct tele_metric_match { const char *metric, *custom; int mode; };   /* as it was written; NULL: absent */
 struct tele_override {
 	const char *metric;                  /* "REQUEST_COUNT" … "ALL_METRICS", or a customMetric's name; "": all */
 	int mode;
 	enum opt_bool disabled;
 	LIST_OF(struct tele_tag) tags;
+	struct tele_metric_match match;       /* for sources */
 };
 struct tele_metrics { LIST_OF(const char *) providers; LIST_OF(struct tele_override) overrides; struct opt_ms interval; };
 

@@ -85,6 +85,43 @@ bool check_selector(struct field_walk *w, const char *path, const struct label *
 	return w->errors == errors;
 }
 
+static bool dns_name(const char *s)
+{
+	for (const char *c = s; *c; c++)
+		if (!isalnum((unsigned char)*c) && *c != '-' && *c != '.')
+			return false;
+	return *s && strlen(s) <= 253;
+}
+
+static void check_target(struct field_walk *w, const char *path, const struct crd_target *t)
+{
+	if (!*t->name)
+		field_error(w, 0, path, "want a name, got nothing");
+	if (*t->ns)
+		field_error(w, 0, path, "want no namespace: it is the object's own");
+	if (*t->group && !dns_name(t->group))
+		field_error(w, 0, path, "want an API group, got '%.80s'", t->group);
+	if (strcmp(t->kind, "Gateway") && strcmp(t->kind, "GatewayClass") && strcmp(t->kind, "Service") && strcmp(t->kind, "ServiceEntry"))
+		field_error(w, 0, path, "want Gateway, GatewayClass, Service or ServiceEntry, got '%.80s'", t->kind);
+}
+
+bool check_targets(struct field_walk *w, const struct crd_selector *selector, const struct field_list *targets, const struct crd_target *target)
+{
+	unsigned errors = w->errors;
+
+	if ((selector != NULL) + (targets && targets->n) + (target != NULL) > 1)
+		field_error(w, 0, "targetRefs", "want only one of selector, targetRefs, targetRef");
+	if (targets && targets->n > 16)
+		field_error(w, 0, "targetRefs", "want at most 16, got %d", targets->n);
+	if (selector)
+		check_selector(w, "selector.matchLabels", selector->labels.v, selector->labels.n);
+	for (int i = 0; targets && i < targets->n; i++)
+		check_target(w, "targetRefs", &((const struct crd_target *)targets->v)[i]);
+	if (target)
+		check_target(w, "targetRef", target);
+	return w->errors == errors;
+}
+
 bool check_regex(struct field_walk *w, const char *path, const char *text)
 {
 	struct regex *r = NULL;

@@ -4,7 +4,7 @@
 #ifndef SOURCE_CHECK_H
 #define SOURCE_CHECK_H
 
-#include "source/field.h"
+#include "source/crd.h"
 
 /* A host: "reviews" becomes "reviews.NS.svc.DOMAIN" with the walk's namespace; what has a dot or begins with a star stays. The
  * text is kept in the walk's arena. NULL: reported. */
@@ -13,6 +13,8 @@ const char *check_host(struct field_walk *w, const char *path, const char *host,
 bool check_hosts(struct field_walk *w, const char *path, struct field_strings *hosts, bool wildcard);
 bool check_export_to(struct field_walk *w, const char *path, const struct field_strings *to);
 bool check_selector(struct field_walk *w, const char *path, const struct label *v, int n);
+/* Of policies: which workloads. targets: crd_target; NULL: the kind has none. */
+bool check_targets(struct field_walk *w, const struct crd_selector *selector, const struct field_list *targets, const struct crd_target *target);
 bool check_regex(struct field_walk *w, const char *path, const char *text);
 bool check_header_name(struct field_walk *w, const char *path, const char *name);
 /* Of set and add: the name, which must be no pseudo-header but :authority, and the value with its %VARIABLES%. */

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 #include "policy/authz.h"
+#include "policy/jwt_filter.h"
+#include "policy/ratelimit.h"
 #include "source/value.h"
 
 struct doc {
@@ -49,8 +51,12 @@ static void content_free(struct conf_obj *o)
 		policy_unref(o->u.policy);
 	else if (o->kind == CONF_PEER_AUTHN && !o->skipped)
 		peer_authn_unref(o->u.peer_authn);
+	else if (o->kind == CONF_REQUEST_AUTHN && !o->skipped)
+		request_authn_unref(o->u.request_authn);
 	else if (o->bad || o->skipped)
 		free(o->u.named);
+	else if (o->kind == CONF_RATE_LIMIT)
+		rate_limit_unref(o->u.rate_limit);
 	else if (o->kind == CONF_WORKLOAD_ENTRY || o->kind == CONF_POD)
 		workload_unref(o->u.workload);
 	else if (o->kind == CONF_NAMESPACE)
@@ -85,6 +91,12 @@ void conf_obj_key(const struct conf_obj *o, const char **ns, const char **name)
 	} else if (o->kind == CONF_PEER_AUTHN) {
 		*ns = o->u.peer_authn->ns;
 		*name = o->u.peer_authn->name;
+	} else if (o->kind == CONF_REQUEST_AUTHN) {
+		*ns = o->u.request_authn->ns;
+		*name = o->u.request_authn->name;
+	} else if (o->kind == CONF_RATE_LIMIT) {
+		*ns = o->u.rate_limit->ns;
+		*name = o->u.rate_limit->name;
 	} else if (crds[o->kind].object) {
 		*ns = o->u.resource->ns;
 		*name = o->u.resource->name;
@@ -174,7 +186,7 @@ static const struct crd *find_kind(struct doc *d)
 			      .ns = scalar(yaml_get(yaml_get(d->root, "metadata"), "namespace")),
 			      .name = scalar(yaml_get(yaml_get(d->root, "metadata"), "name")) };
 
-	report_add(d->l->report, &at, "%s", other->why);
+	report_add(d->l->report, &at, "%s", other->sidecar && d->l->settings->sidecar ? other->sidecar : other->why);
 	return NULL;
 }
 
@@ -316,6 +328,19 @@ static bool convert(struct doc *d, const void *spec, struct conf_obj *o)
 	case CONF_GATEWAY:
 		ok = conf_gateway(d->l, &d->w, &d->meta, spec, read_part(d, "status", &crd_gateway_status_table), o);
 		break;
+	case CONF_REQUEST_AUTHN:
+		ok = conf_request_authn(d->l, &d->w, &d->meta, spec, &o->u.request_authn);
+		break;
+	case CONF_RATE_LIMIT:
+		ok = conf_rate_limit(d->l, &d->w, &d->meta, spec, &o->u.rate_limit);
+		break;
+	case CONF_ENVOY_FILTER:
+	case CONF_WASM:
+	case CONF_WORKLOAD_GROUP:
+		ok = true;
+		break;
+	case CONF_TELEMETRY:
+	case CONF_PROXY_CONFIG:
 	case CONF_VIRTUAL_SERVICE:
 	case CONF_DESTINATION_RULE:
 	case CONF_SIDECAR:
@@ -366,6 +391,12 @@ static void make_broken(struct doc *d, const struct crd_selector *selector, stru
 		p.selector = selector ? selector->labels.v : NULL;
 		p.n_selector = selector ? selector->labels.n : 0;
 		o->u.policy = policy_new(&p);
+	} else if (d->kind == CONF_REQUEST_AUTHN) {
+		struct request_authn a = { .key = key, .ns = d->meta.ns, .name = name, .where = where, .broken = true, .problem = problem };
+
+		a.selector = selector ? selector->labels.v : NULL;
+		a.n_selector = selector ? selector->labels.n : 0;
+		o->u.request_authn = request_authn_new(&a);
 	} else {
 		struct peer_authn p = { .key = key, .ns = d->meta.ns, .name = name, .where = where,
 					.created = d->meta.created, .broken = true, .problem = problem };
@@ -403,6 +434,23 @@ static struct conf_obj *obj_new(struct doc *d, uint64_t hash)
 	return o;
 }
 
+/* What is judged by is made before the object is in a mesh. */
+static bool compile(struct doc *d, struct conf_obj *o)
+{
+	struct err err = { "out of memory" };
+	int rc = 0;
+
+	if (d->kind == CONF_AUTHZ)
+		rc = authz_compile(o->u.policy);
+	else if (d->kind == CONF_REQUEST_AUTHN)
+		rc = jwt_compile(o->u.request_authn, &err);
+	else if (d->kind == CONF_RATE_LIMIT)
+		rc = ratelimit_compile(o->u.rate_limit);
+	if (rc)
+		field_error(&d->w, d->root->line, "spec", "could not be compiled: %s", err.msg);
+	return rc == 0;
+}
+
 static void finish(struct doc *d, struct conf_obj *o, bool ok)
 {
 	ok = ok && !d->w.errors;
@@ -416,10 +464,15 @@ static void finish(struct doc *d, struct conf_obj *o, bool ok)
 		else
 			o->u.named = named_new(d->meta.ns, value_is_name(d->meta.name) ? d->meta.name : "");
 	} else if (!o->u.named) {
+		if (d->crd->unsupported) {
+			struct finding at = { .level = d->crd->unsupported_level, .file = d->l->file, .line = d->root->line, .kind = d->crd->kind,
+					      .ns = d->meta.ns, .name = d->meta.name };
+
+			report_add(d->l->report, &at, "%s", d->crd->unsupported);
+		}
 		o->skipped = true;
 		o->u.named = named_new(d->meta.ns, d->meta.name);
-	} else if (d->kind == CONF_AUTHZ && authz_compile(o->u.policy)) {
-		field_error(&d->w, d->root->line, "spec", "could not be compiled: out of memory");
+	} else if (!compile(d, o)) {
 		finish(d, o, false);
 	}
 }

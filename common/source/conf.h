@@ -78,7 +78,8 @@ struct conf_bad { const char *ns, *name; };
 
 enum conf_kind {                    /* CRD_* without MeshConfig */
 	CONF_WORKLOAD_ENTRY, CONF_SERVICE_ENTRY, CONF_AUTHZ, CONF_PEER_AUTHN, CONF_SERVICE, CONF_POD, CONF_GATEWAY,
-	CONF_VIRTUAL_SERVICE, CONF_DESTINATION_RULE, CONF_SIDECAR, CONF_NAMESPACE,
+	CONF_VIRTUAL_SERVICE, CONF_DESTINATION_RULE, CONF_SIDECAR, CONF_REQUEST_AUTHN, CONF_TELEMETRY, CONF_PROXY_CONFIG, CONF_RATE_LIMIT,
+	CONF_ENVOY_FILTER, CONF_WASM, CONF_WORKLOAD_GROUP, CONF_NAMESPACE,
 };
 
 struct conf_obj {
@@ -96,6 +97,8 @@ struct conf_obj {
 		struct conf_service *service;
 		struct policy *policy;          /* bad: the broken one */
 		struct peer_authn *peer_authn;  /* bad: the broken one */
+		struct request_authn *request_authn;   /* bad: the broken one */
+		struct rate_limit *rate_limit;
 		struct conf_namespace *ns;
 		struct conf_gateway *gateway;
 		struct resource *resource;      /* of the kinds that have crd.object */
@@ -152,6 +155,9 @@ bool conf_rule_has_http(const struct policy_rule *r);
 /* Leaves *ret NULL when the policy has no effect in this mode (reported). */
 bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_authz *spec,
 		struct policy **ret);
+bool conf_request_authn(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_request_authn *spec,
+			struct request_authn **ret);
+bool conf_rate_limit(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_rate_limit *spec, struct rate_limit **ret);
 bool conf_peer_authn(struct conf_load *l, struct field_walk *w, const struct crd_meta *m,
 		     const struct crd_peer_authn *spec, struct peer_authn **ret);
 

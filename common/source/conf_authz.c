@@ -12,6 +12,7 @@
  * principals hold for aliases too is the policy room's). */
 #include <stdio.h>
 
+#include "source/check.h"
 #include "source/conf_authz_int.h"
 #include "source/value.h"
 
@@ -466,10 +467,7 @@ static bool read_dry_run(struct field_walk *w, const struct crd_meta *m)
 
 static void check_policy(struct field_walk *w, const struct crd_authz *spec, bool dry_run)
 {
-	bool targets = spec->targets.n || spec->target;
-
-	if (spec->selector && targets)
-		field_error(w, 0, "targetRefs", "want either selector or targetRefs, got both");
+	check_targets(w, spec->selector, &spec->targets, spec->target);
 	if (!spec->rules.n && (spec->action == CRD_DENY || spec->action == CRD_CUSTOM))
 		field_error(w, 0, "rules", "want at least one rule in a policy that is not ALLOW, got none");
 	if (spec->provider && spec->action != CRD_CUSTOM)
@@ -478,12 +476,6 @@ static void check_policy(struct field_walk *w, const struct crd_authz *spec, boo
 		field_error(w, 0, "provider", "want the name of an extensionProvider of MeshConfig with the action CUSTOM");
 	if (dry_run && spec->action > CRD_DENY)
 		field_error(w, 0, NULL, "the annotation istio.io/dry-run: want it with ALLOW or DENY only");
-	for (int i = 0; spec->selector && i < spec->selector->labels.n; i++) {
-		const char *key = spec->selector->labels.v[i].key;
-
-		if (!*key || strchr(key, '*') || strchr(spec->selector->labels.v[i].value, '*'))
-			field_error(w, 0, "selector.matchLabels", "want keys and values without stars, got '%.80s'", key);
-	}
 }
 
 static const enum policy_action actions[] = {

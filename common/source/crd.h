@@ -74,6 +74,67 @@ struct crd_peer_authn {
 	struct field_list ports;           /* crd_port_mtls */
 };
 
+struct crd_jwt_header { const char *name, *prefix; };
+struct crd_claim_header { const char *header, *claim; };
+struct crd_jwt_rule {
+	const char *issuer, *jwks, *jwks_uri, *payload_header;
+	struct field_strings audiences, params, cookies, space_delimited;
+	struct field_list headers, claim_headers;    /* crd_jwt_header, crd_claim_header */
+	uint32_t timeout_ms;
+	bool forward;
+};
+struct crd_request_authn {
+	struct crd_selector *selector;
+	struct field_list targets;         /* crd_target */
+	struct crd_target *target;
+	struct field_list rules;           /* crd_jwt_rule */
+};
+
+/* meshd.io */
+struct crd_rate_key { bool identity, address, path, method, host; const char *header, *claim; };
+struct crd_rate_rule {
+	const char *name;
+	struct field_list match, by;       /* crd_rule, crd_rate_key */
+	bool connections, dry_run;
+	uint32_t amount, burst, per_ms;
+};
+struct crd_rate_shared { const char *service, *domain; uint16_t port; uint32_t timeout_ms; bool fail_open; };
+struct crd_rate_limit {
+	struct crd_selector *selector;
+	struct field_list rules;           /* crd_rate_rule */
+	bool headers;
+	struct crd_rate_shared *shared;
+};
+
+/* telemetry.istio.io; the object comes first: it is one */
+struct crd_telemetry {
+	struct telemetry telemetry;
+	struct crd_selector *selector;
+	struct field_list targets;         /* crd_target */
+	struct crd_target *target;
+};
+struct crd_proxy_object {
+	struct proxy_config_object config;
+	struct crd_selector *selector;
+	void *image;
+};
+
+/* EnvoyFilter, WasmPlugin, WorkloadGroup: no more than what is looked at */
+struct crd_filter_match { const char *context; bool listener, route, cluster; uint16_t port; struct crd_filter_match *waypoint; };
+struct crd_patch { struct crd_filter_match *match; };
+struct crd_wasm_env { const char *name, *value; int from; };
+struct crd_number { uint16_t port; };
+struct crd_probe { uint32_t seconds; uint16_t port; const char *host, *path, *scheme, *service; struct field_list headers; struct field_strings command; };
+struct crd_unsupported {
+	struct crd_selector *selector;
+	struct field_list targets, list;
+	struct crd_target *target;
+	const char *url, *sha256, *secret, *plugin;
+	void *vm;
+	struct crd_workload_entry *template;
+	struct crd_probe *probe;
+};
+
 /* core */
 struct crd_core_port { const char *name; uint16_t port; struct field_port target; const char *protocol, *app; };
 
@@ -151,7 +212,8 @@ struct crd_mesh_config {
 /* order of the enum: the order in which the manual lists them */
 enum crd_id {
 	CRD_WORKLOAD_ENTRY, CRD_SERVICE_ENTRY, CRD_AUTHZ, CRD_PEER_AUTHN, CRD_SERVICE, CRD_POD, CRD_GATEWAY,
-	CRD_VIRTUAL_SERVICE, CRD_DESTINATION_RULE, CRD_SIDECAR, CRD_NAMESPACE, CRD_MESH_CONFIG, CRD_COUNT,
+	CRD_VIRTUAL_SERVICE, CRD_DESTINATION_RULE, CRD_SIDECAR, CRD_REQUEST_AUTHN, CRD_TELEMETRY, CRD_PROXY_CONFIG, CRD_RATE_LIMIT,
+	CRD_ENVOY_FILTER, CRD_WASM, CRD_WORKLOAD_GROUP, CRD_NAMESPACE, CRD_MESH_CONFIG, CRD_COUNT,
 };
 
 struct crd {
@@ -162,6 +224,8 @@ struct crd {
 	bool security;
 	bool cluster_wide;                 /* has no namespace */
 	const char *elsewhere;             /* loaded in sidecar mode only: what is said in others; NULL: loaded in all */
+	const char *unsupported;           /* a good one has no effect, since …; NULL: it has */
+	enum finding_level unsupported_level;
 	size_t object;                     /* becomes a resource of this size; 0: does not */
 	enum resource_kind resource;
 	bool apart;                        /* spec is not read into the object itself */
@@ -171,12 +235,14 @@ extern const struct crd crds[CRD_COUNT];
 extern const struct field_table crd_meta_table;
 extern const struct field_table crd_workload_entry_table, crd_service_entry_table, crd_authz_table,
 	crd_peer_authn_table, crd_service_table, crd_pod_table, crd_pod_status_table, crd_gateway_table, crd_gateway_status_table, crd_namespace_table,
-	crd_mesh_table, crd_virtual_service_table, crd_destination_rule_table, crd_sidecar_table;
+	crd_mesh_table, crd_virtual_service_table, crd_destination_rule_table, crd_sidecar_table, crd_request_authn_table,
+	crd_telemetry_table, crd_proxy_config_table, crd_rate_limit_table,
+	crd_envoy_filter_table, crd_wasm_table, crd_workload_group_table;
 
 /* Parts that several kinds have. */
 extern const struct field_table crd_string_match_table, crd_destination_table, crd_retries_table, crd_cors_table, crd_locality_table,
 	crd_zone_aware_table, crd_keepalive_table, crd_pool_table, crd_outlier_table, crd_policy_table, crd_outbound_table, crd_proxy_table,
-	crd_provider_table, crd_custom_tag_table;
+	crd_provider_table, crd_custom_tag_table, crd_match_labels_table, crd_target_table, crd_rule_table;
 extern const char *const *const crd_h2_upgrades, *const *const crd_outbound_modes;
 
 /* A kind that is known and not loaded: VirtualService, Deployment and so on */
@@ -184,6 +250,7 @@ struct crd_other {
 	const char *group, *kind;          /* kind "*": every kind of the group */
 	enum finding_level level;
 	const char *why;
+	const char *sidecar;               /* in sidecar mode, instead; NULL: the same */
 };
 
 const struct crd_other *crd_other_find(struct str group, struct str kind);   /* NULL: unknown */

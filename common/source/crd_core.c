@@ -155,6 +155,9 @@ const struct field_table crd_namespace_table = {
 
 static const char *const networking[] = { "v1", "v1beta1", "v1alpha3", NULL };
 static const char *const security[] = { "v1", "v1beta1", NULL };
+static const char *const telemetry[] = { "v1", "v1alpha1", NULL };
+static const char *const filter[] = { "v1alpha3", NULL };
+static const char *const own[] = { "v1alpha1", NULL };
 static const char *const core[] = { "v1", NULL };
 static const char *const gateway[] = { "v1", "v1beta1", NULL };
 
@@ -174,34 +177,42 @@ const struct crd crds[CRD_COUNT] = {
 				   .object = sizeof(struct destination_rule), .resource = RESOURCE_DESTINATION_RULE },
 	[CRD_SIDECAR] = { "networking.istio.io", "Sidecar", networking, &crd_sidecar_table, .elsewhere = OTHER_MODE,
 			  .object = sizeof(struct sidecar), .resource = RESOURCE_SIDECAR },
+	[CRD_REQUEST_AUTHN] = { "security.istio.io", "RequestAuthentication", security, &crd_request_authn_table, .security = true,
+				.elsewhere = OTHER_MODE ": tokens are not looked at; a waypoint or sidecar is needed to enforce it" },
+	[CRD_TELEMETRY] = { "telemetry.istio.io", "Telemetry", telemetry, &crd_telemetry_table, .elsewhere = OTHER_MODE,
+			    .object = sizeof(struct crd_telemetry), .resource = RESOURCE_TELEMETRY },
+	[CRD_PROXY_CONFIG] = { "networking.istio.io", "ProxyConfig", networking, &crd_proxy_config_table, .elsewhere = OTHER_MODE,
+			       .object = sizeof(struct crd_proxy_object), .resource = RESOURCE_PROXY_CONFIG },
+	[CRD_RATE_LIMIT] = { "meshd.io", "RateLimit", own, &crd_rate_limit_table, .security = false },
+	[CRD_ENVOY_FILTER] = { "networking.istio.io", "EnvoyFilter", filter, &crd_envoy_filter_table,
+			       .elsewhere = OTHER_MODE ": it patches Envoy, which is not here",
+			       .unsupported = "not supported: it patches Envoy, which is not here; see RateLimit, Telemetry and MeshConfig.defaultConfig" },
+	[CRD_WASM] = { "extensions.istio.io", "WasmPlugin", own, &crd_wasm_table, .elsewhere = OTHER_MODE,
+		       .unsupported = "not supported: meshd runs no WebAssembly; what the plugin would do is missing" },
+	[CRD_WORKLOAD_GROUP] = { "networking.istio.io", "WorkloadGroup", networking, &crd_workload_group_table,
+				 .unsupported = "not honoured yet: write WorkloadEntries", .unsupported_level = FINDING_WARNING },
 	[CRD_NAMESPACE] = { "", "Namespace", core, &crd_namespace_table, .cluster_wide = true },
 	[CRD_MESH_CONFIG] = { NULL, "MeshConfig", core, &crd_mesh_table, .cluster_wide = true },
 };
 
 static const struct crd_other others[] = {
-	{ "networking.istio.io", "EnvoyFilter", FINDING_WARNING, OTHER_MODE ": it patches Envoy, which is not here" },
-	{ "networking.istio.io", "Gateway", FINDING_WARNING, OTHER_MODE },
-	{ "networking.istio.io", "ProxyConfig", FINDING_WARNING, OTHER_MODE },
-	{ "networking.istio.io", "WorkloadGroup", FINDING_WARNING, "not honoured yet: write WorkloadEntries" },
-	{ "security.istio.io", "RequestAuthentication", FINDING_WARNING,
-	  OTHER_MODE ": tokens are not looked at; a waypoint or sidecar is needed to enforce it" },
-	{ "telemetry.istio.io", "Telemetry", FINDING_WARNING, OTHER_MODE },
-	{ "extensions.istio.io", "*", FINDING_WARNING, OTHER_MODE },
-	{ "gateway.networking.k8s.io", "*", FINDING_WARNING, OTHER_MODE },
-	{ "gateway.networking.x-k8s.io", "*", FINDING_WARNING, OTHER_MODE },
-	{ "discovery.k8s.io", "EndpointSlice", FINDING_WARNING, "not honoured yet: endpoints come from Pods, WorkloadEntries and ServiceEntries" },
-	{ "", "Endpoints", FINDING_WARNING, "not honoured yet: endpoints come from Pods, WorkloadEntries and ServiceEntries" },
-	{ "", "Node", FINDING_WARNING, "not honoured yet: Pods have no locality" },
-	{ "networking.k8s.io", "NetworkPolicy", FINDING_WARNING, "not enforced by meshd: it is the network plugin's" },
-	{ "networking.k8s.io", "*", FINDING_INFO, "says nothing to a data plane" },
-	{ "", "*", FINDING_INFO, "says nothing to a data plane" },
-	{ "apps", "*", FINDING_INFO, "says nothing to a data plane" },
-	{ "batch", "*", FINDING_INFO, "says nothing to a data plane" },
-	{ "autoscaling", "*", FINDING_INFO, "says nothing to a data plane" },
-	{ "policy", "*", FINDING_INFO, "says nothing to a data plane" },
-	{ "rbac.authorization.k8s.io", "*", FINDING_INFO, "says nothing to a data plane" },
-	{ "apiextensions.k8s.io", "*", FINDING_INFO, "says nothing to a data plane" },
-	{ "admissionregistration.k8s.io", "*", FINDING_INFO, "says nothing to a data plane" },
+	{ "networking.istio.io", "Gateway", FINDING_WARNING, OTHER_MODE, "has no effect in sidecar mode: it is for gateways" },
+	{ "extensions.istio.io", "*", FINDING_WARNING, OTHER_MODE, "not supported: meshd has no extensions; what it would do is missing" },
+	{ "gateway.networking.k8s.io", "*", FINDING_WARNING, OTHER_MODE, "has no effect in sidecar mode" },
+	{ "gateway.networking.x-k8s.io", "*", FINDING_WARNING, OTHER_MODE, "not supported: it is an experiment of the Gateway API" },
+	{ "discovery.k8s.io", "EndpointSlice", FINDING_WARNING, "not honoured yet: endpoints come from Pods, WorkloadEntries and ServiceEntries", NULL },
+	{ "", "Endpoints", FINDING_WARNING, "not honoured yet: endpoints come from Pods, WorkloadEntries and ServiceEntries", NULL },
+	{ "", "Node", FINDING_WARNING, "not honoured yet: Pods have no locality", NULL },
+	{ "networking.k8s.io", "NetworkPolicy", FINDING_WARNING, "not enforced by meshd: it is the network plugin's", NULL },
+	{ "networking.k8s.io", "*", FINDING_INFO, "says nothing to a data plane", NULL },
+	{ "", "*", FINDING_INFO, "says nothing to a data plane", NULL },
+	{ "apps", "*", FINDING_INFO, "says nothing to a data plane", NULL },
+	{ "batch", "*", FINDING_INFO, "says nothing to a data plane", NULL },
+	{ "autoscaling", "*", FINDING_INFO, "says nothing to a data plane", NULL },
+	{ "policy", "*", FINDING_INFO, "says nothing to a data plane", NULL },
+	{ "rbac.authorization.k8s.io", "*", FINDING_INFO, "says nothing to a data plane", NULL },
+	{ "apiextensions.k8s.io", "*", FINDING_INFO, "says nothing to a data plane", NULL },
+	{ "admissionregistration.k8s.io", "*", FINDING_INFO, "says nothing to a data plane", NULL },
 };
 
 /* Core has so many kinds that an unknown one there could be a slip of the pen for Service or Pod. */

@@ -48,7 +48,7 @@ static const struct field match_labels_rows[] = {
 	ROW("matchLabels", LABELS, crd_selector, labels, "Labels that a workload must have, all of them."),
 	{ 0 },
 };
-static const struct field_table match_labels_table = {
+const struct field_table crd_match_labels_table = {
 	.name = "selector", .size = sizeof(struct crd_selector), .fields = match_labels_rows,
 };
 
@@ -171,7 +171,7 @@ static const struct field rule_rows[] = {
 	ROW("when", MESSAGES, crd_rule, when, "Conditions, which must all hold.", .sub = &when_table),
 	{ 0 },
 };
-static const struct field_table rule_table = { .name = "rules", .size = sizeof(struct crd_rule), .fields = rule_rows };
+const struct field_table crd_rule_table = { .name = "rules", .size = sizeof(struct crd_rule), .fields = rule_rows };
 
 static const struct field provider_rows[] = {
 	ROW("name", STRING, crd_provider, name, "An extension provider of MeshConfig."),
@@ -187,7 +187,7 @@ static const struct field target_rows[] = {
 	ROW("namespace", STRING, crd_target, ns, "Must be absent or the policy's own."),
 	{ 0 },
 };
-static const struct field_table target_table = {
+const struct field_table crd_target_table = {
 	.name = "targetRefs", .size = sizeof(struct crd_target), .fields = target_rows,
 };
 
@@ -195,14 +195,14 @@ static const char *const actions[] = { "ALLOW", "DENY", "AUDIT", "CUSTOM", NULL 
 
 static const struct field authz_rows[] = {
 	ROW("selector", MESSAGE, crd_authz, selector, "Workloads of the namespace; all of them when absent. In the root namespace: of the mesh.",
-	    .sub = &match_labels_table),
-	ROW("targetRefs", MESSAGES, crd_authz, targets, "Binds the policy to waypoints: it has no effect in ztunnel mode.", .sub = &target_table),
-	ROW("targetRef", MESSAGE, crd_authz, target, "As targetRefs, with one entry.", .sub = &target_table),
+	    .sub = &crd_match_labels_table),
+	ROW("targetRefs", MESSAGES, crd_authz, targets, "Binds the policy to waypoints: it has no effect in ztunnel mode.", .sub = &crd_target_table),
+	ROW("targetRef", MESSAGE, crd_authz, target, "As targetRefs, with one entry.", .sub = &crd_target_table),
 	ROW("action", ENUM, crd_authz, action, "ALLOW or DENY. AUDIT and CUSTOM have no effect in ztunnel mode.", .words = actions,
 	    .deflt = "ALLOW"),
 	ROW("provider", MESSAGE, crd_authz, provider, "Of the action CUSTOM.", .sub = &provider_table),
 	ROW("rules", MESSAGES, crd_authz, rules, "One must match. Without rules nothing matches: an ALLOW policy then denies all.",
-	    .sub = &rule_table),
+	    .sub = &crd_rule_table),
 	{ 0 },
 };
 const struct field_table crd_authz_table = {
@@ -232,7 +232,7 @@ static const struct field_table port_mtls_table = {
 
 static const struct field peer_authn_rows[] = {
 	ROW("selector", MESSAGE, crd_peer_authn, selector, "Workloads of the namespace; all of them when absent. Has no effect in the root namespace.",
-	    .sub = &match_labels_table),
+	    .sub = &crd_match_labels_table),
 	ROW("mtls", MESSAGE, crd_peer_authn, mtls, "What is wanted of connections to these workloads.", .sub = &mtls_table),
 	ROW("portLevelMtls", MESSAGE_MAP, crd_peer_authn, ports, "Exceptions by workload port; needs a selector.", .sub = &port_mtls_table),
 	{ 0 },

@@ -147,7 +147,7 @@ static const struct field l4_target_rows[] = {
 };
 static const struct field_table l4_target_table = { .name = "route", .size = sizeof(struct vs_target), .fields = l4_target_rows };
 
-static void check_targets(struct field_walk *w, const struct vs_target *v, int n)
+static void check_route(struct field_walk *w, const struct vs_target *v, int n)
 {
 	uint64_t sum = 0;
 
@@ -566,7 +566,7 @@ static void check_http(struct field_walk *w, void *out)
 		for (int i = 0; i < h->match.n; i++)
 			if (h->match.v[i].uri.kind == STRING_EXACT || h->match.v[i].uri.kind == STRING_REGEX)
 				field_error(w, 0, "redirect.prefixRewrite", "want it with matches of prefixes only");
-	check_targets(w, h->route.v, h->route.n);
+	check_route(w, h->route.v, h->route.n);
 	gather_mirrors(w, h);
 	check_authority_once(w, h);
 	if (h->delegate && !value_is_name(h->delegate->name))
@@ -660,7 +660,7 @@ static void check_l4(struct field_walk *w, void *out)
 
 	if (!r->route.n)
 		field_error(w, 0, "route", "want at least one destination, got none");
-	check_targets(w, r->route.v, r->route.n);
+	check_route(w, r->route.v, r->route.n);
 }
 
 static void check_tls(struct field_walk *w, void *out)

@@ -32,7 +32,7 @@ static struct workload *endpoint_ref(struct gates *g, const struct conf_obj *o, 
 
 static void collect(const struct link_input *in, struct gates *g, struct link_set *s)
 {
-	size_t w = 0, p = 0, a = 0, r = in->config != NULL;
+	size_t w = 0, p = 0, a = 0, j = 0, l = 0, r = in->config != NULL;
 
 	for (size_t i = 0; i < in->n; i++) {
 		const struct conf_obj *o = in->objs[i];
@@ -42,17 +42,25 @@ static void collect(const struct link_input *in, struct gates *g, struct link_se
 			w += (size_t)o->u.service->n_endpoints;
 		p += o->kind == CONF_AUTHZ && !o->skipped;
 		a += o->kind == CONF_PEER_AUTHN && !o->skipped;
+		j += o->kind == CONF_REQUEST_AUTHN && !o->skipped;
+		l += o->kind == CONF_RATE_LIMIT && is_content(o);
 		r += conf_is_resource(o);
 	}
 	s->workloads = xcalloc(w + 1, sizeof(*s->workloads));
 	s->policies = xcalloc(p + 1, sizeof(*s->policies));
 	s->peer_authns = xcalloc(a + 1, sizeof(*s->peer_authns));
+	s->request_authns = xcalloc(j + 1, sizeof(*s->request_authns));
+	s->rate_limits = xcalloc(l + 1, sizeof(*s->rate_limits));
 	s->resources = xcalloc(r + 1, sizeof(*s->resources));
 	if (in->config)
 		s->resources[s->n_resources++] = resource_ref(in->config);
 	for (size_t i = 0; i < in->n; i++) {
 		struct conf_obj *o = in->objs[i];
 
+		if (o->kind == CONF_REQUEST_AUTHN && !o->skipped)
+			s->request_authns[s->n_request_authns++] = request_authn_ref(o->u.request_authn);
+		if (o->kind == CONF_RATE_LIMIT && is_content(o))
+			s->rate_limits[s->n_rate_limits++] = rate_limit_ref(o->u.rate_limit);
 		if (conf_is_resource(o))
 			s->resources[s->n_resources++] = resource_ref(o->u.resource);
 		if (o->kind == CONF_AUTHZ && !o->skipped)
@@ -79,6 +87,8 @@ void link_set_build(const struct link_input *in, const struct link_set *old, str
 	sort(ret->services, ret->n_services);
 	sort(ret->policies, ret->n_policies);
 	sort(ret->peer_authns, ret->n_peer_authns);
+	sort(ret->request_authns, ret->n_request_authns);
+	sort(ret->rate_limits, ret->n_rate_limits);
 	sort(ret->resources, ret->n_resources);
 }
 
@@ -108,6 +118,10 @@ static void del_policy(struct mesh_edit *e, void *o) { mesh_del_policy(e, str_c(
 static void put_peer(struct mesh_edit *e, void *o) { mesh_put_peer_authn(e, peer_authn_ref(o)); }
 static void del_peer(struct mesh_edit *e, void *o) { mesh_del_peer_authn(e, str_c(((struct peer_authn *)o)->key)); }
 
+static void put_jwt(struct mesh_edit *e, void *o) { mesh_put_request_authn(e, request_authn_ref(o)); }
+static void del_jwt(struct mesh_edit *e, void *o) { mesh_del_request_authn(e, str_c(((struct request_authn *)o)->key)); }
+static void put_limit(struct mesh_edit *e, void *o) { mesh_put_rate_limit(e, rate_limit_ref(o)); }
+static void del_limit(struct mesh_edit *e, void *o) { mesh_del_rate_limit(e, str_c(((struct rate_limit *)o)->key)); }
 static void put_resource(struct mesh_edit *e, void *o) { mesh_put_resource(e, resource_ref(o)); }
 static void del_resource(struct mesh_edit *e, void *o)
 {
@@ -128,6 +142,8 @@ size_t link_set_apply(const struct link_set *s, const struct link_set *o, struct
 		{ (void *const *)s->services, (void *const *)o->services, s->n_services, o->n_services, put_service, del_service },
 		{ (void *const *)s->policies, (void *const *)o->policies, s->n_policies, o->n_policies, put_policy, del_policy },
 		{ (void *const *)s->peer_authns, (void *const *)o->peer_authns, s->n_peer_authns, o->n_peer_authns, put_peer, del_peer },
+		{ (void *const *)s->request_authns, (void *const *)o->request_authns, s->n_request_authns, o->n_request_authns, put_jwt, del_jwt },
+		{ (void *const *)s->rate_limits, (void *const *)o->rate_limits, s->n_rate_limits, o->n_rate_limits, put_limit, del_limit },
 		{ (void *const *)s->resources, (void *const *)o->resources, s->n_resources, o->n_resources, put_resource, del_resource },
 	};
 	size_t changed = 0;
@@ -151,7 +167,13 @@ void link_set_done(struct link_set *s)
 		peer_authn_unref(s->peer_authns[i]);
 	for (size_t i = 0; i < s->n_resources; i++)
 		resource_unref(s->resources[i]);
+	for (size_t i = 0; i < s->n_request_authns; i++)
+		request_authn_unref(s->request_authns[i]);
+	for (size_t i = 0; i < s->n_rate_limits; i++)
+		rate_limit_unref(s->rate_limits[i]);
 	free(s->resources);
+	free(s->request_authns);
+	free(s->rate_limits);
 	free(s->workloads);
 	free(s->services);
 	free(s->policies);

@@ -11,8 +11,10 @@ struct link_set {
 	struct service **services;
 	struct policy **policies;
 	struct peer_authn **peer_authns;
+	struct request_authn **request_authns;
+	struct rate_limit **rate_limits;
 	struct resource **resources;
-	size_t n_workloads, n_services, n_policies, n_peer_authns, n_resources;
+	size_t n_workloads, n_services, n_policies, n_peer_authns, n_request_authns, n_rate_limits, n_resources;
 };
 
 struct link_input {

@@ -161,7 +161,7 @@ static const struct { const char *yaml, *finding; } findings[] = {
 	{ ALLOW("[{when: [{key: source.ip}]}]"), "when[0]: want values or notValues, got none" },
 	{ DENY("[]"), "spec.rules: want at least one rule" },
 	{ POLICY("{provider: {name: x}}"), "spec.provider: want it with the action CUSTOM only" },
-	{ POLICY("{selector: {matchLabels: {a: b}}, targetRefs: [{kind: Gateway, name: g}]}"), "want either selector or targetRefs, got both" },
+	{ POLICY("{selector: {matchLabels: {a: b}}, targetRefs: [{kind: Gateway, name: g}]}"), "want only one of selector, targetRefs, targetRef" },
 	{ POLICY("{action: deny}"), "spec.action: want one of ALLOW, DENY, AUDIT, CUSTOM, got 'deny'" },
 	{ POLICY("{rules: {}}"), "spec.rules: want a list, got a map" },
 	{ POLICY("{rules: [~]}"), "spec.rules[0]: want a map, got nothing" },
