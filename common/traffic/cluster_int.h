@@ -110,6 +110,8 @@ struct hostset {
 	struct service *service;             /* reference; NULL: there is none, or none is needed */
 	struct workload *client;             /* reference; NULL */
 	const char *network;                 /* the client's */
+	_Atomic uint64_t policies;           /* the same of its policies */
+	bool disables;                       /* a PeerAuthentication switches mutual TLS off somewhere */
 	unsigned changes;                    /* of the state */
 	struct named { struct hostname *name; unsigned version; } *names;      /* references; what DNS had said of them */
 	int n_names;

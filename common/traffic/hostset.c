@@ -4,6 +4,7 @@
 
 #include "base/epoch.h"
 #include "base/log.h"
+#include "policy/scope.h"
 #include "traffic/cluster_int.h"
 
 #define ADDRS_MAX 8      /* of one endpoint */
@@ -84,6 +85,33 @@ enum transport hostset_transport(const struct cluster_conf *c, const struct serv
 	return w && s && !s->external && w->istio_mtls ? TRANSPORT_ISTIO_MTLS : TRANSPORT_PLAIN;
 }
 
+/* --- PeerAuthentication: whose sidecar takes no mutual TLS gets none by itself --- */
+
+static bool disables(struct peer_authn *p, void *arg)
+{
+	*(bool *)arg |= p->mode == MTLS_DISABLE;
+	for (int i = 0; i < p->n_ports; i++)
+		*(bool *)arg |= p->ports[i].mode == MTLS_DISABLE;
+	return !*(bool *)arg;
+}
+
+static bool any_disables(const struct mesh *m)
+{
+	bool any = false;
+
+	mesh_each_peer_authn(m, disables, &any);
+	return any;
+}
+
+static bool takes_mtls(const struct search *f, const struct workload *w, uint16_t port)
+{
+	struct scope *s = f->set->disables ? scope_of(f->m, w) : NULL;
+	enum mtls_mode mode;
+	struct peer_authn *p = s ? scope_peer_authn(s, port, &mode) : NULL;
+
+	return !p || p->broken || mode != MTLS_DISABLE;
+}
+
 static struct found *add(struct search *f)
 {
 	if (f->n == f->cap) {
@@ -127,6 +155,8 @@ static void add_workload(struct search *f, struct hostset *set, struct workload 
 	struct found to = { .workload = w, .weight = w->weight ? w->weight : 1, .healthy = w->healthy || set->service->allow_unhealthy,
 			    .transport = hostset_transport(&f->cluster->conf, set->service, w) };
 
+	if (to.transport == TRANSPORT_ISTIO_MTLS && f->cluster->conf.tls.mode == TLS_AUTO && !takes_mtls(f, w, port))
+		to.transport = TRANSPORT_PLAIN;
 	if (!w->n_ips && *w->hostname)
 		add_named(f, set, str_c(w->hostname), &to, port);
 	for (int i = 0; i < w->n_ips && to.n_addrs < ADDRS_MAX; i++)
@@ -344,6 +374,19 @@ static struct service *service_of(const struct cluster *c, const struct mesh *m)
 	return needs && *c->conf.service ? mesh_service(m, str_c(c->conf.service)) : NULL;
 }
 
+/* Most changes of policies are none to us. */
+static bool same_policies(struct hostset *s, const struct mesh *m)
+{
+	uint64_t now = mesh_policy_generation(m);
+
+	if (now != atomic_load_explicit(&s->policies, memory_order_relaxed)) {
+		if (s->disables || any_disables(m))
+			return false;
+		atomic_store_explicit(&s->policies, now, memory_order_relaxed);
+	}
+	return true;
+}
+
 /* Nothing of it depends on anything that changed. */
 static bool still_right(const struct cluster *c, struct hostset *s, const struct pick_ask *ask)
 {
@@ -355,7 +398,7 @@ static bool still_right(const struct cluster *c, struct hostset *s, const struct
 	/* A worker may be in an older mesh than the one who built it. */
 	if (atomic_load_explicit(&s->generation, memory_order_relaxed) >= mesh_generation(ask->m))
 		return true;
-	if (service_of(c, ask->m) != s->service || !same_client(s, ask) || strcmp(s->network, network_of(s->client, ask->m)))
+	if (service_of(c, ask->m) != s->service || !same_client(s, ask) || !same_policies(s, ask->m) || strcmp(s->network, network_of(s->client, ask->m)))
 		return false;
 	atomic_store_explicit(&s->generation, mesh_generation(ask->m), memory_order_relaxed);
 	return true;
@@ -369,6 +412,8 @@ static struct hostset *build(struct cluster *c, const struct pick_ask *ask)
 
 	atomic_init(&set->refs, 1);
 	atomic_init(&set->generation, mesh_generation(ask->m));
+	atomic_init(&set->policies, mesh_policy_generation(ask->m));
+	set->disables = any_disables(ask->m);
 	set->changes = atomic_load(&c->state->changes);
 	set->service = service_of(c, ask->m);
 	if (set->service)

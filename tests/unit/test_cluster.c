@@ -221,6 +221,41 @@ START_TEST(the_way_of_each_endpoint)
 }
 END_TEST
 
+START_TEST(mutual_tls_that_is_switched_off)
+{
+	const struct seat seats[] = { { .uid = "a", .ip = "10.0.0.1", .mtls = true, .labels = { { "app", "old" } } },
+				      { .uid = "b", .ip = "10.0.0.2", .mtls = true } };
+	const struct label old[] = { { "app", "old" } };
+	const struct mtls_port ports[] = { { 9999, MTLS_DISABLE }, { 8080, MTLS_DISABLE } };
+	struct cluster_conf conf = conf_of(LB_ROUND_ROBIN);
+	struct cluster *c = cluster_new(&conf, NULL);
+
+	publish((struct service){ 0 }, seats, 2);
+	for (int round = 0; round < 3; round++) {
+		struct pick_ask ask;
+
+		/* Of another port; of ours; gone. */
+		struct mesh_edit *e = mesh_edit_begin();
+
+		if (round < 2)
+			mesh_put_peer_authn(e, peer_authn_new(&(struct peer_authn){ .key = "shop/p", .ns = "shop", .name = "p", .selector = old,
+				.n_selector = 1, .has_selector = true, .ports = ports, .n_ports = 1 + round }));
+		else
+			mesh_del_peer_authn(e, str_c("shop/p"));
+		mesh_edit_publish(e);
+		ask = ask_of(1);
+		for (int k = 0; k < 2; k++) {
+			struct pick p;
+
+			ck_assert(cluster_pick(c, &ask, &p));
+			ck_assert_int_eq(p.transport, *p.workload->uid == 'a' && round == 1 ? TRANSPORT_PLAIN : TRANSPORT_ISTIO_MTLS);
+			pick_done(&p);
+		}
+	}
+	cluster_unref(c);
+}
+END_TEST
+
 START_TEST(fixed_addresses_original_and_nowhere)
 {
 	struct cluster_conf conf = conf_of(LB_ROUND_ROBIN);
@@ -512,6 +547,7 @@ int main(void)
 	tcase_add_test(t, unhealthy_endpoints_get_nothing_unless_the_service_allows);
 	tcase_add_test(t, subsets_ports_and_networks_select);
 	tcase_add_test(t, the_way_of_each_endpoint);
+	tcase_add_test(t, mutual_tls_that_is_switched_off);
 	tcase_add_test(t, fixed_addresses_original_and_nowhere);
 	tcase_add_test(t, names_are_what_dns_says);
 	tcase_add_test(t, hosts_live_on_while_endpoints_come_and_go);
