@@ -679,6 +679,7 @@ FUZZERS = \
 	tests/fuzz/fuzz_authorization \
 	tests/fuzz/fuzz_baggage \
 	tests/fuzz/fuzz_citadel \
+	tests/fuzz/fuzz_exchange \
 	tests/fuzz/fuzz_extauthz \
 	tests/fuzz/fuzz_dns \
 	tests/fuzz/fuzz_format \
@@ -917,6 +918,8 @@ tests_fuzz_fuzz_grpc_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_citadel_SOURCES = tests/fuzz/fuzz_citadel.c
 tests_fuzz_fuzz_citadel_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+tests_fuzz_fuzz_exchange_SOURCES = tests/fuzz/fuzz_exchange.c
+tests_fuzz_fuzz_exchange_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 tests_fuzz_fuzz_extauthz_SOURCES = tests/fuzz/fuzz_extauthz.c
 tests_fuzz_fuzz_extauthz_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 

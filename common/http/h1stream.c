@@ -110,7 +110,7 @@ static void put_fields(struct buf *out, const struct http_head *h, bool length)
 	for (int i = 0; i < h->n_fields; i++) {
 		const struct http_field *f = &h->fields[i];
 
-		if (str_eq_nocase(f->name, str_c("cookie"))) {
+		if (f->name.n == 6 && str_eq_nocase(f->name, str_c("cookie"))) {
 			if (cookies)
 				continue;
 			cookies = true;
@@ -119,7 +119,7 @@ static void put_fields(struct buf *out, const struct http_head *h, bool length)
 				if (str_eq_nocase(h->fields[k].name, f->name))
 					buf_printf(out, "; %.*s", STR_FMT(h->fields[k].value));
 			buf_puts(out, "\r\n");
-		} else if (length || !str_eq_nocase(f->name, str_c("content-length"))) {
+		} else if (length || f->name.n != 14 || !str_eq_nocase(f->name, str_c("content-length"))) {
 			buf_append(out, f->name.p, f->name.n);
 			buf_append(out, ": ", 2);
 			buf_append(out, f->value.p, f->value.n);
@@ -218,6 +218,12 @@ static void stream_reply(struct http_stream *pub, const struct http_head *head)
 	h1_kick(h);
 }
 
+static void put(struct buf *out, struct str s, const char *then)
+{
+	buf_append(out, s.p, s.n);
+	buf_puts(out, then);
+}
+
 int h1_put_request(struct h1_stream *s, const struct http_head *h, struct buf *out)
 {
 	bool usual = str_is(h->method, "GET") || str_is(h->method, "HEAD") || str_is(h->method, "CONNECT") || str_is(h->method, "OPTIONS") ||
@@ -228,7 +234,9 @@ int h1_put_request(struct h1_stream *s, const struct http_head *h, struct buf *o
 		return -ENOMEM;
 	snprintf(s->method, sizeof(s->method), "%.*s", h->method.n < sizeof(s->method) ? (int)h->method.n : 0, h->method.p);
 	s->may_switch = h->upgrade.n || str_is(h->method, "CONNECT");
-	buf_printf(out, "%.*s %.*s HTTP/1.1\r\nHost: %.*s\r\n", STR_FMT(h->method), STR_FMT(target), STR_FMT(h->authority));
+	put(out, h->method, " ");
+	put(out, target, " HTTP/1.1\r\nHost: ");
+	put(out, h->authority, "\r\n");
 	put_fields(out, h, true);
 	if (!s->may_switch)
 		put_framing(s, h, !usual, out);
