@@ -1042,32 +1042,11 @@ EXTRA_FILES = \
 	tests/lint/layers \
 	tests/lint/manual \
 	tests/lint/sizes \
-	tests/scenario/dns.py \
-	tests/scenario/harness.py \
-	tests/scenario/httpapp.py \
-	tests/scenario/pki.py \
-	tests/scenario/redirect.sh \
-	tests/scenario/relay.py \
-	tests/scenario/run \
-	tests/scenario/test_app.py \
-	tests/scenario/test_badpeer.py \
-	tests/scenario/test_certs.py \
-	tests/scenario/test_churn.py \
-	tests/scenario/test_cli.py \
-	tests/scenario/test_life.py \
-	tests/scenario/test_local.py \
-	tests/scenario/test_matrix.py \
-	tests/scenario/test_observe.py \
-	tests/scenario/test_policy.py \
-	tests/scenario/test_reload.py \
-	tests/scenario/test_service.py \
-	tests/scenario/test_settings.py \
-	tests/scenario/test_sidecar.py \
-	tests/scenario/test_soak.py \
-	tests/scenario/test_socks.py \
-	tests/scenario/test_stream.py \
-	tests/scenario/test_waypoint.py \
-	tests/scenario/wire.py \
+	ARCHITECTURE.md \
+	LICENSE \
+	README.md \
+	SECURITY.md \
+	common/LAYERS \
 	common/admin/README.md \
 	common/base/README.md \
 	common/dns/README.md \
@@ -1086,11 +1065,44 @@ EXTRA_FILES = \
 	common/traffic/README.md \
 	modes/README.md \
 	src/README.md \
-	common/LAYERS \
-	README.md \
-	ARCHITECTURE.md \
-	SECURITY.md \
-	LICENSE \
+	tests/interop/test_upgrade.py \
+	tests/scenario/balance.py \
+	tests/scenario/dns.py \
+	tests/scenario/harness.py \
+	tests/scenario/httpapp.py \
+	tests/scenario/pki.py \
+	tests/scenario/redirect.sh \
+	tests/scenario/relay.py \
+	tests/scenario/run \
+	tests/scenario/test_app.py \
+	tests/scenario/test_badpeer.py \
+	tests/scenario/test_breaker.py \
+	tests/scenario/test_certs.py \
+	tests/scenario/test_churn.py \
+	tests/scenario/test_cli.py \
+	tests/scenario/test_dns.py \
+	tests/scenario/test_http.py \
+	tests/scenario/test_inpod.py \
+	tests/scenario/test_lb.py \
+	tests/scenario/test_life.py \
+	tests/scenario/test_local.py \
+	tests/scenario/test_locality.py \
+	tests/scenario/test_matrix.py \
+	tests/scenario/test_names.py \
+	tests/scenario/test_observe.py \
+	tests/scenario/test_outlier.py \
+	tests/scenario/test_policy.py \
+	tests/scenario/test_reload.py \
+	tests/scenario/test_service.py \
+	tests/scenario/test_settings.py \
+	tests/scenario/test_sidecar.py \
+	tests/scenario/test_soak.py \
+	tests/scenario/test_socks.py \
+	tests/scenario/test_stream.py \
+	tests/scenario/test_upgrade.py \
+	tests/scenario/test_waypoint.py \
+	tests/scenario/wire.py \
+	tests/scenario/zds.py
 	tests/unit/crd/README.md \
 	tests/unit/crd/authz-invalid.yaml \
 	tests/unit/crd/authz-valid.yaml \
@@ -1114,9 +1126,3 @@ EXTRA_FILES = \
 	tests/unit/crd/workloadentry-valid.yaml \
 	tests/unit/crd/workloadgroup-invalid.yaml \
 	tests/unit/crd/workloadgroup-valid.yaml \
-	tests/interop/test_upgrade.py \
-	tests/scenario/test_dns.py \
-	tests/scenario/test_http.py \
-	tests/scenario/test_inpod.py \
-	tests/scenario/test_upgrade.py \
-	tests/scenario/zds.py
