@@ -1102,7 +1102,7 @@ EXTRA_FILES = \
 	tests/scenario/test_upgrade.py \
 	tests/scenario/test_waypoint.py \
 	tests/scenario/wire.py \
-	tests/scenario/zds.py
+	tests/scenario/zds.py \
 	tests/unit/crd/README.md \
 	tests/unit/crd/authz-invalid.yaml \
 	tests/unit/crd/authz-valid.yaml \
@@ -1125,4 +1125,4 @@ EXTRA_FILES = \
 	tests/unit/crd/workloadentry-invalid.yaml \
 	tests/unit/crd/workloadentry-valid.yaml \
 	tests/unit/crd/workloadgroup-invalid.yaml \
-	tests/unit/crd/workloadgroup-valid.yaml \
+	tests/unit/crd/workloadgroup-valid.yaml
