@@ -1047,6 +1047,37 @@ EXTRA_FILES = \
 	README.md \
 	SECURITY.md \
 	common/LAYERS \
+	tests/scenario/dns.py \
+	tests/scenario/harness.py \
+	tests/scenario/httpapp.py \
+	tests/scenario/pki.py \
+	tests/scenario/redirect.sh \
+	tests/scenario/relay.py \
+	tests/scenario/run \
+	tests/scenario/test_app.py \
+	tests/scenario/test_badpeer.py \
+	tests/scenario/test_certs.py \
+	tests/scenario/test_churn.py \
+	tests/scenario/test_cli.py \
+	tests/scenario/test_life.py \
+	tests/scenario/test_local.py \
+	tests/scenario/test_matrix.py \
+	tests/scenario/test_observe.py \
+	tests/scenario/test_policy.py \
+	tests/scenario/test_keepalive.py \
+	tests/scenario/test_mirror.py \
+	tests/scenario/test_reload.py \
+	tests/scenario/test_retry.py \
+	tests/scenario/test_rolling.py \
+	tests/scenario/test_timeout.py \
+	tests/scenario/test_service.py \
+	tests/scenario/test_settings.py \
+	tests/scenario/test_sidecar.py \
+	tests/scenario/test_soak.py \
+	tests/scenario/test_socks.py \
+	tests/scenario/test_stream.py \
+	tests/scenario/test_waypoint.py \
+	tests/scenario/wire.py \
 	common/admin/README.md \
 	common/base/README.md \
 	common/dns/README.md \

@@ -54,7 +54,7 @@
 #define LIMIT_CONNECT_MS         10000
 #define LIMIT_HANDSHAKE_MS       15000
 #define LIMIT_CONNECT_REPLY_MS   15000
-#define LIMIT_GOAWAY_MS          500            /* between saying that an HTTP/2 connection will end and refusing new streams */
+#define LIMIT_GOAWAY_MS          500            /* between the wish to end an HTTP connection and refusing new requests */
 #define LIMIT_PING_MS            10000          /* idle time before a keepalive PING */
 #define LIMIT_PING_TIMEOUT_MS    20000
 #define LIMIT_H1_HEAD_MS         15000

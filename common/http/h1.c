@@ -309,7 +309,9 @@ static void arm(struct h1 *h)
 	stage_want(h->below, want && !h->eof);
 	if (!s && h->server && (h->head_begun || !h->served))
 		return;
-	if (!s && h->server && !h->below->queued && h->conf->idle_ms)
+	if (!s && h->server && !h->below->queued && h->draining)
+		timer_start(&h->timer, LIMIT_GOAWAY_MS);
+	else if (!s && h->server && !h->below->queued && h->conf->idle_ms)
 		timer_start(&h->timer, h->conf->idle_ms);
 	else if (h->below->queued || (s && !h->tunnel && !s->in_end && !heading(h) && s->want_read))
 		timer_start(&h->timer, h->conf->stall_ms);
@@ -447,8 +449,12 @@ void h1_close(struct h1 *h, enum fail why)
 void h1_drain(struct h1 *h)
 {
 	h->draining = true;
-	if (!h->dead && !h->s)
+	if (h->dead || h->s)
+		return;
+	if (!h->server)
 		h1_die(h, FAIL_NONE, true);
+	else if (!h->head_begun)
+		timer_start(&h->timer, LIMIT_GOAWAY_MS);
 }
 
 bool h1_idle(const struct h1 *h)

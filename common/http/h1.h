@@ -26,7 +26,8 @@ struct h1_ops {
 struct h1 *h1_new(struct stage *below, bool server, const struct http_conn_conf *conf, const struct h1_ops *ops, void *arg);
 /* Ends the connection, its stream too; on_closed does not come. FAIL_NONE sends what is queued. */
 void h1_close(struct h1 *h, enum fail why);
-/* The present stream is the last one; closes by itself after it, on_closed comes. */
+/* The present stream is the last one; closes by itself after it, on_closed comes. An idle server waits LIMIT_GOAWAY_MS for a
+ * request that may be under way, which is then told that it was the last one. */
 void h1_drain(struct h1 *h);
 /* No stream is open and h1_request would be taken. */
 bool h1_idle(const struct h1 *h);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The HTTP core alone: a proxy without filters in front of one server.
- * relay [-l] [-k] [-t MS] PORT UPSTREAM_PORT h1|h2: listens on 127.0.0.1:PORT (0: any; "listening on PORT" is printed), takes either
+ * relay [-l] [-k] [-a] [-t MS] PORT UPSTREAM_PORT h1|h2: listens on 127.0.0.1:PORT (0: any; "listening on PORT" is printed), takes either
  * version there and speaks the given one behind. -l prints a line for each exchange: status, flag, details, bytes; -k keeps the
- * case of names; -t is the patience with slow clients. */
+ * case of names; -a listens on every address; -t is the patience with slow clients. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -212,13 +212,15 @@ int main(int argc, char **argv)
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
 	ev_signal term;
+	bool everywhere = false;
 	int opt, fd;
 
 	server_conf = http_conn_default;
 	server_conf.max_streams = 100;
-	while ((opt = getopt(argc, argv, "lkt:")) != -1) {
+	while ((opt = getopt(argc, argv, "lkat:")) != -1) {
 		log_lines |= opt == 'l';
 		conf.preserve_case |= opt == 'k';
+		everywhere |= opt == 'a';
 		if (opt == 't')
 			server_conf.head_ms = server_conf.stall_ms = (unsigned)atoi(optarg);
 	}
@@ -228,6 +230,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	addr_parse(str_c("127.0.0.1:1"), &at);
 	server = at;
+	if (everywhere)
+		memset(&at.ip, 0, sizeof(at.ip));
 	at.port = (uint16_t)atoi(argv[optind]);
 	server.port = (uint16_t)atoi(argv[optind + 1]);
 	codec = strcmp(argv[optind + 2], "h2") == 0 ? HTTP_CODEC_H2 : HTTP_CODEC_H1;

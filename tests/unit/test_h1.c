@@ -2,6 +2,7 @@
 #include "http/h1.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #include "http/conn.h"
 #include "tests/unit/memstage.h"
@@ -660,6 +661,37 @@ START_TEST(unasked_input_ends_an_idle_connection)
 }
 END_TEST
 
+/* An idle client may just be asking: it is answered, and told that this was the last time. */
+START_TEST(drain_waits_for_what_is_under_way)
+{
+	static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+	echo = read_bodies = true;
+	begin(true, &http_conn_default);
+	memstage_feed(&below, request, sizeof(request) - 1, 100);
+	h1_drain(h);
+	memstage_turn(&below);
+	ck_assert_int_eq(closes, 0);
+	buf_done(&below.out);
+	memstage_feed(&below, request, sizeof(request) - 1, 100);
+	memstage_turn(&below);
+	ck_assert_int_eq(requests, 2);
+	ck_assert(memmem(buf_data(&below.out), buf_len(&below.out), "connection: close", 17));
+	ck_assert_int_eq(closes, 1);
+	finish();
+	/* Else it ends soon by itself. */
+	begin(true, &http_conn_default);
+	memstage_feed(&below, request, sizeof(request) - 1, 100);
+	h1_drain(h);
+	for (int i = 0; i < 3000 && !closes; i++) {
+		memstage_turn(&below);
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	}
+	ck_assert_int_eq(closes, 1);
+	finish();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("h1");
@@ -686,6 +718,7 @@ int main(void)
 	tcase_add_test(t, early_answers_end_the_reuse);
 	tcase_add_test(t, interim_responses);
 	tcase_add_test(t, unasked_input_ends_an_idle_connection);
+	tcase_add_test(t, drain_waits_for_what_is_under_way);
 	suite_add_tcase(s, t);
 	return suite_run(s);
 }
