@@ -42,6 +42,7 @@
 #define LIMIT_H1_HEAD_BYTES      (64 * 1024)
 #define LIMIT_H1_AHEAD           (16 * 1024)    /* input that waits for the present exchange's end */
 #define LIMIT_H1_LINE_BYTES      4096           /* of framing between two pieces of a chunked body */
+#define LIMIT_H1_SKIP            (64 * 1024)    /* of a request's body that nobody wants: read away, so that the connection stays */
 #define LIMIT_H1_INFOS           16             /* interim responses to one request */
 
 /* First bytes, that tell what a connection carries */

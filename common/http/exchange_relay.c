@@ -203,7 +203,8 @@ static void take_response(struct ex *e, const struct http_head *head)
 {
 	struct exchange *x = &e->x;
 
-	x->response = (struct http_head){ .status = head->status, .keep_alive_s = head->keep_alive_s, .end = head->end };
+	x->response = (struct http_head){ .status = head->status, .keep_alive_s = head->keep_alive_s, .end = head->end,
+					  .unread = head->end && !e->down_end };
 	if (head->upgrade.n)
 		x->response.upgrade = exchange_dup(x, head->upgrade);
 	x->log.response_head_bytes = 0;

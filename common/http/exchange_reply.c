@@ -80,7 +80,7 @@ void exchange_reply(struct exchange *x, enum fail why, int status, const char *d
 		make_grpc(e, status, text.p ? text : str_c(info->text));
 	else
 		make_plain(e, status, text.p ? text : str_c(info->text));
-	x->response.close = !e->down_end;
+	x->response.unread = !e->down_end;
 	e->local = e->up_end = true;
 	e->switching = e->waiting = false;
 	e->replied = true;

@@ -232,7 +232,7 @@ static void settle(struct h1 *h)
 		h1_stream_detach(s);
 		if (h->ops->on_idle)
 			h->ops->on_idle(h, h->arg);
-	} else if (h->server ? s->out_end && s->done : s->in_end) {
+	} else if (h->server ? s->out_end && s->done && !(s->skip && h->persist) : s->in_end) {
 		/* The rest of the request is nobody's. */
 		s->out_end = s->in_end = true;
 		h1_die(h, FAIL_NONE, true);
@@ -313,7 +313,7 @@ static void arm(struct h1 *h)
 		timer_start(&h->timer, LIMIT_GOAWAY_MS);
 	else if (!s && h->server && !h->below->queued && h->conf->idle_ms)
 		timer_start(&h->timer, h->conf->idle_ms);
-	else if (h->below->queued || (s && !h->tunnel && !s->in_end && !heading(h) && s->want_read))
+	else if (h->below->queued || (s && !h->tunnel && !s->in_end && !heading(h) && (s->want_read || s->skip)))
 		timer_start(&h->timer, h->conf->stall_ms);
 	else
 		timer_stop(&h->timer);

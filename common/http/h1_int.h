@@ -38,6 +38,7 @@ struct h1_stream {
 	bool may_switch;          /* Upgrade or CONNECT: what follows the head waits for the reply */
 	bool sent;                /* client: some of the request left */
 	bool shut;                /* client: before the switch */
+	bool skip;                /* server: the rest of the request is read away */
 	bool want_read, in_end, eof_told, out_head, out_end, closed_told, done;
 };
 

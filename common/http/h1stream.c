@@ -165,6 +165,12 @@ static void put_switch(struct buf *out, struct str upgrade)
 
 static const struct http_field no_fields[1];
 
+/* To read the rest of the request away is cheaper than another connection. */
+static bool may_skip(const struct h1_stream *s)
+{
+	return !s->expect && !s->h1->chunked && s->h1->parser.content_length <= LIMIT_H1_SKIP && s->h1->persist;
+}
+
 static void stream_reply(struct http_stream *pub, const struct http_head *head)
 {
 	const struct http_head bad = { .status = 502, .fields = no_fields, .end = true, .close = true };
@@ -194,7 +200,9 @@ static void stream_reply(struct http_stream *pub, const struct http_head *head)
 	connect = strcmp(s->method, "CONNECT") == 0 && head->status < 300;
 	empty = head->status == 204 || head->status == 304 || strcmp(s->method, "HEAD") == 0;
 	h->tunnel = connect || head->status == 101;
-	if (head->close || (h->eof && !h->held) || h->draining || s->expect || (head->end && !s->in_end && !s->may_switch))
+	s->skip = !s->in_end && !s->may_switch && (head->end || head->unread) && may_skip(s);
+	if (head->close || (h->eof && !h->held) || h->draining || s->expect ||
+	    ((head->end || head->unread) && !s->in_end && !s->may_switch && !s->skip))
 		h->persist = false;
 	h1_put_status(&h->out, head->status);
 	put_fields(&h->out, head, !h->tunnel && head->status != 204);

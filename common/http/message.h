@@ -20,6 +20,7 @@ struct http_head {
 	unsigned keep_alive_s;                        /* response of HTTP/1: Keep-Alive: timeout=; 0: it says nothing */
 	bool end;                                     /* no body and no trailers follow */
 	bool close;                                   /* HTTP/1, when sent: the connection ends after this message */
+	bool unread;                                  /* reply: the rest of the request is not wanted; if it is long the connection ends */
 };
 
 enum http_version { HTTP_1_0, HTTP_1_1, HTTP_2 };

@@ -230,6 +230,20 @@ START_TEST(a_filter_answers)
 }
 END_TEST
 
+START_TEST(a_short_body_that_nobody_wants)
+{
+	say(&down, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nX-Answer: a\r\n\r\nab");
+	ck_assert(has(&down, "HTTP/1.1 403 ") && !has(&down, "connection: close"));
+	ck_assert(!down.done);
+	say(&down, "cdeGET /2 HTTP/1.1\r\nHost: h\r\n\r\n");
+	ck_assert(has(&up, "GET /2 "));
+	say(&up, "HTTP/1.1 204 No Content\r\n\r\n");
+	say(&down, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\nX-Answer: a\r\n\r\nab");
+	ck_assert(has(&down, "connection: close"));
+	ck_assert(down.done && down.why == FAIL_NONE);
+}
+END_TEST
+
 START_TEST(grpc_gets_a_status)
 {
 	say(&down, "POST /s/M HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nContent-Type: application/grpc+proto\r\nX-Answer: a\r\n\r\n");
@@ -435,6 +449,7 @@ int main(void)
 	tcase_add_test(t, there_and_back);
 	tcase_add_test(t, chunks_and_trailers);
 	tcase_add_test(t, a_filter_answers);
+	tcase_add_test(t, a_short_body_that_nobody_wants);
 	tcase_add_test(t, grpc_gets_a_status);
 	tcase_add_test(t, filters_wait);
 	tcase_add_test(t, an_end_while_a_filter_waits);
