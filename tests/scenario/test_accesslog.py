@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Access logs of sidecars: Envoy's line as Istio has it, JSON, own formats, filters, and what `meshd why` adds."""
+from harness import *
+
+VIP, NAME = "10.88.0.1", "shop.default.svc.cluster.local"
+SHOP = service("shop", {80: 8080}, [VIP], app="shop", family="v4", protocol="HTTP")
+ID = "11111111-2222-4333-8444-555555555555"
+
+
+def mesh(text):
+    return "defaultConfig: {tracing: {sampling: 0}}\n" + text
+
+
+def telemetry(body, name="log", ns="default"):
+    return f"""apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {{name: {name}, namespace: {ns}}}
+spec: {body}
+---
+"""
+
+
+def get(host, path="/", ip=VIP, port=80, **headers):
+    return host.http(path, ip=ip, port=port, headers={"Host": NAME, "User-Agent": "test/1", **{k.replace("_", "-"): v for k, v in headers.items()}})
+
+
+def line(host, pattern):
+    """The one raw line of the log that the pattern is all of."""
+    return eventually(lambda: next((m for l in host.log().splitlines() if (m := re.fullmatch(pattern, l))), None), what=f"{pattern} in\n{host.tail()}")
+
+
+def test_default_line():
+    with Lab() as lab:
+        lab.write("mesh.yaml", mesh("accessLogFile: /dev/stdout\n"))
+        lab.write("svc.yaml", SHOP)
+        web, shop = lab.sidecars("web", "shop")
+        shop.serve_http(8080)
+        assert get(web, "/a?b=c", x_request_id=ID)[0] == 200
+        stamp = r"\[20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ\]"
+        line(web, stamp + rf' "GET /a\?b=c HTTP/1\.1" 200 - via_upstream - "-" 0 \d+ \d+ \d+ "-" "test/1" "{ID}" "{NAME}" "{shop.v4}:8080" '
+             rf'outbound\|80\|\|{NAME} {web.v4}:\d+ {VIP}:80 {web.v4}:\d+ - \S+')
+        line(shop, stamp + rf' "GET /a\?b=c HTTP/1\.1" 200 - via_upstream - "-" 0 \d+ \d+ \d+ "-" "test/1" "{ID}" "{NAME}" "\S+:8080" '
+             rf'inbound\|8080\|\| \S+:\d+ {shop.v4}:8080 {web.v4}:\d+ outbound_\.80_\._\.{NAME} \S+')
+
+
+def test_json():
+    with Lab() as lab:
+        lab.write("mesh.yaml", mesh("accessLogFile: /dev/stdout\naccessLogEncoding: JSON\n"))
+        lab.write("svc.yaml", SHOP)
+        web, shop = lab.sidecars("web", "shop")
+        shop.serve_http(8080)
+        assert get(web, "/json", x_request_id=ID)[0] == 200
+        for host in web, shop:
+            r = eventually(lambda: next((r for r in host.records() if r.get("path") == "/json"), None))
+            assert len(r) == 24 and list(r) == sorted(r), r
+            assert r["response_code"] == 200 and r["response_flags"] == "-" and r["request_id"] == ID and r["authority"] == NAME, r
+            assert r["x_forwarded_for"] is None and r["user_agent"] == "test/1" and r["protocol"] == "HTTP/1.1", r
+
+
+def test_own_format_and_file():
+    """A provider with a format and a file of its own, which HUP opens again."""
+    with Lab() as lab:
+        path = f"{lab.dir}/own.log"
+        lab.write("mesh.yaml", mesh(f"""extensionProviders:
+- name: own
+  envoyFileAccessLog: {{path: {path}, logFormat: {{text: "%REQ(:METHOD)% %PROTOCOL% %RESPONSE_CODE% %REQ(X-NONE)% 100%%\\n"}}}}
+"""))
+        lab.write("svc.yaml", SHOP)
+        lab.write("telemetry.yaml", telemetry("{accessLogging: [{match: {mode: SERVER}, providers: [{name: own}]}]}"))
+        web, shop = lab.sidecars("web", "shop")
+        shop.serve_http(8080)
+        assert get(web)[0] == 200
+        eventually(lambda: open(path).read() == "GET HTTP/1.1 200 - 100%\n")
+        os.rename(path, path + ".1")
+        shop.proc.send_signal(signal.SIGHUP)
+        eventually(lambda: os.path.exists(path))
+        assert get(web)[0] == 200
+        eventually(lambda: open(path).read() == "GET HTTP/1.1 200 - 100%\n")
+
+
+def test_filter():
+    """Only errors are written; without a provider's name nothing else is."""
+    with Lab() as lab:
+        lab.write("mesh.yaml", mesh("accessLogFile: /dev/stdout\n"))
+        lab.write("svc.yaml", SHOP)
+        lab.write("telemetry.yaml", telemetry('{accessLogging: [{providers: [{name: envoy}], filter: {expression: "response.code >= 400 && request.method == \'GET\'"}}]}'))
+        web, shop = lab.sidecars("web", "shop")
+        shop.serve_http(8080, lambda handler, got: handler.answer(404) or True if got["path"] == "/none" else False)
+        assert get(web, "/fine")[0] == 200
+        assert get(web, "/none")[0] == 404
+        for host in web, shop:
+            line(host, r'.* "GET /none HTTP/1\.1" 404 .*')
+            assert "/fine" not in host.log()
+
+
+def test_refused():
+    """What policy refuses, and what fails, has its flag and details; `meshd why` knows the request's id."""
+    with Lab() as lab:
+        lab.write("mesh.yaml", mesh("accessLogFile: /dev/stdout\n"))
+        lab.write("svc.yaml", SHOP + service("gone", {80: 8080}, ["10.88.0.2"], app="gone", protocol="HTTP"))
+        lab.write("policy.yaml", policy("no", "[{to: [{operation: {paths: [/admin*]}}]}]", app="shop", action="DENY"))
+        web, shop = lab.sidecars("web", "shop")
+        shop.serve_http(8080)
+        status, text, _ = get(web, "/admin", x_request_id=ID)
+        assert status == 403 and text == "RBAC: access denied", (status, text)
+        line(shop, r'.* "GET /admin HTTP/1\.1" 403 - rbac_access_denied_matched_policy\[ns\[default\]-policy\[no\]-rule\[0\]\] - .*')
+        line(web, r'.* "GET /admin HTTP/1\.1" 403 - via_upstream - .*')
+        told = shop.cli("why", ID).stdout
+        assert f"GET {NAME}/admin" in told and "default/no" in told and web.identity in told, told
+        assert get(web, "/x", ip="10.88.0.2")[0] == 503
+        line(web, r'.* "GET /x HTTP/1\.1" 503 UH no_healthy_upstream - .*')
+        told = web.cli("why").stdout
+        assert "no healthy upstream" in told, told
+
+
+def test_tcp():
+    """Bytes have a line, too."""
+    with Lab() as lab:
+        lab.write("mesh.yaml", mesh("accessLogFile: /dev/stdout\n"))
+        lab.write("svc.yaml", service("shop", {9000: 9000}, [VIP], app="shop", family="v4"))
+        web, shop = lab.sidecars("web", "shop")
+        shop.serve(9000, echo)
+        assert web.talk(VIP, 9000, b"hello") == b"hello"
+        line(web, rf'\S+ "- - -" 0 - - - "-" 5 5 \d+ - "-" "-" "-" "-" "{shop.v4}:9000" outbound\|9000\|\|{NAME} {web.v4}:\d+ {VIP}:9000 {web.v4}:\d+ - \S+')
+        line(shop, rf'\S+ "- - -" 0 - - - "-" 5 5 \d+ - "-" "-" "-" "-" "\S+:9000" inbound\|9000\|\| \S+:\d+ {shop.v4}:9000 {web.v4}:\d+ \S+ \S+')
+
+
+def test_bad_ones_are_told():
+    """A format that cannot be is named with its file, and the rest goes on."""
+    with Lab() as lab:
+        lab.write("mesh.yaml", mesh("accessLogFile: /dev/stdout\naccessLogFormat: \"%DOWNSTREAM_TLS_VERSION%\\n\"\n"))
+        lab.write("svc.yaml", SHOP)
+        web, shop = lab.sidecars("web", "shop")
+        shop.serve_http(8080)
+        assert get(web)[0] == 200
+        eventually(lambda: "DOWNSTREAM_TLS_VERSION" in web.log())
