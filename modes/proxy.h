@@ -23,6 +23,7 @@
 #define PORT_ADMIN    15000
 #define PORT_STATS    15020
 #define PORT_READY    15021
+#define PORT_ENVOY_STATS 15090
 
 #define PROXY_DNS_MAX 2
 

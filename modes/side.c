@@ -89,6 +89,7 @@ static void note_up(struct side *s, struct stage *up)
 	struct flow *f = &s->conn.flow;
 
 	if (f->proxy) {
+		f->proxy->local = s->to;
 		f->proxy->upstream = s->pick.addr;
 		c->local(c, up, &f->proxy->upstream_local);
 	}

@@ -142,7 +142,7 @@ int serve_admin_start(struct serve *s, struct err *err)
 {
 	struct admin_conf conf = {
 		.control = s->loop, .mode = s->opt.mode, .version = MESHD_VERSION, .admin_port = (uint16_t)s->opt.admin_port,
-		.stats_port = s->set.stats_port, .ready_port = PORT_READY, .ipv6 = s->set.ipv6, .unix_path = s->opt.admin_socket,
+		.stats_port = s->set.stats_port, .envoy_stats_port = s->sidecar ? PORT_ENVOY_STATS : 0, .ready_port = PORT_READY, .ipv6 = s->set.ipv6, .unix_path = s->opt.admin_socket,
 		.post_unix_only = s->opt.post_unix_only, .identity = s->identity,
 		.istio_version = s->set.version,
 	};

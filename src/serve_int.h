@@ -43,6 +43,7 @@ struct serve {
 	struct demand *demand;             /* NULL: nothing is on demand */
 	struct local_xds *local;           /* NULL: there is none */
 	struct otlp *otlp;                 /* NULL: no spans are exported */
+	struct collector *collector;       /* of a sidecar's requests; NULL before the first refresh */
 	struct inpod *inpod;               /* PROXY_MODE=shared; else NULL */
 	struct handover *handover;         /* NULL: upgrades do not hand over */
 	struct map pods;                   /* serve_pods.c's */

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "src/serve_int.h"
+#include "telemetry/collector.h"
 #include "telemetry/teleconf.h"
 #include "traffic/plan.h"
 
@@ -25,14 +26,21 @@ void serve_sidecar_refresh(struct serve *s)
 {
 	struct workload *w = s->sidecar && s->opt.workloads.n ? serve_files_workload(s, 0) : NULL;
 
-	if (!w || (plan_current() && !plan_stale(plan_current(), mesh_current(), w)))
+	if (!w)
 		return;
-	teleconf_publish(teleconf_compile(mesh_current(), w, report, s));
-	plan_publish(plan_compile(mesh_current(), w, plan_current(), report, s));
+	if (!plan_current() || plan_stale(plan_current(), mesh_current(), w)) {
+		teleconf_publish(teleconf_compile(mesh_current(), w, report, s));
+		plan_publish(plan_compile(mesh_current(), w, plan_current(), report, s));
+	}
+	if (!s->collector)
+		s->collector = collector_new(s->loop, &s->control_out.ops, s->resolver);
+	collector_update(s->collector, mesh_current(), teleconf_current(), w);
 }
 
 void serve_sidecar_stop(struct serve *s)
 {
+	collector_free(s->collector);
+	s->collector = NULL;
 	map_each(slot, &s->told)
 		free(slot->value);
 	map_done(&s->told);

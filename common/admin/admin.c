@@ -247,7 +247,7 @@ static void on_metrics(struct h1server_request *rq, void *arg)
 	struct buf out = { 0 };
 
 	prom_write(&out, openmetrics, &(struct prom_build){
-		.component = a->conf.mode, .istio_version = a->conf.istio_version, .version = a->conf.version });
+		.component = strcmp(a->conf.mode, "sidecar") == 0 ? "proxy" : a->conf.mode, .istio_version = a->conf.istio_version, .version = a->conf.version });
 	h1server_reply(rq, 200, openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8" :
 		       "text/plain; version=0.0.4; charset=utf-8", &out);
 }
@@ -362,6 +362,8 @@ int admin_new(const struct admin_conf *conf, const struct admin_ops *ops, void *
 		r = listen_loopback(a, err);
 	if (r == 0 && conf->stats_port)
 		r = listen_everywhere(a, conf->stats_port, stats_routes, ARRAY_LEN(stats_routes), err);
+	if (r == 0 && conf->envoy_stats_port)
+		r = listen_everywhere(a, conf->envoy_stats_port, stats_routes, ARRAY_LEN(stats_routes), err);
 	if (r == 0 && conf->ready_port)
 		r = listen_everywhere(a, conf->ready_port, ready_routes, ARRAY_LEN(ready_routes), err);
 	if (r == 0 && conf->unix_path)

@@ -17,6 +17,7 @@ struct admin_conf {
 	const char *mode, *version;          /* borrowed, as is all of this */
 	uint16_t admin_port;                 /* on 127.0.0.1 and ::1; 0: off */
 	uint16_t stats_port, ready_port;     /* on every address; 0: off */
+	uint16_t envoy_stats_port;           /* the metrics again, where Istio's Envoy has them (15090); 0: off */
 	bool ipv6;                           /* also listen on IPv6, where there is any */
 	const char *unix_path;               /* NULL: none */
 	bool post_unix_only;                 /* refuse POST on TCP */

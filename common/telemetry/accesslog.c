@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "telemetry/teleconf_int.h"
 
+#define LINE_BYTES 1024      /* a usual one, so that it does not grow */
+
 static void put_json(const struct access_log *l, const struct exchange *x, struct buf *out)
 {
 	bool any = false;
@@ -25,10 +27,11 @@ static void put_json(const struct access_log *l, const struct exchange *x, struc
 
 void accesslog_write(const struct tele_side *s, const struct exchange *x)
 {
-	static _Thread_local struct buf line;        /* its memory is kept */
+	struct buf line = { 0 };
 
 	if (!s->n_logs || !log_on(LOG_ACCESS, LOG_INFO))
 		return;
+	buf_reserve(&line, LINE_BYTES);
 	for (int i = 0; i < s->n_logs; i++) {
 		const struct access_log *l = &s->logs[i];
 
@@ -41,4 +44,5 @@ void accesslog_write(const struct tele_side *s, const struct exchange *x)
 			put_json(l, x, &line);
 		log_line(l->sink, buf_str(&line));
 	}
+	buf_done(&line);
 }

@@ -43,6 +43,7 @@ struct flow {
 /* A connection in a sidecar: labels, flags and the line in the log are those of Istio's Envoy. */
 struct flow_proxy {
 	struct teleconf *conf;               /* reference held */
+	struct addr local;                   /* where the client wanted to go */
 	struct addr upstream, upstream_local;
 	char *cluster, *route, *sni;         /* owned, by flow_set */
 	char *service;                       /* owned: its key, "ns/host" */

@@ -38,7 +38,7 @@ static void view(const struct flow *f, struct exchange *x, struct exchange_clien
 	bool inbound = f->direction == FLOW_INBOUND;
 
 	*c = (struct exchange_client){
-		.peer = f->source, .local = f->dest, .mtls = f->mtls && inbound, .inbound = inbound, .sni = str_c(p->sni),
+		.peer = f->source, .local = p->local.port ? p->local : f->dest, .mtls = f->mtls && inbound, .inbound = inbound, .sni = str_c(p->sni),
 		.local_workload = inbound ? f->dest_workload : f->source_workload,
 	};
 	*x = (struct exchange){ .client = c };

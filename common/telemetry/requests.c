@@ -40,6 +40,28 @@ struct labels {
 	struct service *service;             /* borrowed from the mesh */
 };
 
+/* What a thread remembers. Never freed: a process has as many as it has workers. */
+struct memory {
+	struct memory *next;
+	struct map aliases, hosts;
+	struct buf text;                     /* of the labels that are made */
+	uint32_t forgot_s;
+};
+static _Atomic(struct memory *) memories;
+
+static struct memory *memory(void)
+{
+	static _Thread_local struct memory *mine;
+
+	if (mine)
+		return mine;
+	mine = xcalloc(1, sizeof(*mine));
+	mine->next = atomic_load(&memories);
+	while (!atomic_compare_exchange_weak(&memories, &mine->next, mine))
+		;
+	return mine;
+}
+
 /* ---- what is known ---- */
 
 static struct str ns_of(struct str spiffe)
@@ -85,7 +107,7 @@ static void put_destination(struct labels *l, const struct peer *p, struct str p
 /* A Host that is no service of the mesh: whoever sends requests chooses it, so that only some become values. */
 static struct str known_host(struct str host, char text[256])
 {
-	static _Thread_local struct map hosts;
+	struct map *hosts = &memory()->hosts;
 	char *own;
 
 	if (!host.n || host.n > VALUE_BYTES)
@@ -93,12 +115,12 @@ static struct str known_host(struct str host, char text[256])
 	for (size_t i = 0; i < host.n; i++)
 		text[i] = host.p[i] >= 'A' && host.p[i] <= 'Z' ? (char)(host.p[i] | 0x20) : host.p[i];
 	host = (struct str){ text, host.n };
-	if (map_get(&hosts, host))
+	if (map_get(hosts, host))
 		return host;
-	if (hosts.len >= LIMIT_METRIC_HOSTS)
+	if (hosts->len >= LIMIT_METRIC_HOSTS)
 		return (struct str){ 0 };
 	own = str_dup(host);
-	map_put(&hosts, (struct str){ own, host.n }, own);
+	map_put(hosts, (struct str){ own, host.n }, own);
 	return host;
 }
 
@@ -253,24 +275,24 @@ static unsigned kind_of(unsigned metrics)
 
 static struct row *find(const struct metric_group *g, const struct labels *l, const struct exchange *x)
 {
-	static _Thread_local struct buf text;
+	struct buf *text = &memory()->text;
 	unsigned kind = kind_of(g->metrics);
 
-	text.tail = text.head;
+	text->tail = text->head;
 	for (int i = 0; i < L_COUNT; i++) {
 		const struct tag_edit *e = g->n_edits ? edit_of(g, label_names[i]) : NULL;
 
 		if (!has_label(kind, i) || (e && !e->cel))
 			continue;
 		if (e)
-			put_edit(&text, e, x);
+			put_edit(text, e, x);
 		else
-			put_label(&text, label_names[i], l->v[i].n || i == L_grpc_response_status ? l->v[i] : str_c("unknown"));
+			put_label(text, label_names[i], l->v[i].n || i == L_grpc_response_status ? l->v[i] : str_c("unknown"));
 	}
 	for (int i = 0; i < g->n_edits; i++)
 		if (g->edits[i].cel && !is_label(g->edits[i].name))
-			put_edit(&text, &g->edits[i], x);
-	return row_find(g->metrics, buf_str(&text));
+			put_edit(text, &g->edits[i], x);
+	return row_find(g->metrics, buf_str(text));
 }
 
 /* ---- shortcuts: what decides the labels, to the rows ---- */
@@ -283,19 +305,17 @@ struct alias {
 	char key[];
 };
 
-static _Thread_local struct map aliases;
-
-static void forget(void)
+static void forget(struct map *aliases)
 {
-	map_each(slot, &aliases) {
+	map_each(slot, aliases) {
 		struct alias *a = slot->value;
 
 		workload_unref(a->peer);
 		free(a->rows);
 		free(a);
 	}
-	map_done(&aliases);
-	aliases = (struct map){ 0 };
+	map_done(aliases);
+	*aliases = (struct map){ 0 };
 }
 
 struct key {
@@ -360,7 +380,7 @@ static void key_of(struct key *k, const struct tele_side *s, const struct exchan
 			add_text(k, ((const struct str *)(const void *)x->log.peer)[i]);
 }
 
-static struct alias *make(const struct tele_side *s, const struct exchange *x, const struct key *k)
+static struct alias *make(struct map *aliases, const struct tele_side *s, const struct exchange *x, const struct key *k)
 {
 	struct alias *a = calloc(1, sizeof(*a) + k->n);
 
@@ -375,24 +395,23 @@ static struct alias *make(const struct tele_side *s, const struct exchange *x, c
 	a->peer = peer_workload(x) ? workload_ref(peer_workload(x)) : NULL;
 	a->key_bytes = k->n;
 	memcpy(a->key, k->bytes, k->n);
-	if (aliases.len >= LIMIT_METRIC_ALIASES)
-		forget();
-	map_put(&aliases, (struct str){ a->key, a->key_bytes }, a);
+	if (aliases->len >= LIMIT_METRIC_ALIASES)
+		forget(aliases);
+	map_put(aliases, (struct str){ a->key, a->key_bytes }, a);
 	return a;
 }
 
 /* Rows and shortcuts age; what a worker holds of workloads is dropped once in a while, too. */
-static void turn(void)
+static void turn(struct memory *m)
 {
-	static _Thread_local uint32_t forgot_s;
 	struct timespec ts;
 	uint32_t now_s;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
 	now_s = (uint32_t)ts.tv_sec;
-	if (rows_turn(now_s) || now_s - forgot_s > 60) {
-		forget();
-		forgot_s = now_s;
+	if (rows_turn(now_s) || now_s - m->forgot_s > 60) {
+		forget(&m->aliases);
+		m->forgot_s = now_s;
 	}
 }
 
@@ -405,6 +424,7 @@ static bool wanted(const struct metric_group *g, const struct exchange *x, unsig
 
 static void each_row(const struct tele_side *s, const struct exchange *x, unsigned kind, void (*fn)(struct row *r, void *arg), void *arg)
 {
+	struct memory *mem = memory();
 	struct labels l;
 	bool made = false;
 	struct alias *a;
@@ -412,11 +432,11 @@ static void each_row(const struct tele_side *s, const struct exchange *x, unsign
 
 	if (!s->n_groups)
 		return;
-	turn();
+	turn(mem);
 	key_of(&k, s, x, kind);
-	a = map_get(&aliases, (struct str){ k.bytes, k.n });
+	a = map_get(&mem->aliases, (struct str){ k.bytes, k.n });
 	if (!a)
-		a = make(s, x, &k);
+		a = make(&mem->aliases, s, x, &k);
 	for (int i = 0; i < s->n_groups; i++) {
 		const struct metric_group *g = &s->groups[i];
 		struct row *r = a ? a->rows[i] : NULL;

@@ -107,7 +107,7 @@ def test_refused():
         line(web, r'.* "GET /admin HTTP/1\.1" 403 - via_upstream - .*')
         told = shop.cli("why", ID).stdout
         assert f"GET {NAME}/admin" in told and "default/no" in told and web.identity in told, told
-        assert get(web, "/x", ip="10.88.0.2")[0] == 503
+        assert web.http("/x", ip="10.88.0.2", port=80, headers={"Host": "gone.default.svc.cluster.local"})[0] == 503
         line(web, r'.* "GET /x HTTP/1\.1" 503 UH no_healthy_upstream - .*')
         told = web.cli("why").stdout
         assert "no healthy upstream" in told, told
@@ -121,16 +121,20 @@ def test_tcp():
         web, shop = lab.sidecars("web", "shop")
         shop.serve(9000, echo)
         assert web.talk(VIP, 9000, b"hello") == b"hello"
-        line(web, rf'\S+ "- - -" 0 - - - "-" 5 5 \d+ - "-" "-" "-" "-" "{shop.v4}:9000" outbound\|9000\|\|{NAME} {web.v4}:\d+ {VIP}:9000 {web.v4}:\d+ - \S+')
-        line(shop, rf'\S+ "- - -" 0 - - - "-" 5 5 \d+ - "-" "-" "-" "-" "\S+:9000" inbound\|9000\|\| \S+:\d+ {shop.v4}:9000 {web.v4}:\d+ \S+ \S+')
+        line(web, rf'\S+ "- - -" 0 - - - "-" 5 5 \d+ - "-" "-" "-" "-" "{shop.v4}:9000" outbound\|9000\|\|{NAME} {web.v4}:\d+ {VIP}:9000 {web.v4}:\d+ - -')
+        line(shop, rf'\S+ "- - -" 0 - - - "-" 5 5 \d+ - "-" "-" "-" "-" "\S+:9000" inbound\|9000\|\| \S+:\d+ {shop.v4}:9000 {web.v4}:\d+ outbound_\.9000_\._\.{NAME} -')
 
 
 def test_bad_ones_are_told():
-    """A format that cannot be is named with its file, and the rest goes on."""
+    """A format or an expression that cannot be is named with its place; what is there stays."""
     with Lab() as lab:
-        lab.write("mesh.yaml", mesh("accessLogFile: /dev/stdout\naccessLogFormat: \"%DOWNSTREAM_TLS_VERSION%\\n\"\n"))
+        lab.write("mesh.yaml", mesh("accessLogFile: /dev/stdout\n"))
         lab.write("svc.yaml", SHOP)
-        web, shop = lab.sidecars("web", "shop")
-        shop.serve_http(8080)
-        assert get(web)[0] == 200
-        eventually(lambda: "DOWNSTREAM_TLS_VERSION" in web.log())
+        web = lab.sidecars("web")
+        lab.write("mesh.yaml", mesh("accessLogFile: /dev/stdout\naccessLogFormat: \"%DOWNSTREAM_TLS_VERSION%\\n\"\n"))
+        eventually(lambda: "mesh.yaml:3: MeshConfig: accessLogFormat: meshd does not have Envoy's operator %DOWNSTREAM_TLS_VERSION%" in web.log())
+        lab.write("mesh.yaml", mesh("accessLogFile: /dev/stdout\n"))
+        lab.write("telemetry.yaml", telemetry('{accessLogging: [{filter: {expression: "response.flags == 1"}}]}'))
+        eventually(lambda: "meshd has no attribute response.flags" in web.log())
+        get(web)
+        line(web, r'.* "GET / HTTP/1\.1" 503 .*')
