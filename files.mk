@@ -129,6 +129,7 @@ libmeshd_a_SOURCES = \
 	common/source/conf_gateway.c \
 	common/source/conf_mesh.c \
 	common/source/conf_peer.c \
+	common/source/conf_route.c \
 	common/source/conf_rules.c \
 	common/source/conf_security.c \
 	common/source/conf_service.c \
@@ -143,6 +144,7 @@ libmeshd_a_SOURCES = \
 	common/source/crd_mesh.c \
 	common/source/crd_provider.c \
 	common/source/crd_proxy.c \
+	common/source/crd_route.c \
 	common/source/crd_security.c \
 	common/source/crd_sidecar.c \
 	common/source/crd_telemetry.c \
@@ -578,6 +580,7 @@ UNIT_TESTS = \
 	tests/unit/test_conf_authz \
 	tests/unit/test_conf_gateway \
 	tests/unit/test_conf_mesh \
+	tests/unit/test_conf_route \
 	tests/unit/test_conf_rules \
 	tests/unit/test_conf_security \
 	tests/unit/test_conf_traffic \
@@ -731,6 +734,7 @@ tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
 
 tests_unit_test_conf_authz_SOURCES = tests/unit/test_conf_authz.c
 tests_unit_test_conf_mesh_SOURCES = tests/unit/test_conf_mesh.c
+tests_unit_test_conf_route_SOURCES = tests/unit/test_conf_route.c
 tests_unit_test_conf_rules_SOURCES = tests/unit/test_conf_rules.c
 
 tests_unit_test_conf_gateway_SOURCES = tests/unit/test_conf_gateway.c

@@ -334,6 +334,12 @@ static bool convert(struct doc *d, const void *spec, struct conf_obj *o)
 	case CONF_RATE_LIMIT:
 		ok = conf_rate_limit(d->l, &d->w, &d->meta, spec, &o->u.rate_limit);
 		break;
+	case CONF_HTTP_ROUTE:
+	case CONF_GRPC_ROUTE:
+	case CONF_TCP_ROUTE:
+	case CONF_TLS_ROUTE:
+		ok = conf_route(d->l, &d->w, &d->meta, spec, d->kind, (struct virtual_service *)o->u.resource);
+		break;
 	case CONF_ENVOY_FILTER:
 	case CONF_WASM:
 	case CONF_WORKLOAD_GROUP:

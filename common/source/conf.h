@@ -79,6 +79,7 @@ struct conf_bad { const char *ns, *name; };
 enum conf_kind {                    /* CRD_* without MeshConfig */
 	CONF_WORKLOAD_ENTRY, CONF_SERVICE_ENTRY, CONF_AUTHZ, CONF_PEER_AUTHN, CONF_SERVICE, CONF_POD, CONF_GATEWAY,
 	CONF_VIRTUAL_SERVICE, CONF_DESTINATION_RULE, CONF_SIDECAR, CONF_REQUEST_AUTHN, CONF_TELEMETRY, CONF_PROXY_CONFIG, CONF_RATE_LIMIT,
+	CONF_HTTP_ROUTE, CONF_GRPC_ROUTE, CONF_TCP_ROUTE, CONF_TLS_ROUTE,
 	CONF_ENVOY_FILTER, CONF_WASM, CONF_WORKLOAD_GROUP, CONF_NAMESPACE,
 };
 
@@ -155,6 +156,8 @@ bool conf_rule_has_http(const struct policy_rule *r);
 /* Leaves *ret NULL when the policy has no effect in this mode (reported). */
 bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_authz *spec,
 		struct policy **ret);
+bool conf_route(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_route *spec, enum conf_kind kind,
+		struct virtual_service *v);
 bool conf_request_authn(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_request_authn *spec,
 			struct request_authn **ret);
 bool conf_rate_limit(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_rate_limit *spec, struct rate_limit **ret);

@@ -179,6 +179,37 @@ struct crd_gateway {
 };
 struct crd_gateway_status { struct field_list addresses; };
 
+struct crd_ref { const char *group /* NULL: not said */, *kind, *name, *ns, *section; uint16_t port; };
+struct crd_backend { const char *group, *kind, *name, *ns; uint16_t port; uint32_t weight; struct field_list filters; };
+struct crd_modifier { struct field_list set, add; struct field_strings remove; };    /* label */
+struct crd_new_path { int type; const char *full, *prefix; };                        /* type 1: prefix */
+struct crd_redirect { const char *scheme, *host; struct crd_new_path *path; struct opt_u32 port; uint32_t code; };   /* also urlRewrite */
+struct crd_fraction { uint32_t numerator, denominator; };
+struct crd_mirror { struct crd_backend *backend; struct opt_u32 percent; struct crd_fraction *fraction; };
+struct crd_cors { struct field_strings origins, methods, headers, expose; bool credentials; uint32_t max_age_s; };
+struct crd_filter {
+	const char *type;
+	struct crd_modifier *request, *response;
+	struct crd_redirect *redirect, *rewrite;
+	struct crd_mirror *mirror;
+	struct crd_cors *cors;
+};
+struct crd_path { int type; const char *value; };            /* 0: prefix, 1: exact, 2: regular expression */
+struct crd_text_match { int type; const char *name, *value; };   /* 1: regular expression */
+struct crd_grpc_method { int type; const char *service, *method; };
+struct crd_route_match { struct crd_path *path; struct crd_grpc_method *grpc; struct field_list headers, queries; const char *method; };
+struct crd_route_retry { struct field_u16s codes; uint32_t attempts; struct opt_ms backoff; };
+struct crd_route_rule {
+	const char *name;
+	struct field_list matches, filters, backends;
+	struct opt_ms request_timeout, backend_timeout;
+	struct crd_route_retry *retry;
+};
+struct crd_route {                         /* HTTPRoute, GRPCRoute, TCPRoute, TLSRoute */
+	struct field_list parents, rules;
+	struct field_strings hostnames;
+};
+
 /* MeshConfig */
 struct crd_authz_body { uint32_t max_bytes; bool partial, as_bytes; };
 struct crd_authz_provider {                 /* envoyExtAuthzHttp, envoyExtAuthzGrpc */
@@ -213,6 +244,7 @@ struct crd_mesh_config {
 enum crd_id {
 	CRD_WORKLOAD_ENTRY, CRD_SERVICE_ENTRY, CRD_AUTHZ, CRD_PEER_AUTHN, CRD_SERVICE, CRD_POD, CRD_GATEWAY,
 	CRD_VIRTUAL_SERVICE, CRD_DESTINATION_RULE, CRD_SIDECAR, CRD_REQUEST_AUTHN, CRD_TELEMETRY, CRD_PROXY_CONFIG, CRD_RATE_LIMIT,
+	CRD_HTTP_ROUTE, CRD_GRPC_ROUTE, CRD_TCP_ROUTE, CRD_TLS_ROUTE,
 	CRD_ENVOY_FILTER, CRD_WASM, CRD_WORKLOAD_GROUP, CRD_NAMESPACE, CRD_MESH_CONFIG, CRD_COUNT,
 };
 
@@ -237,7 +269,8 @@ extern const struct field_table crd_workload_entry_table, crd_service_entry_tabl
 	crd_peer_authn_table, crd_service_table, crd_pod_table, crd_pod_status_table, crd_gateway_table, crd_gateway_status_table, crd_namespace_table,
 	crd_mesh_table, crd_virtual_service_table, crd_destination_rule_table, crd_sidecar_table, crd_request_authn_table,
 	crd_telemetry_table, crd_proxy_config_table, crd_rate_limit_table,
-	crd_envoy_filter_table, crd_wasm_table, crd_workload_group_table;
+	crd_envoy_filter_table, crd_wasm_table, crd_workload_group_table, crd_http_route_table, crd_grpc_route_table,
+	crd_tcp_route_table, crd_tls_route_table;
 
 /* Parts that several kinds have. */
 extern const struct field_table crd_string_match_table, crd_destination_table, crd_retries_table, crd_cors_table, crd_locality_table,

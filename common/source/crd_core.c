@@ -157,11 +157,15 @@ static const char *const networking[] = { "v1", "v1beta1", "v1alpha3", NULL };
 static const char *const security[] = { "v1", "v1beta1", NULL };
 static const char *const telemetry[] = { "v1", "v1alpha1", NULL };
 static const char *const filter[] = { "v1alpha3", NULL };
+static const char *const route[] = { "v1", "v1beta1", "v1alpha3", "v1alpha2", NULL };
 static const char *const own[] = { "v1alpha1", NULL };
 static const char *const core[] = { "v1", NULL };
 static const char *const gateway[] = { "v1", "v1beta1", NULL };
 
 #define OTHER_MODE "has no effect in ztunnel mode, as in Istio"
+
+#define ROUTE(KIND, TABLE) { "gateway.networking.k8s.io", KIND, route, &TABLE, .elsewhere = OTHER_MODE, .object = sizeof(struct virtual_service), \
+	.resource = RESOURCE_VIRTUAL_SERVICE, .apart = true }
 
 const struct crd crds[CRD_COUNT] = {
 	[CRD_WORKLOAD_ENTRY] = { "networking.istio.io", "WorkloadEntry", networking, &crd_workload_entry_table, .security = false },
@@ -184,6 +188,10 @@ const struct crd crds[CRD_COUNT] = {
 	[CRD_PROXY_CONFIG] = { "networking.istio.io", "ProxyConfig", networking, &crd_proxy_config_table, .elsewhere = OTHER_MODE,
 			       .object = sizeof(struct crd_proxy_object), .resource = RESOURCE_PROXY_CONFIG },
 	[CRD_RATE_LIMIT] = { "meshd.io", "RateLimit", own, &crd_rate_limit_table, .security = false },
+	[CRD_HTTP_ROUTE] = ROUTE("HTTPRoute", crd_http_route_table),
+	[CRD_GRPC_ROUTE] = ROUTE("GRPCRoute", crd_grpc_route_table),
+	[CRD_TCP_ROUTE] = ROUTE("TCPRoute", crd_tcp_route_table),
+	[CRD_TLS_ROUTE] = ROUTE("TLSRoute", crd_tls_route_table),
 	[CRD_ENVOY_FILTER] = { "networking.istio.io", "EnvoyFilter", filter, &crd_envoy_filter_table,
 			       .elsewhere = OTHER_MODE ": it patches Envoy, which is not here",
 			       .unsupported = "not supported: it patches Envoy, which is not here; see RateLimit, Telemetry and MeshConfig.defaultConfig" },
