@@ -142,10 +142,11 @@ class MeshdSidecars(Meshd):
         for h in (lab.client, lab.server):
             lab.workload(h, tunnel=False, labels={"security.istio.io/tlsMode": "istio"})
         lab.write("policy.yaml", policy("only-client", f"[{principal('client')}]", app="server"))
-        lab.write("service.yaml", service("server", {PORT: PORT}, [lab.server.v4], protocol="HTTP"))
+        lab.write("service.yaml", service("server", {PORT: PORT}, [lab.server.v4], family="v4", protocol="HTTP"))
         lab.write("mesh.yaml", "accessLogFile: /dev/null\n")
         for h in (lab.server, lab.client):
-            h.start("--mode=sidecar", f"--concurrency={THREADS}", "--log-format=text", env=self.env, capture=False)
+            h.mode = "sidecar"
+            h.start(f"--concurrency={THREADS}", "--log-format=text", env=self.env, capture=False)
         lab.client.run("nft", "-f", "-", input=REDIRECT % PORT)
         lab.server.run("nft", "-f", "-", input=INBOUND % PORT)
 
