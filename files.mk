@@ -966,6 +966,17 @@ tests_fuzz_fuzz_zds_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 EXTRA_FILES = \
 	.ci/run \
+	examples/canary/README.md \
+	examples/canary/mesh.yaml \
+	examples/canary/policy.yaml \
+	examples/canary/routes.yaml \
+	examples/canary/services.yaml \
+	examples/canary/workloads.yaml \
+	examples/login/README.md \
+	examples/login/mesh.yaml \
+	examples/login/policy.yaml \
+	examples/login/services.yaml \
+	examples/login/workloads.yaml \
 	examples/shop/README.md \
 	examples/shop/mesh.yaml \
 	examples/shop/policy.yaml \
@@ -983,6 +994,9 @@ EXTRA_FILES = \
 	packaging/debian/rules \
 	packaging/debian/source/format \
 	packaging/demo \
+	packaging/demo-lib \
+	packaging/demo-sidecars \
+	packaging/demo-tunnels \
 	packaging/image/Containerfile \
 	packaging/image/Containerfile.dockerignore \
 	packaging/image/README.md \
@@ -1026,8 +1040,10 @@ EXTRA_FILES = \
 	tests/interop/test_dns.py \
 	tests/interop/test_envoy.py \
 	tests/interop/test_http.py \
+	tests/interop/test_extauthz.py \
 	tests/interop/test_image.py \
 	tests/interop/test_istioctl.py \
+	tests/interop/test_login.py \
 	tests/interop/test_networks.py \
 	tests/interop/test_observed.py \
 	tests/interop/test_otlp.py \

@@ -35,6 +35,8 @@ void extauthz_http_ask(struct exchange *x, const struct ext_provider *p, struct 
 			fields_add(&f, exchange_dup(x, h->name).p, h->value);
 	}
 	fields_remove(&f, str_c("content-length"));
+	if (body.n)
+		fields_add(&f, "content-length", exchange_printf(x, "%zu", body.n));
 	for (int i = 0; i < p->n_add; i++)
 		fields_set(&f, p->add[i].key, str_c(p->add[i].value));
 	*ret = (struct extauthz_question){
