@@ -669,6 +669,7 @@ UNIT_TESTS = \
 	tests/unit/test_tlsctx \
 	tests/unit/test_trace \
 	tests/unit/test_upool \
+	tests/unit/test_urequest \
 	tests/unit/test_value \
 	tests/unit/test_watch \
 	tests/unit/test_wds \
@@ -893,6 +894,8 @@ tests_unit_test_tlsctx_SOURCES = tests/unit/test_tlsctx.c
 tests_unit_test_trace_SOURCES = tests/unit/test_trace.c
 
 tests_unit_test_upool_SOURCES = tests/unit/test_upool.c
+
+tests_unit_test_urequest_SOURCES = tests/unit/test_urequest.c
 
 tests_unit_test_value_SOURCES = tests/unit/test_value.c
 

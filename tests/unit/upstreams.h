@@ -18,6 +18,7 @@ enum upstream_does {
 	DOES_CLOSE,            /* FIN without an answer */
 	DOES_REFUSE,           /* HTTP/2: REFUSED_STREAM */
 	DOES_GRPC,             /* a head alone, with grpc-status `status` */
+	DOES_TRAILERS,         /* a small body, then grpc-status `status` */
 };
 
 struct upstream {
@@ -63,6 +64,17 @@ static inline void upstream_answer(struct http_stream *s, struct upstream *u, in
 		stage_done(&s->stage, FAIL_NONE);
 		return;
 	}
+	if (u->script[n] == DOES_TRAILERS) {
+		const struct http_field t[] = { { str_c("grpc-status"), str_c(u->statuses[n] ? "5" : "0") }, { str_c("grpc-message"), str_c("so it is") } };
+
+		head.status = 200;
+		http_reply(s, &head);
+		stage_write(&s->stage, &iov, 1);
+		http_trailers(s, t, 2);
+		stage_shut(&s->stage);
+		stage_done(&s->stage, FAIL_NONE);
+		return;
+	}
 	http_reply(s, &head);
 	stage_write(&s->stage, &iov, 1);
 	stage_shut(&s->stage);
@@ -79,6 +91,7 @@ static inline void upstream_act(struct http_stream *s, struct upstream_conn *c)
 	switch (u->script[n]) {
 	case DOES_ANSWER:
 	case DOES_GRPC:
+	case DOES_TRAILERS:
 		upstream_answer(s, u, n);
 		break;
 	case DOES_NOTHING:
