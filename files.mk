@@ -262,6 +262,7 @@ libmeshd_a_SOURCES = \
 	common/traffic/urequest.c \
 	common/traffic/zone.c \
 	modes/authority.c \
+	modes/binds.c \
 	modes/chain.c \
 	modes/conn.c \
 	modes/demand.c \
@@ -512,6 +513,7 @@ HEADERS_ALL = \
 	common/traffic/upool_int.h \
 	common/traffic/urequest.h \
 	modes/authority.h \
+	modes/binds.h \
 	modes/chain.h \
 	modes/conn.h \
 	modes/demand.h \
@@ -1150,6 +1152,7 @@ EXTRA_FILES = \
 	tests/scenario/test_service.py \
 	tests/scenario/test_settings.py \
 	tests/scenario/test_sidecar.py \
+	tests/scenario/test_sidecar_scope.py \
 	tests/scenario/test_soak.py \
 	tests/scenario/test_socks.py \
 	tests/scenario/test_stream.py \

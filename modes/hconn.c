@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "modes/binds.h"
 #include "modes/sidecar.h"
 
 static struct hconn *hconn_of(const struct exchange *x)
@@ -107,13 +108,16 @@ void hconn_judge(struct hconn *h)
 
 /* ---- requests ---- */
 
-static const struct route_table *routes_of(const struct plan *p, const struct addr *at, bool inbound)
+static const struct route_table *routes_of(const struct plan *p, const struct hconn *h)
 {
 	const struct outbound_port *out;
+	const struct inbound_port *in;
 
-	if (inbound)
-		return plan_inbound(p, at->port)->http;
-	out = plan_outbound(p, at);
+	if (h->client.inbound) {
+		in = h->own ? binds_inbound(p, &h->at) : plan_inbound(p, h->at.port);
+		return in ? in->http : NULL;
+	}
+	out = h->own ? binds_outbound(p, &h->at) : plan_outbound(p, &h->at);
 	return out ? out->http : NULL;
 }
 
@@ -121,7 +125,7 @@ static const struct route_table *routes_of(const struct plan *p, const struct ad
 static void renew(struct hconn *h)
 {
 	struct chain *now = chain_get(h->pod);
-	const struct route_table *routes = now && now != h->env->chain ? routes_of(now->plan, &h->at, h->client.inbound) : NULL;
+	const struct route_table *routes = now && now != h->env->chain ? routes_of(now->plan, h) : NULL;
 	struct workload *local = mesh_workload(mesh_current(), str_c(h->env->local->uid));
 	struct env *env;
 
@@ -184,7 +188,8 @@ static bool copy(struct hconn *h, const struct hconn_from *from)
 		.peer = from->peer, .local = from->local, .mtls = from->mtls, .inbound = from->inbound,
 		.peer_id = keep(&at, from->peer_id), .sni = keep(&at, from->sni), .xfcc = keep(&at, from->xfcc), .service = keep(&at, from->service), .peer_workload = h->peer,
 	};
-	h->at = from->local;
+	h->own = from->at != NULL;
+	h->at = from->at ? *from->at : from->local;
 	return true;
 }
 
@@ -209,7 +214,7 @@ static struct hconn *hconn_new(struct pod *pod, struct workload *local, const st
 		free(h);
 		return NULL;
 	}
-	h->env->router.routes = routes_of(chain->plan, &h->at, from->inbound);
+	h->env->router.routes = routes_of(chain->plan, h);
 	h->opened_ms = loop_now_ms(pod->worker->loop);
 	pod_ref(pod->shared);
 	list_add_tail(&pod->sidecar->https, &h->link);

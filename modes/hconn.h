@@ -16,7 +16,8 @@ struct hconn {
 	struct exchange_client client;   /* its texts are `texts` */
 	struct workload *peer;           /* reference; NULL: unknown */
 	char *texts;                     /* owned */
-	struct addr at;                  /* whose port says where requests go: the original destination, or a listener of its own */
+	struct addr at;                  /* which port of the plan it is at: the original destination, or a listener of its own */
+	bool own;                        /* the latter */
 	unsigned exchanges;
 	uint64_t opened_ms;
 	struct deferred grave;
@@ -27,6 +28,7 @@ struct hconn {
 struct hconn_from {
 	struct addr peer, local;
 	struct str peer_id, sni, xfcc, service;   /* service: inbound, the key of the one that leads here */
+	const struct addr *at;           /* a listener of its own; NULL: captured */
 	bool mtls, inbound;
 };
 

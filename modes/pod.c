@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "modes/binds.h"
 #include "modes/conn.h"
 #include "modes/pod_dns.h"
 #include "modes/sidecar.h"
@@ -78,6 +79,8 @@ void pod_listen(struct pod *pod)
 			pod->listeners[i] = listener_new(pod->worker->loop, s->sockets[i].fd, pod->share, listens[s->sockets[i].kind].accept, pod);
 	if (pod->worker->index == s->home)
 		pod_dns_start(pod);
+	if (pod->sidecar)
+		binds_renew(pod);
 }
 
 static void end_dns(struct pod *pod)
@@ -262,6 +265,14 @@ static void shed(struct pod *pod, int fd, enum flow_shed why)
 		 why == SHED_POD_CONNECTIONS ? "CONNECTIONS" : "HANDSHAKES");
 }
 
+bool pod_admit(struct pod *pod, int fd)
+{
+	if (pod_count(pod))
+		return true;
+	shed(pod, fd, SHED_POD_CONNECTIONS);
+	return false;
+}
+
 /* An accepted connection on its way to its worker, or waiting there. */
 struct arrival {
 	struct mail mail;
@@ -377,10 +388,8 @@ static void on_accept(struct pod *pod, enum pod_listener kind, int fd, const str
 	struct arrival here = { .to = pod, .kind = kind, .fd = fd, .peer = *peer }, *a;
 	struct pod_shared *s = pod->shared;
 
-	if (!pod_count(pod)) {
-		shed(pod, fd, SHED_POD_CONNECTIONS);
+	if (!pod_admit(pod, fd))
 		return;
-	}
 	if (kind == LISTEN_HBONE && atomic_fetch_add_explicit(&s->n_handshakes, 1, memory_order_relaxed) >= s->proxy->conf.pod_handshakes) {
 		atomic_fetch_sub_explicit(&s->n_handshakes, 1, memory_order_relaxed);
 		shed(pod, fd, SHED_POD_HANDSHAKES);

@@ -91,6 +91,8 @@ struct workload *pod_workload(const struct pod_shared *s, const struct mesh *m);
 /* For what counts in shared->n_conns. pod_count is false at the cap: refuse. */
 bool pod_count(struct pod *pod);
 void pod_uncount(struct pod *pod);
+/* A connection that was accepted: counts it. False: it was refused, and fd is closed. */
+bool pod_admit(struct pod *pod, int fd);
 /* An accepted connection as a stage, in the pod's share; owns fd. NULL: out of memory. */
 struct stage *pod_sock(struct pod *pod, int fd);
 

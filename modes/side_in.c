@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "hbone/hserve.h"
+#include "modes/binds.h"
 #include "modes/mx.h"
 #include "modes/side.h"
 #include "modes/sidecar.h"
@@ -20,7 +21,7 @@ static struct hconn_from from_of(const struct side *s)
 {
 	return (struct hconn_from){
 		.service = str_c(s->in->service),
-		.peer = s->conn.flow.source, .local = s->to, .peer_id = str_c(s->conn.flow.source_id), .mtls = s->conn.flow.mtls, .inbound = true,
+		.peer = s->conn.flow.source, .local = s->to, .peer_id = str_c(s->conn.flow.source_id), .mtls = s->conn.flow.mtls, .inbound = true, .at = s->in->real ? &s->in->at : NULL,
 	};
 }
 
@@ -217,19 +218,26 @@ static void refuse_early(struct pod *pod, const struct addr *peer, const struct 
 	flow_refused_early(pod->worker->metrics, &f, why, detail);
 }
 
-static struct side *make(struct pod *pod, struct stage *down, struct workload *local, const struct addr *to)
+/* at: of a listener of its own; NULL: the port of `to` says what it is. */
+static struct side *make(struct pod *pod, struct stage *down, struct workload *local, const struct addr *to, const struct addr *at)
 {
 	struct chain *chain = chain_get(pod);
-	struct side *s = side_new(pod, down, FLOW_INBOUND, local, chain);
+	const struct inbound_port *in = !chain ? NULL : at ? binds_inbound(chain->plan, at) : plan_inbound(chain->plan, to->port);
+	struct side *s;
 
+	if (!in) {
+		chain_unref(chain);
+		chain = NULL;
+	}
+	s = side_new(pod, down, FLOW_INBOUND, local, chain);
 	if (!s)
 		return NULL;
 	s->to = *to;
-	s->in = plan_inbound(chain->plan, to->port);
+	s->in = in;
 	return s;
 }
 
-void side_accept_in(struct pod *pod, int fd, const struct addr *peer)
+static void start(struct pod *pod, int fd, const struct addr *peer, const struct addr *at)
 {
 	const struct mesh *m = mesh_current();
 	struct addr to = { .port = 0 };
@@ -245,7 +253,7 @@ void side_accept_in(struct pod *pod, int fd, const struct addr *peer)
 		close(fd);
 		return;
 	}
-	s = make(pod, pod_sock(pod, fd), local, &to);
+	s = make(pod, pod_sock(pod, fd), local, &to, at);
 	if (!s)
 		return;
 	scope = scope_of(m, local);
@@ -253,12 +261,25 @@ void side_accept_in(struct pod *pod, int fd, const struct addr *peer)
 	if (scope)
 		scope_peer_authn(scope, to.port, &s->mtls);
 	note_names(s, peer);
-	begin(s);
+	if (s->in->tls.mode == TLS_SIMPLE || s->in->tls.mode == TLS_MUTUAL)
+		side_fail(s, FAIL_TLS, "a Sidecar's ingress.tls is not built in this version: the port refuses everybody");
+	else
+		begin(s);
+}
+
+void side_accept_in(struct pod *pod, int fd, const struct addr *peer)
+{
+	start(pod, fd, peer, NULL);
+}
+
+void side_accept_in_at(struct pod *pod, int fd, const struct addr *peer, const struct addr *at)
+{
+	start(pod, fd, peer, at);
 }
 
 void side_accept_tunnel(struct pod *pod, struct http_stream *tunnel, struct workload *local, const struct addr *peer, struct str peer_id, const struct addr *to)
 {
-	struct side *s = make(pod, &tunnel->stage, local, to);
+	struct side *s = make(pod, &tunnel->stage, local, to, NULL);
 
 	if (!s)
 		return;

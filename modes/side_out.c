@@ -3,13 +3,14 @@
  * knows it, outboundTrafficPolicy says whether it goes on. */
 #include <unistd.h>
 
+#include "modes/binds.h"
 #include "modes/side.h"
 #include "modes/sidecar.h"
 #include "net/origdst.h"
 
 static void as_http(struct side *s, enum http_codec codec)
 {
-	const struct hconn_from from = { .peer = s->conn.flow.source, .local = s->to };
+	const struct hconn_from from = { .peer = s->conn.flow.source, .local = s->to, .at = s->out->real ? &s->out->at : NULL };
 
 	side_http(s, codec, &from);
 }
@@ -74,11 +75,16 @@ static void decide(struct side *s, enum sniff_kind kind)
 	as_bytes(s, to, why);
 }
 
-static void begin(struct side *s)
+/* own: it came to a listener of its own, where the original destination means nothing. */
+static void begin(struct side *s, bool own)
 {
 	enum fail why = FAIL_NO_ROUTE;
 
 	s->decide = decide;
+	if (!s->out && own) {
+		side_fail(s, FAIL_NO_ROUTE, NULL);
+		return;
+	}
 	if (!s->out) {
 		as_bytes(s, plan_unknown(s->env->chain->plan), FAIL_NO_ROUTE);
 		return;
@@ -118,7 +124,8 @@ static void refuse(struct pod *pod, int fd, const struct addr *peer, const struc
 	close(fd);
 }
 
-void side_accept_out(struct pod *pod, int fd, const struct addr *peer)
+/* at: of a listener of its own; NULL: it was captured. */
+static void start(struct pod *pod, int fd, const struct addr *peer, const struct addr *at)
 {
 	struct workload *local = pod_local(pod, mesh_current(), &peer->ip);
 	struct chain *chain = local ? chain_get(pod) : NULL;
@@ -127,7 +134,7 @@ void side_accept_out(struct pod *pod, int fd, const struct addr *peer)
 
 	if (origdst_get(fd, &to) < 0) {
 		refuse(pod, fd, peer, &to, FAIL_CONNECT, "the original destination is unknown");
-	} else if (proxy_own_port(to.port) && ownaddr_has(&pod->own, &to.ip, loop_now_ms(pod->worker->loop))) {
+	} else if (!at && proxy_own_port(to.port) && ownaddr_has(&pod->own, &to.ip, loop_now_ms(pod->worker->loop))) {
 		refuse(pod, fd, peer, &to, FAIL_LOOP, NULL);
 	} else if (!chain) {
 		refuse(pod, fd, peer, &to, FAIL_NO_WORKLOAD, NULL);
@@ -139,9 +146,19 @@ void side_accept_out(struct pod *pod, int fd, const struct addr *peer)
 		s->conn.flow.source = *peer;
 		s->conn.flow.dest = to;
 		s->conn.flow.source_workload = workload_ref(local);
-		s->out = plan_outbound(chain->plan, &to);
-		begin(s);
+		s->out = at ? binds_outbound(chain->plan, at) : plan_outbound(chain->plan, &to);
+		begin(s, at != NULL);
 		return;
 	}
 	chain_unref(chain);
+}
+
+void side_accept_out(struct pod *pod, int fd, const struct addr *peer)
+{
+	start(pod, fd, peer, NULL);
+}
+
+void side_accept_out_at(struct pod *pod, int fd, const struct addr *peer, const struct addr *at)
+{
+	start(pod, fd, peer, at);
 }

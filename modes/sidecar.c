@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "modes/binds.h"
 #include "modes/hconn.h"
 #include "telemetry/prom.h"
 
@@ -34,6 +35,7 @@ struct sidecar_part *sidecar_new(struct pod *pod)
 
 	upstream_init(&s->upstream, pod);
 	list_init(&s->https);
+	list_init(&s->binds);
 	s->http = http_conn_default;
 	s->pool = upool_new(pod->worker->loop, &s->upstream.connector);
 	return s;
@@ -51,6 +53,7 @@ static void bury(struct deferred *d)
 
 void sidecar_drain(struct pod *pod)
 {
+	binds_close(pod, true);
 	list_each_safe(at, next, &pod->sidecar->https) {
 		struct hconn *h = container_of(at, struct hconn, link);
 
@@ -68,6 +71,7 @@ void sidecar_renew(struct pod *pod)
 {
 	const struct plan *plan = plan_current();
 
+	binds_renew(pod);
 	if (plan)
 		upool_retire(pod->sidecar->pool, is_gone, (void *)plan);
 }
@@ -108,6 +112,7 @@ void sidecar_end(struct pod *pod)
 	/* First in, so last out: after the connections, which hold what it has. */
 	pod->sidecar->grave.run = bury;
 	loop_bury(pod->worker->loop, &pod->sidecar->grave);
+	binds_close(pod, false);
 	list_each_safe(at, next, &pod->sidecar->https)
 		hconn_close(container_of(at, struct hconn, link), FAIL_DRAIN);
 }

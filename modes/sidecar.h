@@ -12,6 +12,7 @@ struct sidecar_part {
 	struct upool *pool;              /* owned */
 	struct chain *chain;             /* reference; NULL: none was needed yet */
 	struct list https;               /* struct hconn */
+	struct list binds;               /* struct bind */
 	struct http_conn_conf http;      /* of clients' connections */
 	struct deferred grave;
 };
@@ -29,6 +30,9 @@ void sidecar_end(struct pod *pod);               /* cuts all that is HTTP; the r
 void side_accept_out(struct pod *pod, int fd, const struct addr *peer);
 void side_accept_in(struct pod *pod, int fd, const struct addr *peer);
 
+/* The same at a listener of its own (modes/binds.h). */
+void side_accept_out_at(struct pod *pod, int fd, const struct addr *peer, const struct addr *at);
+void side_accept_in_at(struct pod *pod, int fd, const struct addr *peer, const struct addr *at);
 /* A CONNECT that came to 15008, still without an answer. to: of the application. Counted by pod_count. */
 void side_accept_tunnel(struct pod *pod, struct http_stream *tunnel, struct workload *local, const struct addr *peer, struct str peer_id,
 			const struct addr *to);
