@@ -4,20 +4,44 @@
 
 /* ---- lines ---- */
 
+static const char no_crlf[] = "a line does not end with CRLF", blank_first[] = "a line begins with a blank";
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* What follows what was seen before. */
 static const char *lines_check(struct h1_lines *l, const char *p, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		uint8_t c = (uint8_t)p[i];
+	static const uint8_t control[256] = { [0 ... 8] = 1, [11] = 1, [12] = 1, [14 ... 31] = 1, [127] = 1 };
+	const char *end = p + n;
+	int returns = l->last == '\r', ends = 0;
+	uint8_t bad = 0;
 
-		if ((l->last == '\r') != (c == '\n'))
-			return "a line does not end with CRLF";
-		if ((c < ' ' && c != '\t' && c != '\r' && c != '\n') || c == 0x7f)
-			return "a control byte in the head";
-		if ((c == ' ' || c == '\t') && (l->last == '\n' || (!l->last && !l->ends)))
-			return "a line begins with a blank";
-		l->ends += c == '\n';
-		l->last = c;
+	if (!n)
+		return NULL;
+	for (size_t i = 0; i < n; i++) {
+		bad |= control[(uint8_t)p[i]];
+		returns += p[i] == '\r';
 	}
+	if (bad)
+		return "a control byte in the head";
+	if ((l->last == '\r') != (p[0] == '\n'))
+		return no_crlf;
+	if (is_blank(p[0]) && (l->last == '\n' || (!l->last && !l->ends)))
+		return blank_first;
+	for (const char *lf = p; lf < end && (lf = memchr(lf, '\n', (size_t)(end - lf))); lf++) {
+		if (lf > p && lf[-1] != '\r')
+			return no_crlf;
+		if (lf + 1 < end && is_blank(lf[1]))
+			return blank_first;
+		ends++;
+	}
+	if (returns != ends + (end[-1] == '\r'))
+		return no_crlf;
+	l->ends += ends;
+	l->last = (uint8_t)end[-1];
 	return NULL;
 }
 
