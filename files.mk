@@ -1096,6 +1096,7 @@ EXTRA_FILES = \
 	tests/scenario/test_rolling.py \
 	tests/scenario/test_timeout.py \
 	tests/scenario/test_service.py \
+	tests/scenario/test_session.py \
 	tests/scenario/test_settings.py \
 	tests/scenario/test_sidecar.py \
 	tests/scenario/test_soak.py \
@@ -1123,29 +1124,13 @@ EXTRA_FILES = \
 	src/README.md \
 	tests/interop/test_upgrade.py \
 	tests/scenario/balance.py \
-	tests/scenario/dns.py \
-	tests/scenario/harness.py \
-	tests/scenario/httpapp.py \
-	tests/scenario/pki.py \
-	tests/scenario/redirect.sh \
-	tests/scenario/relay.py \
-	tests/scenario/run \
-	tests/scenario/test_app.py \
-	tests/scenario/test_badpeer.py \
 	tests/scenario/test_breaker.py \
-	tests/scenario/test_certs.py \
-	tests/scenario/test_churn.py \
-	tests/scenario/test_cli.py \
 	tests/scenario/test_dns.py \
 	tests/scenario/test_http.py \
 	tests/scenario/test_inpod.py \
 	tests/scenario/test_lb.py \
-	tests/scenario/test_life.py \
-	tests/scenario/test_local.py \
 	tests/scenario/test_locality.py \
-	tests/scenario/test_matrix.py \
 	tests/scenario/test_names.py \
-	tests/scenario/test_observe.py \
 	tests/scenario/test_outlier.py \
 	tests/scenario/test_policy.py \
 	tests/scenario/test_reload.py \
@@ -1157,8 +1142,6 @@ EXTRA_FILES = \
 	tests/scenario/test_socks.py \
 	tests/scenario/test_stream.py \
 	tests/scenario/test_upgrade.py \
-	tests/scenario/test_waypoint.py \
-	tests/scenario/wire.py \
 	tests/scenario/zds.py \
 	tests/unit/crd/README.md \
 	tests/unit/crd/authz-invalid.yaml \

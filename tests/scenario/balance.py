@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A service with several endpoints behind sidecars, for the tests of load balancing."""
-import collections, json
+import collections, http.client, json
 from harness import service
 
 VIP = "10.96.0.7"
@@ -36,9 +36,16 @@ def hosts(lab, places=None, labels={}, client="front", names=("one", "two", "thr
     return out
 
 
-def get(h, path="/", headers={}, ip=VIP):
+def get(h, path="/", headers={}, ip=VIP, source=None):
     """(status, name of the host that answered or the text, headers)"""
-    status, text, head = h.http(path, port=80, ip=ip, headers={"Host": HOST, **headers})
+    c = http.client.HTTPConnection(ip, 80, timeout=5)
+    c.sock = h.connect(ip, 80, source=source)
+    try:
+        c.request("GET", path, headers={"Host": HOST, **headers})
+        r = c.getresponse()
+        status, text, head = r.status, r.read().decode(), r.headers
+    finally:
+        c.close()
     try:
         return status, json.loads(text)["host"], head
     except (ValueError, KeyError, TypeError):

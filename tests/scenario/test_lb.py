@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which endpoint gets a request: policies, sessions, subsets."""
+"""Which endpoint gets a request: policies, weights, subsets."""
 from balance import cart, get, hosts, who
 from harness import Lab, eventually
 
@@ -16,24 +16,6 @@ def test_round_robin_and_weights():
         eventually(lambda: who(front, 12)["one"] == 8, 10, what="the weight counts")
         lab.remove("workload-two.json")
         eventually(lambda: "two" not in who(front, 10), 10, what="who went gets nothing")
-
-
-def test_sessions_by_header_and_cookie():
-    with Lab() as lab:
-        cart(lab, "trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-user}}}")
-        front, *backs = hosts(lab)
-        for h in backs:
-            h.serve_http(8080)
-        homes = {}
-        for user in range(12):
-            seen = who(front, 3, headers={"x-user": f"user-{user}"})
-            assert len(seen) == 1, seen
-            homes[user] = next(iter(seen))
-        assert len(set(homes.values())) > 1
-        cart(lab, "trafficPolicy: {loadBalancer: {consistentHash: {maglev: {}, httpCookie: {name: home, ttl: 60s, path: /}}}}")
-        cookie = eventually(lambda: get(front)[2].get("set-cookie"), 10, what="a cookie is made")
-        assert cookie.startswith("home=") and "Max-Age=60" in cookie and "Path=/" in cookie, cookie
-        assert len(who(front, 10, headers={"Cookie": cookie.split(";")[0]})) == 1
 
 
 def test_subsets():
