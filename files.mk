@@ -1079,6 +1079,7 @@ EXTRA_FILES = \
 	tests/scenario/redirect.sh \
 	tests/scenario/relay.py \
 	tests/scenario/run \
+	tests/scenario/test_accesslog.py \
 	tests/scenario/test_app.py \
 	tests/scenario/test_badpeer.py \
 	tests/scenario/test_certs.py \
@@ -1087,6 +1088,7 @@ EXTRA_FILES = \
 	tests/scenario/test_life.py \
 	tests/scenario/test_local.py \
 	tests/scenario/test_matrix.py \
+	tests/scenario/test_metrics_http.py \
 	tests/scenario/test_observe.py \
 	tests/scenario/test_policy.py \
 	tests/scenario/test_keepalive.py \
@@ -1102,6 +1104,7 @@ EXTRA_FILES = \
 	tests/scenario/test_soak.py \
 	tests/scenario/test_socks.py \
 	tests/scenario/test_stream.py \
+	tests/scenario/test_tracing.py \
 	tests/scenario/test_waypoint.py \
 	tests/scenario/wire.py \
 	common/admin/README.md \
