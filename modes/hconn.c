@@ -108,13 +108,18 @@ void hconn_judge(struct hconn *h)
 
 /* ---- requests ---- */
 
+static const struct inbound_port *inbound_of(const struct plan *p, const struct hconn *h)
+{
+	return h->own ? binds_inbound(p, &h->at) : plan_inbound(p, h->at.port);
+}
+
 static const struct route_table *routes_of(const struct plan *p, const struct hconn *h)
 {
 	const struct outbound_port *out;
 	const struct inbound_port *in;
 
 	if (h->client.inbound) {
-		in = h->own ? binds_inbound(p, &h->at) : plan_inbound(p, h->at.port);
+		in = inbound_of(p, h);
 		return in ? in->http : NULL;
 	}
 	out = h->own ? binds_outbound(p, &h->at) : plan_outbound(p, &h->at);
@@ -146,6 +151,14 @@ static void renew(struct hconn *h)
 	h->env = env;
 }
 
+/* For logs: an exchange's is as good as the plan that it holds. */
+static struct str cluster_of(const struct hconn *h)
+{
+	const struct inbound_port *in = h->client.inbound ? inbound_of(h->env->chain->plan, h) : NULL;
+
+	return in && in->to ? str_c(cluster_conf(in->to)->name) : (struct str){ 0 };
+}
+
 static void on_request(struct http_conn *c, struct http_stream *s, void *arg)
 {
 	struct hconn *h = arg;
@@ -155,6 +168,7 @@ static void on_request(struct http_conn *c, struct http_stream *s, void *arg)
 	conf = h->client.inbound ? &h->env->chain->inbound : &h->env->chain->outbound;
 	h->client.local_workload = h->env->local;
 	h->client.local_id = h->client.mtls ? str_c(h->env->local->identity) : (struct str){ 0 };
+	h->client.cluster = cluster_of(h);
 	h->env->refs++;
 	h->exchanges++;
 	if (exchange_start(s, http_conn_version(c), conf, &h->client, &h->env->router))

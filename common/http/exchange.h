@@ -79,6 +79,7 @@ struct exchange_client {
 	struct str sni, xfcc;    /* xfcc: "By=…;Hash=…;URI=…" of this connection, ready to be appended; empty: no client certificate */
 	bool mtls, inbound;
 	struct workload *peer_workload, *local_workload;   /* borrowed; NULL: unknown */
+	struct str cluster;      /* inbound: where all requests of this port go, for logs of those that get nowhere */
 	struct str service;      /* inbound: key of the service that leads to this port, "ns/host"; empty: none */
 };
 

@@ -106,10 +106,17 @@ static enum filter_step on_request(struct exchange *x, void *state, const void *
 	struct state *st = state;
 	bool sampled;
 
+	/* Envoy has its route before its filters run: what they refuse says where it would have gone. */
+	if (s->inbound) {
+		x->log.cluster_name = x->client->cluster;
+		x->log.route_name = str_c("default");
+	}
 	clean(&x->request_fields);
 	set_xfcc(s, x);
 	if (!fields_get(&x->request_fields, "x-forwarded-proto").n)
 		fields_set(&x->request_fields, "x-forwarded-proto", str_c(s->inbound && x->client->mtls ? "https" : "http"));
+	if (s->forwarded_port && !fields_get(&x->request_fields, "x-forwarded-port").n)
+		fields_set(&x->request_fields, "x-forwarded-port", exchange_printf(x, "%u", x->client->local.port));
 	sampled = set_request_id(s, x);
 	/* The sender's name for what it asks is ours, too; it goes no further. */
 	if (s->inbound) {

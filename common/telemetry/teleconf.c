@@ -69,7 +69,9 @@ static void take_headers(const struct teleconf_job *j, struct tele_side *s)
 	s->xfcc = s->inbound ? TELE_XFCC_APPEND_FORWARD : TELE_XFCC_SANITIZE;
 	if (h->xfcc != TELE_XFCC_UNDEFINED && s->inbound)
 		s->xfcc = (enum tele_xfcc)h->xfcc;
-	s->hops = (int)j->config->proxy.trusted_proxies;
+	s->forwarded_port = said(h->forwarded_port_enabled, false);
+	if (s->inbound && said(h->forwarded_host_enabled, false))
+		teleconf_report(j, "MeshConfig", "proxyHeaders.xForwardedHost is not supported: a rewritten Host leaves no header behind");
 }
 
 static void done_side(struct tele_side *s)

@@ -54,10 +54,9 @@ struct tele_side {
 	struct access_log *logs;
 	int n_logs;
 	struct tracing tracing;
-	bool keep_server, request_id, attempt_count, upstream_time;
+	bool keep_server, request_id, attempt_count, upstream_time, forwarded_port;
 	const char *server;
 	enum tele_xfcc xfcc;
-	int hops;                            /* trusted ones */
 	/* Of the workload itself, for labels and tags. */
 	const char *mesh_id;
 };

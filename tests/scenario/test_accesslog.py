@@ -103,7 +103,8 @@ def test_refused():
         shop.serve_http(8080)
         status, text, _ = get(web, "/admin", x_request_id=ID)
         assert status == 403 and text == "RBAC: access denied", (status, text)
-        line(shop, r'.* "GET /admin HTTP/1\.1" 403 - rbac_access_denied_matched_policy\[ns\[default\]-policy\[no\]-rule\[0\]\] - .*')
+        line(shop, r'.* "GET /admin HTTP/1\.1" 403 - rbac_access_denied_matched_policy\[ns\[default\]-policy\[no\]-rule\[0\]\] - "-" 0 19 \d+ - '
+             rf'"-" "test/1" "{ID}" "{NAME}" "-" inbound\|8080\|\| - {shop.v4}:8080 {web.v4}:\d+ outbound_\.80_\._\.{NAME} default')
         line(web, r'.* "GET /admin HTTP/1\.1" 403 - via_upstream - .*')
         told = shop.cli("why", ID).stdout
         assert f"GET {NAME}/admin" in told and "default/no" in told and web.identity in told, told

@@ -58,7 +58,7 @@ def test_unknown_destinations():
         lab.write("svc.yaml", SHOP)
         out = lab.plain("out")
         web = lab.sidecars("web")
-        out.serve_http(80)
+        out.serve_http(80, lambda handler, got: handler.answer() or True)
         assert get(web, ip=out.v4, name="out.example")[0] == 200
         eventually(lambda: rows(web, "istio_requests_total", destination_service="out.example", destination_service_name="PassthroughCluster"))
         for i in range(400):

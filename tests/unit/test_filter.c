@@ -127,12 +127,15 @@ START_TEST(proxy_headers)
 
 	h->server_disabled = h->request_id_disabled = h->attempt_count_disabled = h->envoy_debug_disabled = OPT_YES;
 	h->xfcc = TELE_XFCC_SANITIZE_SET;
+	h->forwarded_port_enabled = h->forwarded_host_enabled = OPT_YES;
 	compile();
 	x.request_fields.n = x.response_fields.n = 0;
 	field(&x.request_fields, "x-forwarded-client-cert", "By=a");
 	field(&x.response_fields, "server", "gunicorn");
 	request(true);
+	ck_assert_ptr_nonnull(strstr(reports, "xForwardedHost"));
 	sent("x-request-id", NULL);
+	sent("x-forwarded-port", "9080");
 	sent("x-forwarded-client-cert", PRODUCTPAGE);
 	response(true);
 	answered("server", "gunicorn");
