@@ -971,6 +971,27 @@ tests_fuzz_fuzz_zds_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 EXTRA_FILES = \
 	.ci/run \
+	ARCHITECTURE.md \
+	LICENSE \
+	README.md \
+	SECURITY.md \
+	common/LAYERS \
+	common/admin/README.md \
+	common/base/README.md \
+	common/dns/README.md \
+	common/ext/README.md \
+	common/hbone/README.md \
+	common/http/README.md \
+	common/identity/README.md \
+	common/io/README.md \
+	common/model/README.md \
+	common/net/README.md \
+	common/policy/README.md \
+	common/proto/README.md \
+	common/source/README.md \
+	common/telemetry/README.md \
+	common/tls/README.md \
+	common/traffic/README.md \
 	examples/canary/README.md \
 	examples/canary/mesh.yaml \
 	examples/canary/policy.yaml \
@@ -987,6 +1008,7 @@ EXTRA_FILES = \
 	examples/shop/policy.yaml \
 	examples/shop/services.yaml \
 	examples/shop/workloads.yaml \
+	modes/README.md \
 	packaging/build-deb \
 	packaging/build-rpm \
 	packaging/count-checks \
@@ -1014,6 +1036,7 @@ EXTRA_FILES = \
 	packaging/systemd/meshd.service \
 	packaging/systemd/meshd.sysusers \
 	packaging/systemd/meshd.tmpfiles \
+	src/README.md \
 	tests/bench/bench.py \
 	tests/bench/istiod.py \
 	tests/bench/load.c \
@@ -1044,8 +1067,8 @@ EXTRA_FILES = \
 	tests/interop/test_cluster.py \
 	tests/interop/test_dns.py \
 	tests/interop/test_envoy.py \
-	tests/interop/test_http.py \
 	tests/interop/test_extauthz.py \
+	tests/interop/test_http.py \
 	tests/interop/test_image.py \
 	tests/interop/test_istioctl.py \
 	tests/interop/test_login.py \
@@ -1057,6 +1080,7 @@ EXTRA_FILES = \
 	tests/interop/test_rotation.py \
 	tests/interop/test_sidecar_envoy.py \
 	tests/interop/test_swap.py \
+	tests/interop/test_upgrade.py \
 	tests/interop/test_waypoints.py \
 	tests/interop/test_xds.py \
 	tests/interop/test_ztunnel.py \
@@ -1067,11 +1091,7 @@ EXTRA_FILES = \
 	tests/lint/layers \
 	tests/lint/manual \
 	tests/lint/sizes \
-	ARCHITECTURE.md \
-	LICENSE \
-	README.md \
-	SECURITY.md \
-	common/LAYERS \
+	tests/scenario/balance.py \
 	tests/scenario/dns.py \
 	tests/scenario/harness.py \
 	tests/scenario/httpapp.py \
@@ -1082,6 +1102,7 @@ EXTRA_FILES = \
 	tests/scenario/test_accesslog.py \
 	tests/scenario/test_app.py \
 	tests/scenario/test_badpeer.py \
+	tests/scenario/test_breaker.py \
 	tests/scenario/test_certs.py \
 	tests/scenario/test_churn.py \
 	tests/scenario/test_cli.py \
@@ -1131,20 +1152,32 @@ EXTRA_FILES = \
 	tests/scenario/test_dns.py \
 	tests/scenario/test_http.py \
 	tests/scenario/test_inpod.py \
+	tests/scenario/test_keepalive.py \
 	tests/scenario/test_lb.py \
+	tests/scenario/test_life.py \
+	tests/scenario/test_local.py \
 	tests/scenario/test_locality.py \
+	tests/scenario/test_matrix.py \
+	tests/scenario/test_mirror.py \
 	tests/scenario/test_names.py \
+	tests/scenario/test_observe.py \
 	tests/scenario/test_outlier.py \
 	tests/scenario/test_policy.py \
 	tests/scenario/test_reload.py \
+	tests/scenario/test_retry.py \
+	tests/scenario/test_rolling.py \
 	tests/scenario/test_service.py \
+	tests/scenario/test_session.py \
 	tests/scenario/test_settings.py \
 	tests/scenario/test_sidecar.py \
 	tests/scenario/test_sidecar_scope.py \
 	tests/scenario/test_soak.py \
 	tests/scenario/test_socks.py \
 	tests/scenario/test_stream.py \
+	tests/scenario/test_timeout.py \
 	tests/scenario/test_upgrade.py \
+	tests/scenario/test_waypoint.py \
+	tests/scenario/wire.py \
 	tests/scenario/zds.py \
 	tests/unit/crd/README.md \
 	tests/unit/crd/authz-invalid.yaml \
