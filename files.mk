@@ -1106,49 +1106,6 @@ EXTRA_FILES = \
 	tests/scenario/test_certs.py \
 	tests/scenario/test_churn.py \
 	tests/scenario/test_cli.py \
-	tests/scenario/test_life.py \
-	tests/scenario/test_local.py \
-	tests/scenario/test_matrix.py \
-	tests/scenario/test_metrics_http.py \
-	tests/scenario/test_observe.py \
-	tests/scenario/test_policy.py \
-	tests/scenario/test_keepalive.py \
-	tests/scenario/test_mirror.py \
-	tests/scenario/test_reload.py \
-	tests/scenario/test_retry.py \
-	tests/scenario/test_rolling.py \
-	tests/scenario/test_timeout.py \
-	tests/scenario/test_service.py \
-	tests/scenario/test_session.py \
-	tests/scenario/test_settings.py \
-	tests/scenario/test_sidecar.py \
-	tests/scenario/test_soak.py \
-	tests/scenario/test_socks.py \
-	tests/scenario/test_stream.py \
-	tests/scenario/test_tracing.py \
-	tests/scenario/test_waypoint.py \
-	tests/scenario/wire.py \
-	common/admin/README.md \
-	common/base/README.md \
-	common/dns/README.md \
-	common/ext/README.md \
-	common/hbone/README.md \
-	common/http/README.md \
-	common/identity/README.md \
-	common/io/README.md \
-	common/model/README.md \
-	common/net/README.md \
-	common/policy/README.md \
-	common/proto/README.md \
-	common/source/README.md \
-	common/telemetry/README.md \
-	common/tls/README.md \
-	common/traffic/README.md \
-	modes/README.md \
-	src/README.md \
-	tests/interop/test_upgrade.py \
-	tests/scenario/balance.py \
-	tests/scenario/test_breaker.py \
 	tests/scenario/test_dns.py \
 	tests/scenario/test_http.py \
 	tests/scenario/test_inpod.py \
@@ -1158,6 +1115,7 @@ EXTRA_FILES = \
 	tests/scenario/test_local.py \
 	tests/scenario/test_locality.py \
 	tests/scenario/test_matrix.py \
+	tests/scenario/test_metrics_http.py \
 	tests/scenario/test_mirror.py \
 	tests/scenario/test_names.py \
 	tests/scenario/test_observe.py \
@@ -1175,6 +1133,7 @@ EXTRA_FILES = \
 	tests/scenario/test_socks.py \
 	tests/scenario/test_stream.py \
 	tests/scenario/test_timeout.py \
+	tests/scenario/test_tracing.py \
 	tests/scenario/test_upgrade.py \
 	tests/scenario/test_waypoint.py \
 	tests/scenario/wire.py \
