@@ -3,7 +3,7 @@
 smuggled requests in front of three servers. `build` makes the peers of http/."""
 import codecs, os, re, socket, subprocess, time
 from cluster import PEERS
-from harness import ROOT, Skip, eventually
+from harness import ROOT, Lab, Skip, eventually, service
 from relay import Http, Relay, loopback, read_end
 
 
@@ -83,11 +83,30 @@ ORCA = '--service_config_json={"loadBalancingConfig": [{"test_backend_metrics_lo
 def test_grpc_interop():
     port = free_port()
     with Program(port, peer("server"), "--port", str(port)) as server, Relay(server.port, "h2") as r:
-        for case in GRPC:
-            cmd = [peer("client"), "--server_host", "127.0.0.1", "--server_port", str(r.port), "--test_case", case]
-            got = subprocess.run(cmd + [ORCA] * case.startswith("orca"), capture_output=True, text=True, timeout=60)
-            assert got.returncode == 0, f"{case}: {got.stderr[-2000:]}"
-        assert len(GRPC) == 18
+        grpc_cases(lambda program, *args: subprocess.run([program, "--server_host", "127.0.0.1", "--server_port", str(r.port), *args],
+                                                         capture_output=True, text=True, timeout=60))
+
+
+def grpc_cases(run):
+    for case in GRPC:
+        got = run(peer("client"), *[ORCA] * case.startswith("orca"), "--test_case", case)
+        assert got.returncode == 0, f"{case}: {got.stderr[-2000:]}"
+    assert len(GRPC) == 18
+
+
+def test_grpc_interop_through_sidecars():
+    """A pair of them with mutual TLS between; in the clear at both ends."""
+    with Lab() as lab:
+        lab.write("svc.yaml", service("shop", {8080: 8080}, ["10.88.0.1"], app="shop", family="v4", protocol="GRPC"))
+        web, shop = lab.sidecars("web", "shop")
+        server = shop.popen(peer("server"), "--port", "8080", stderr=subprocess.DEVNULL)
+        try:
+            eventually(lambda: shop.connect(shop.v4, 8080).close() or True, 20)
+            grpc_cases(lambda program, *args: web.run(program, "--server_host", "10.88.0.1", "--server_port", "8080", *args, check=False, timeout=60))
+        finally:
+            server.kill()
+            server.wait()
+        assert web.metric("istio_requests_total", reporter="source", request_protocol="grpc", connection_security_policy="unknown") > 30
 
 
 # ---- smuggling ----

@@ -2,7 +2,7 @@
 """The HTTP core alone (tests/interop/relay): what clients and servers do to it that they should not. A clear answer, a bounded
 cost, the others unharmed."""
 import socket, struct, threading, time
-from harness import eventually
+from harness import Lab, eventually, service
 from relay import (CONTINUATION, DATA, GOAWAY, H2, HEADERS, RST, SETTINGS, Http, Relay, Tcp, frame, head, literal, read_end, request)
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -344,17 +344,21 @@ def chat(c):
 
 def talk_h1(r):
     with r.connect() as s:
-        s.sendall(UPGRADE + b"early")
-        got = b""
-        while not got.endswith(b"helloearly"):
-            piece = s.recv(1000)
-            assert piece, got
-            got += piece
-        assert status(got) == 101 and ACCEPT in got and b"upgrade: websocket" in got, got
-        s.sendall(b"bye")
-        start = time.time()
-        assert read_end(s) == b"bye"
-        assert time.time() - start < 2
+        talk(s)
+
+
+def talk(s, host=b"h"):
+    s.sendall(UPGRADE.replace(b"Host: h", b"Host: " + host) + b"early")
+    got = b""
+    while not got.endswith(b"helloearly"):
+        piece = s.recv(1000)
+        assert piece, got
+        got += piece
+    assert status(got) == 101 and ACCEPT in got and b"upgrade: websocket" in got, got
+    s.sendall(b"bye")
+    start = time.time()
+    assert read_end(s) == b"bye"
+    assert time.time() - start < 2
 
 
 def talk_h2(r):
@@ -382,6 +386,16 @@ def test_websocket_in_every_pair_of_versions():
         talk_h1(first)
         talk_h2(first)
         first.ended("101 - via_upstream")
+
+
+def test_websocket_through_sidecars():
+    with Lab() as lab:
+        lab.write("svc.yaml", service("shop", {80: 8080}, ["10.88.0.1"], app="shop", family="v4", protocol="HTTP"))
+        web, shop = lab.sidecars("web", "shop")
+        shop.serve(8080, lambda c, peer: chat(c))
+        for _ in range(3):
+            with web.connect("10.88.0.1", 80) as s:
+                talk(s, b"shop.default.svc.cluster.local")
 
 
 def test_resets_pass_tunnels():
