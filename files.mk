@@ -1072,6 +1072,7 @@ EXTRA_FILES = \
 	tests/interop/test_image.py \
 	tests/interop/test_istioctl.py \
 	tests/interop/test_login.py \
+	tests/interop/test_samples.py \
 	tests/interop/test_networks.py \
 	tests/interop/test_observed.py \
 	tests/interop/test_otlp.py \

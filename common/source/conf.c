@@ -178,6 +178,10 @@ static const struct crd *find_kind(struct doc *d)
 	if (str_ends(str_c(kind), str_c("List")) && yaml_get(d->root, "items"))
 		return NULL;
 	other = crd_other_find(group, str_c(kind));
+	if (!other && !crd_group_known(group)) {
+		field_warn(&d->w, d->root->line, "kind", "meshd knows nothing of '%s' of '%.*s': it is passed over", kind, STR_FMT(api));
+		return NULL;
+	}
 	if (!other) {
 		field_error(&d->w, d->root->line, "kind", "want a kind that meshd knows, got '%s' of '%.*s'", kind, STR_FMT(api));
 		return NULL;

@@ -286,6 +286,7 @@ struct crd_other {
 	const char *sidecar;               /* in sidecar mode, instead; NULL: the same */
 };
 
+bool crd_group_known(struct str group);
 const struct crd_other *crd_other_find(struct str group, struct str kind);   /* NULL: unknown */
 
 /* Rows of a table. */

@@ -245,3 +245,15 @@ const struct crd_other *crd_other_find(struct str group, struct str kind)
 	}
 	return NULL;
 }
+
+/* A kind that is not known is a slip of the pen in these groups, and somebody else's in others. */
+bool crd_group_known(struct str group)
+{
+	bool known = !group.n;
+
+	for (int i = 0; i < CRD_COUNT; i++)
+		known = known || (crds[i].group && str_is(group, crds[i].group));
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		known = known || str_is(group, others[i].group);
+	return known;
+}

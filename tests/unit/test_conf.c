@@ -196,6 +196,8 @@ static const struct { const char *yaml, *finding; } findings[] = {
 	{ "a: b\n", "x.yaml:1: error: object: apiVersion: want it, got nothing" },
 	{ "apiVersion: v1\n", "kind: want it, got nothing" },
 	{ "apiVersion: v1\nkind: Sevice\nmetadata: {name: x}\n", "error: Sevice: kind: want a kind that meshd knows, got 'Sevice' of 'v1'" },
+	{ "apiVersion: networking.istio.io/v1\nkind: VirtualServise\nmetadata: {name: x}\n", "error: VirtualServise: kind: want a kind that meshd knows" },
+	{ "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: x}\n", "warning: Application: kind: meshd knows nothing of 'Application' of 'argoproj.io/v1alpha1'" },
 	{ "apiVersion: networking.istio.io/v2\nkind: WorkloadEntry\nmetadata: {name: x}\nspec: {address: 1.2.3.4}\n", "apiVersion: want the version v1, got 'v2'" },
 	{ "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n", "info: ConfigMap x: says nothing to a data plane" },
 	{ "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: x, namespace: n}\n", "warning: VirtualService n/x: has no effect in ztunnel mode" },
