@@ -150,6 +150,7 @@ libmeshd_a_SOURCES = \
 	common/source/crd_telemetry.c \
 	common/source/crd_unsupported.c \
 	common/source/crd_virtualservice.c \
+	common/source/crosscheck.c \
 	common/source/explain.c \
 	common/source/field.c \
 	common/source/link.c \
@@ -441,6 +442,7 @@ HEADERS_ALL = \
 	common/source/confdir_int.h \
 	common/source/confscan.h \
 	common/source/crd.h \
+	common/source/crosscheck.h \
 	common/source/field.h \
 	common/source/link.h \
 	common/source/link_gateway.h \
@@ -590,6 +592,7 @@ UNIT_TESTS = \
 	tests/unit/test_conn \
 	tests/unit/test_conntrack \
 	tests/unit/test_crd \
+	tests/unit/test_crosscheck \
 	tests/unit/test_demand \
 	tests/unit/test_dest \
 	tests/unit/test_dnsmsg \
@@ -750,6 +753,7 @@ tests_unit_test_conn_SOURCES = tests/unit/test_conn.c
 tests_unit_test_conntrack_SOURCES = tests/unit/test_conntrack.c
 
 tests_unit_test_crd_SOURCES = tests/unit/test_crd.c
+tests_unit_test_crosscheck_SOURCES = tests/unit/test_crosscheck.c
 tests_unit_test_demand_SOURCES = tests/unit/test_demand.c
 
 tests_unit_test_dest_SOURCES = tests/unit/test_dest.c

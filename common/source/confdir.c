@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "source/confdir_int.h"
+#include "source/crosscheck.h"
 
 #define LOG_LINES_MAX 50      /* findings logged by one load */
 
@@ -177,12 +178,14 @@ static void merge(struct confdir *c, struct state *next)
 	free(v);
 }
 
-static void link_all(struct confdir *c, struct state *next)
+static void link_all(struct confdir *c, struct state *next, bool analyze)
 {
 	struct link_input in = { next->live, next->n_live, &next->settings, c->paths, &next->cross,
 				 next->config ? &next->config->r : NULL };
 
 	link_set_build(&in, &c->s.set, &next->set);
+	if (analyze)
+		crosscheck(&in, &next->set);
 }
 
 /* --- the load --- */
@@ -289,7 +292,7 @@ static int load(struct confdir *c, bool touch_mesh, struct err *err)
 		return 0;
 	}
 	merge(c, &next);
-	link_all(c, &next);
+	link_all(c, &next, !touch_mesh);
 	if (touch_mesh) {
 		publish(&next, &c->s, c->loads == 0);
 		log_state(&next, &c->s);

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `meshd analyze` says of objects that do not go together. */
+#include "confdir_fixture.h"
+#include "source/analyze.h"
+#include "suite.h"
+
+#define OBJ(API, KIND, NAME, SPEC) "apiVersion: " API "\nkind: " KIND "\nmetadata: {name: " NAME ", namespace: n}\nspec: {" SPEC "}\n---\n"
+#define VS(NAME, SPEC) OBJ("networking.istio.io/v1", "VirtualService", NAME, SPEC)
+#define DR(NAME, SPEC) OBJ("networking.istio.io/v1", "DestinationRule", NAME, SPEC)
+#define SC(NAME, SPEC) OBJ("networking.istio.io/v1", "Sidecar", NAME, SPEC)
+#define SVC(NAME) OBJ("v1", "Service", NAME, "clusterIP: 10.9.0.1, ports: [{port: 80}]")
+#define WE "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: w, namespace: n, labels: {app: a}}\nspec: {address: 10.0.0.1}\n---\n"
+#define TO(HOST) "route: [{destination: {host: " HOST "}}]"
+#define AP(SPEC) OBJ("security.istio.io/v1", "AuthorizationPolicy", "p", SPEC)
+#define ALL_PORTS "ports: [{number: 80, name: http}], resolution: NONE"
+
+static const struct { const char *yaml, *finding; } rows[] = {
+	{ SVC("s") VS("v", "hosts: [s], http: [{" TO("s") "}]"), "" },
+	{ VS("v", "hosts: [s], http: [{" TO("s") "}]"), "spec.http[0]: there is no service 's.n.svc.cluster.local' [IST0101]" },
+	{ SVC("s") VS("v", "hosts: [s], http: [{mirror: {host: t}, " TO("s") "}]"), "there is no service 't.n.svc.cluster.local'" },
+	{ OBJ("networking.istio.io/v1", "ServiceEntry", "e", "hosts: ['*.x.test'], " ALL_PORTS) VS("v", "hosts: [a.x.test], http: [{" TO("b.x.test") "}]"), "" },
+	{ SVC("s") VS("v", "hosts: [s], http: [{route: [{destination: {host: s, subset: v1}}]}]"), "there is no DestinationRule with the subset 'v1' of 's.n.svc.cluster.local' [IST0101]" },
+	{ SVC("s") DR("d", "host: s, subsets: [{name: v1}]") VS("v", "hosts: [s], http: [{route: [{destination: {host: s, subset: v1}}]}]"), "" },
+	{ SVC("s") VS("a", "hosts: [s], http: [{" TO("s") "}]") VS("b", "hosts: [s], http: [{" TO("s") "}]"), "VirtualService n/b: spec.hosts: 's.n.svc.cluster.local' is the older n/a's" },
+	{ SVC("s") VS("v", "hosts: [s], http: [{match: [{uri: {prefix: /}}], " TO("s") "}, {" TO("s") "}]"), "spec.http[1]: is never reached, since http[0] takes all requests [IST0130]" },
+	{ SVC("s") VS("v", "hosts: [s], http: [{match: [{uri: {prefix: /a}}], " TO("s") "}, {" TO("s") "}]"), "" },
+	{ SVC("s") VS("v", "hosts: [s], http: [{delegate: {name: d}}]"), "there is no delegate 'n/d' [IST0101]" },
+	{ SVC("s") VS("v", "hosts: [s], http: [{delegate: {name: d}}]") VS("d", "http: [{" TO("s") "}]"), "" },
+	{ DR("d", "host: t"), "spec.host: there is no service 't.n.svc.cluster.local' [IST0101]" },
+	{ DR("d", "host: '*.svc.cluster.local'"), "" },
+	{ SC("a", "egress: [{hosts: ['*/*']}]") SC("b", "egress: [{hosts: ['*/*']}]"), "Sidecar n/b: spec.workloadSelector: the older Sidecar 'a' has none either" },
+	{ WE SC("a", "workloadSelector: {labels: {app: a}}, egress: [{hosts: ['*/*']}]"), "" },
+	{ WE SC("a", "workloadSelector: {labels: {app: b}}, egress: [{hosts: ['*/*']}]"), "spec.workloadSelector: selects no workload [IST0127]" },
+	{ AP("selector: {matchLabels: {app: a}}"), "spec.selector: selects no workload [IST0127]" },
+	{ WE AP("selector: {matchLabels: {app: a}}"), "" },
+	{ AP("action: CUSTOM, provider: {name: x}, rules: [{}]"), "warning: AuthorizationPolicy n/p: spec.provider: MeshConfig has no extensionProvider 'x'" },
+	{ OBJ("telemetry.istio.io/v1", "Telemetry", "t", "tracing: [{providers: [{name: otel}]}]"), "spec.tracing: MeshConfig has no extensionProvider 'otel'" },
+	{ OBJ("telemetry.istio.io/v1", "Telemetry", "t", "accessLogging: [{providers: [{name: envoy}]}]"), "" },
+	{ OBJ("gateway.networking.k8s.io/v1", "HTTPRoute", "r", "parentRefs: [{group: '', kind: Service, name: s}], rules: []"), "spec.parentRefs: there is no service 's.n.svc.cluster.local'" },
+};
+
+START_TEST(test_rows)
+{
+	struct buf out = { 0 };
+	struct fixture f;
+	const char *said;
+
+	fixture_init(&f);
+	f.settings.sidecar = true;
+	fixture_write(&f, "x.yaml", rows[_i].yaml);
+	analyze_dir(f.dir, &f.settings, &out);
+	buf_append(&out, "", 1);
+	said = (const char *)buf_data(&out);
+	if (*rows[_i].finding)
+		ck_assert_msg(strstr(said, rows[_i].finding) != NULL, "%s\nwant %s\ngot  %s", rows[_i].yaml, rows[_i].finding, said);
+	else
+		ck_assert_msg(strstr(said, " 0 errors, 0 warnings.") != NULL, "%s\ngot  %s", rows[_i].yaml, said);
+	buf_done(&out);
+	fixture_done(&f);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("crosscheck");
+	TCase *t = tcase_create("crosscheck");
+
+	tcase_add_loop_test(t, test_rows, 0, ARRAY_LEN(rows));
+	suite_add_tcase(s, t);
+	return suite_run(s);
+}
