@@ -36,8 +36,11 @@ def test_one_connection_serves_many():
         web, shop = shops(lab, "shop", args=["--concurrency=1"])
         peers = set()
         shop.serve_http(8080, lambda h, got: peers.add(h.client_address) and False)
-        for _ in range(20):
+        for i in range(20):
             assert ask(web, "POST", b"x")[0] == 200
+            if i % 5 == 0:                                                    # a change that touches nothing of it
+                lab.write("other.yaml", service(f"other{i}", {80: 8080}, ["10.88.0.9"], app="other", family="v4", protocol="HTTP"))
+                time.sleep(0.4)
         assert len(peers) == 1, peers
 
 
