@@ -3,6 +3,7 @@
 libmeshd_a_SOURCES = \
 	common/admin/admin.c \
 	common/admin/client.c \
+	common/admin/clusters.c \
 	common/admin/dump.c \
 	common/admin/dump_object.c \
 	common/admin/json.c \
@@ -320,6 +321,7 @@ PROTOS = \
 HEADERS_ALL = \
 	common/admin/admin.h \
 	common/admin/admin_int.h \
+	common/admin/clusters.h \
 	common/admin/dump_object.h \
 	common/admin/json.h \
 	common/base/addr.h \
@@ -579,6 +581,7 @@ UNIT_TESTS = \
 	tests/unit/test_cidrset \
 	tests/unit/test_citadel \
 	tests/unit/test_cluster \
+	tests/unit/test_clusters \
 	tests/unit/test_collector \
 	tests/unit/test_conf \
 	tests/unit/test_conf_authz \
@@ -733,6 +736,8 @@ tests_unit_test_cel_SOURCES = tests/unit/test_cel.c
 tests_unit_test_citadel_SOURCES = tests/unit/test_citadel.c
 
 tests_unit_test_cluster_SOURCES = tests/unit/test_cluster.c
+
+tests_unit_test_clusters_SOURCES = tests/unit/test_clusters.c
 
 tests_unit_test_collector_SOURCES = tests/unit/test_collector.c
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "admin/admin_int.h"
+#include "admin/clusters.h"
 #include "base/log.h"
 #include "telemetry/prom.h"
 #include "telemetry/trace.h"
@@ -127,6 +128,16 @@ static void on_config_dump(struct h1server_request *rq, void *arg)
 	struct dump *d = dump_new(admin_of(arg));
 
 	h1server_reply_stream(rq, 200, "application/json", &(struct h1server_stream){ dump_more, dump_free, d });
+}
+
+static void on_clusters(struct h1server_request *rq, void *arg)
+{
+	struct buf out = { 0 };
+	struct str format;
+	bool json = h1server_query(rq, "format", &format) && str_is(format, "json");
+
+	(json ? clusters_json : clusters_text)(plan_current(), &out);
+	reply_buf(rq, !json, &out);
 }
 
 static void on_status(struct h1server_request *rq, void *arg)
@@ -269,6 +280,7 @@ static void on_ready(struct h1server_request *rq, void *arg)
 static const struct h1server_route admin_routes[] = {
 	{ "GET", "/", on_page },
 	{ "GET", "/config_dump", on_config_dump },
+	{ "GET", "/clusters", on_clusters },
 	{ "GET", "/status", on_status },
 	{ "GET", "/connections", on_connections },
 	{ "GET", "/why", on_why },

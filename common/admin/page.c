@@ -22,6 +22,7 @@ static const struct {
 	{ "status?format=text", "as <code>meshd status</code> prints it" },
 	{ "why?format=text", "every refused connection that is remembered, and what would have allowed it" },
 	{ "connections?format=text", "live connections" },
+	{ "clusters", "in a sidecar: destinations with limits and endpoints, as Envoy has it" },
 	{ "config_dump", "the whole configuration, as <code>istioctl ztunnel-config</code> reads it" },
 };
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Outlier detection: who fails again and again gets no requests for a while."""
-from balance import cart, get, hosts, who
+import json
+from balance import HOST, cart, get, hosts, who
 from harness import Lab, eventually
 
 
@@ -22,6 +23,10 @@ def test_ejected_and_back():
         # In turn: three failures, and then the other two only.
         assert statuses.count(500) == 3, statuses
         assert set(who(front, 6)) == {"two", "three"}
+        page = front.http("/clusters")[1]
+        assert f"outbound|80||{HOST}::{one.v4}:8080::health_flags::/failed_outlier_check\n" in page, page
+        listed = {c["name"]: c for c in json.loads(front.http("/clusters?format=json")[1])["cluster_statuses"]}
+        assert [h["health_status"].get("failed_outlier_check", False) for h in listed[f"outbound|80||{HOST}"]["host_statuses"]] == [True, False, False]
         bad.clear()
         eventually(lambda: who(front, 6)["one"] == 2, 10, what="it is back")
 
