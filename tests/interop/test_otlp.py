@@ -115,3 +115,41 @@ def test_off():
         web.stop()
         shop.stop()
         assert c.spans == []
+
+
+def sidecars(port, how):
+    """The provider of MeshConfig, in front of which a Service stands; requests instead of connections."""
+    with Lab() as lab:
+        at = lab.plain("collector")
+        c = Collector(lab, at)
+        lab.write("mesh.yaml", f"""extensionProviders:
+- name: otel
+  opentelemetry: {{service: otel.default.svc.cluster.local, port: 80{how}}}
+defaultProviders: {{tracing: [otel]}}
+defaultConfig: {{tracing: {{sampling: 100}}}}
+""")
+        lab.write("s.yaml", service("shop", {80: 8080}, ["10.96.0.7"], family="v4", protocol="HTTP") + f"""apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: otel, namespace: default}}
+spec: {{hosts: [otel.default.svc.cluster.local], location: MESH_EXTERNAL, resolution: STATIC, ports: [{{number: 80, targetPort: {port}, name: grpc, protocol: GRPC}}],
+  endpoints: [{{address: {at.v4}}}]}}
+---
+""" + policy("no", "[{to: [{operation: {paths: [/admin]}}]}]", app="shop", action="DENY"))
+        web, shop = lab.sidecars("web", "shop")
+        shop.serve_http(8080)
+        for path, status in ("/x", 200), ("/admin", 403):
+            assert web.http(path, ip="10.96.0.7", port=80, headers={"Host": "shop.default.svc.cluster.local"})[0] == status
+            url = f"http://shop.default.svc.cluster.local{path}"
+            found = {s["kind"]: s for s in c.find(2, **{"http.url": url})}
+            client, server = found["SPAN_KIND_CLIENT"], found["SPAN_KIND_SERVER"]
+            assert client["trace"] == server["trace"] and server["parent"] == client["span"] and client["parent"] == "", found
+            assert client["attributes"]["http.status_code"] == server["attributes"]["http.status_code"] == str(status), found
+            assert client["resource"]["service.name"] == "web.default" and server["resource"]["service.name"] == "shop.default", found
+
+
+def test_sidecars_grpc():
+    sidecars(4317, "")
+
+
+def test_sidecars_http():
+    sidecars(4318, ", http: {path: /v1/traces, timeout: 5s}")
