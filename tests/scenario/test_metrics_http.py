@@ -52,6 +52,24 @@ def test_histograms():
         assert shop.metric("istio_request_bytes_count") == 1
 
 
+def test_grpc():
+    """Its status is a label, and its messages are counted."""
+    with Lab() as lab:
+        lab.write("svc.yaml", SHOP)
+        web, shop = lab.sidecars("web", "shop")
+        grpc = {"Content-Type": "application/grpc"}
+        shop.serve_http(8080, lambda handler, got: handler.answer(body=b"\0\0\0\0\1x", headers={**grpc, "grpc-status": "5"}) or True)
+        for _ in range(2):
+            status, _, headers = web.http("/a.B/c", ip=VIP, port=80, method="POST", headers={"Host": NAME, **grpc}, body=b"\0\0\0\0\2hi\0\0\0\0\0\0\0\0\0\0")
+            assert status == 200 and headers["grpc-status"] == "5"
+        for host, reporter in (web, "source"), (shop, "destination"):
+            l, v = eventually(lambda: rows(host, "istio_requests_total", reporter=reporter))[0]
+            assert v == 2 and l["request_protocol"] == "grpc" and l["grpc_response_status"] == "5", l
+            assert host.metric("istio_request_messages_total", reporter=reporter) == 6
+            assert host.metric("istio_response_messages_total", reporter=reporter) == 2
+            assert "response_code" not in rows(host, "istio_request_messages_total")[0][0]
+
+
 def test_unknown_destinations():
     """Passed through by Host, and refused where the policy says so; Hosts beyond a hundred are no values any more."""
     with Lab() as lab:
