@@ -563,6 +563,7 @@ HEADERS_ALL = \
 	tests/unit/stages.h \
 	tests/unit/suite.h \
 	tests/unit/teleconf_fixture.h \
+	tests/unit/upstreams.h \
 	tests/unit/upstreams.h
 
 UNIT_TESTS = \
@@ -609,6 +610,7 @@ UNIT_TESTS = \
 	tests/unit/test_fields \
 	tests/unit/test_filter \
 	tests/unit/test_flow \
+	tests/unit/test_flow_proxy \
 	tests/unit/test_format \
 	tests/unit/test_grpc \
 	tests/unit/test_grpc_conn \
@@ -664,6 +666,7 @@ UNIT_TESTS = \
 	tests/unit/test_route \
 	tests/unit/test_router \
 	tests/unit/test_router_model \
+	tests/unit/test_rows \
 	tests/unit/test_run \
 	tests/unit/test_settings \
 	tests/unit/test_share \
@@ -775,6 +778,8 @@ tests_unit_test_epoch_SOURCES = tests/unit/test_epoch.c
 
 tests_unit_test_filter_SOURCES = tests/unit/test_filter.c
 
+tests_unit_test_flow_proxy_SOURCES = tests/unit/test_flow_proxy.c
+
 tests_unit_test_rateproto_SOURCES = tests/unit/test_rateproto.c
 tests_unit_test_extauthz_SOURCES = tests/unit/test_extauthz.c
 tests_unit_test_exchange_SOURCES = tests/unit/test_exchange.c
@@ -881,6 +886,8 @@ tests_unit_test_router_model_SOURCES = tests/unit/test_router_model.c
 tests_unit_test_race_SOURCES = tests/unit/test_race.c
 
 tests_unit_test_retry_SOURCES = tests/unit/test_retry.c
+
+tests_unit_test_rows_SOURCES = tests/unit/test_rows.c
 
 tests_unit_test_run_SOURCES = tests/unit/test_run.c
 

@@ -137,6 +137,7 @@ bool conn_judge(struct conn *c, enum fail why_if_denied)
 	const struct gateway *passed;
 	struct authz_verdict v;
 	struct buf would = { 0 };
+	char details[512];
 	char name[320];
 
 	if (!now) {
@@ -156,6 +157,8 @@ bool conn_judge(struct conn *c, enum fail why_if_denied)
 		return true;
 	authz_explain(m, now, &c->input, &would);
 	buf_append(&would, "", 1);
+	if (c->flow.proxy)
+		flow_set(&c->flow.proxy->details, str_c(authz_details(&v, details, sizeof(details))));
 	end(c, why_if_denied, NULL, v.policy ? v.policy->key : NULL, v.rule, (char *)buf_data(&would));
 	buf_done(&would);
 	return false;

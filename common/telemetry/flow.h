@@ -47,7 +47,8 @@ struct flow_proxy {
 	struct addr upstream, upstream_local;
 	char *cluster, *route, *sni;         /* owned, by flow_set */
 	char *service;                       /* owned: its key, "ns/host" */
-	char *failure;                       /* owned: of the transport to the server */
+	char *failure;                       /* owned: of the transport to the server; NULL: what flow_close is told */
+	char *details;                       /* owned: why it was ended (CONNECTION_TERMINATION_DETAILS) */
 	/* Private. */
 	struct peer *said;                   /* what the peer said of itself */
 	uint64_t wall_us, counted[2];

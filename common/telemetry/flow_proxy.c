@@ -27,6 +27,7 @@ void flow_proxy_free(struct flow_proxy *p)
 	free(p->sni);
 	free(p->service);
 	free(p->failure);
+	free(p->details);
 	free(p->said);
 	free(p);
 }
@@ -45,7 +46,7 @@ static void view(const struct flow *f, struct exchange *x, struct exchange_clien
 	x->log = (struct exchange_log){
 		.grpc_status = -1, .wall_us = p->wall_us, .start_ns = f->opened_ns, .bytes_received = f->bytes_received, .bytes_sent = f->bytes_sent,
 		.upstream = p->upstream, .upstream_local = p->upstream_local, .route_name = str_c(p->route), .cluster_name = str_c(p->cluster),
-		.upstream_failure = p->failure, .peer = p->said,
+		.upstream_failure = p->failure, .details = p->details, .peer = p->said,
 	};
 	if (inbound) {
 		c->peer_workload = f->source_workload;
@@ -80,6 +81,16 @@ static bool peer_known(const struct flow *f)
 	return (f->direction == FLOW_INBOUND ? f->source_workload : f->dest_workload) || f->proxy->said;
 }
 
+/* Envoy's flags say what kept a connection from its server; how one that was there ended is no failure. It counts a connection that
+ * could not be made as tries that were used up. */
+static void put_end(struct exchange_log *l, enum fail why)
+{
+	const char *flag = fail_http(why)->flag;
+
+	l->why = why == FAIL_CLIENT_RESET || why == FAIL_SERVER_RESET || why == FAIL_DRAIN ? FAIL_NONE : why;
+	l->retry_limit = strcmp(flag, "UF") == 0;
+}
+
 /* Adds what was not counted yet. */
 static void count(struct flow *f, enum fail why, bool closed)
 {
@@ -90,7 +101,8 @@ static void count(struct flow *f, enum fail why, bool closed)
 
 	view(f, &x, &c);
 	/* Labels do not change while a connection lives: its end has no flag unless it ends before it was counted. */
-	x.log.why = p->counting ? FAIL_NONE : why;
+	if (!p->counting)
+		put_end(&x.log, why);
 	requests_count_tcp(side(f), &x, !p->counting, closed, f->bytes_received - p->counted[0], f->bytes_sent - p->counted[1]);
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
 	p->counting = true;
@@ -144,8 +156,9 @@ void flow_proxy_close(struct flow *f, const struct why_entry *e)
 	else
 		f->proxy->wall_us = clock_ns(CLOCK_REALTIME) / 1000;
 	view(f, &x, &c);
-	x.log.why = e->why;
-	x.log.details = e->why != FAIL_NONE ? e->policy[0] ? e->policy : fail_http(e->why)->details : NULL;
+	put_end(&x.log, e->why);
+	if (x.log.retry_limit && !x.log.upstream_failure && e->detail[0])
+		x.log.upstream_failure = e->detail;
 	x.log.end_ns = clock_ns(CLOCK_MONOTONIC);
 	accesslog_write(side(f), &x);
 }

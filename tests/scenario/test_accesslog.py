@@ -118,12 +118,17 @@ def test_tcp():
     """Bytes have a line, too."""
     with Lab() as lab:
         lab.write("mesh.yaml", mesh("accessLogFile: /dev/stdout\n"))
-        lab.write("svc.yaml", service("shop", {9000: 9000}, [VIP], app="shop", family="v4"))
+        lab.write("svc.yaml", service("shop", {9000: 9000, 9001: 9001, 9002: 9002}, [VIP], app="shop", family="v4"))
+        lab.write("policy.yaml", policy("no", "[{to: [{operation: {ports: ['9001']}}]}]", app="shop", action="DENY"))
         web, shop = lab.sidecars("web", "shop")
         shop.serve(9000, echo)
         assert web.talk(VIP, 9000, b"hello") == b"hello"
         line(web, rf'\S+ "- - -" 0 - - - "-" 5 5 \d+ - "-" "-" "-" "-" "{shop.v4}:9000" outbound\|9000\|\|{NAME} {web.v4}:\d+ {VIP}:9000 {web.v4}:\d+ - -')
         line(shop, rf'\S+ "- - -" 0 - - - "-" 5 5 \d+ - "-" "-" "-" "-" "\S+:9000" inbound\|9000\|\| \S+:\d+ {shop.v4}:9000 {web.v4}:\d+ outbound_\.9000_\._\.{NAME} -')
+        assert web.refused(VIP, 9001) and web.refused(VIP, 9002)
+        line(shop, rf'\S+ "- - -" 0 - - rbac_access_denied_matched_policy\[ns\[default\]-policy\[no\]-rule\[0\]\] "-" 0 0 \d+ .* {shop.v4}:9001 {web.v4}:\d+ .*')
+        line(shop, rf'\S+ "- - -" 0 UF,URX - - "Connection refused" \d 0 \d+ .* inbound\|9002\|\| - {shop.v4}:9002 {web.v4}:\d+ .*')
+        line(web, rf'\S+ "- - -" 0 - - - "-" 1 0 \d+ .* outbound\|9002\|\|{NAME} .*')
 
 
 def test_bad_ones_are_told():
