@@ -1061,6 +1061,7 @@ EXTRA_FILES = \
 	tests/bench/wds.c \
 	tests/interop/README.md \
 	tests/interop/ambient.py \
+	tests/interop/authzgen/main.go \
 	tests/interop/build \
 	tests/interop/cluster \
 	tests/interop/cluster.py \

@@ -412,8 +412,12 @@ static bool alias_fits(const struct match *m, const struct subject *s)
 		slashes += tail.p[i] == '/';
 	if (slashes != 3)
 		return false;
-	if (m->kind == MATCH_SUFFIX)
-		return td.n && any_domain_ends(s->settings, td) && str_eq(s->tail, tail);
+	if (m->kind == MATCH_SUFFIX) {
+		/* Only the other names are put in its place; then a star at the end is one. */
+		if (!td.n || str_ends(s->domain, td) || !any_domain_ends(s->settings, td))
+			return false;
+		return tail.p[tail.n - 1] == '*' ? str_starts(s->tail, (struct str){ tail.p, tail.n - 1 }) : str_eq(s->tail, tail);
+	}
 	if (m->kind > MATCH_PREFIX || !(str_is(td, "cluster.local") || subject_is_domain(s->settings, td)))
 		return false;
 	return m->kind == MATCH_EXACT ? str_eq(s->tail, tail) : str_starts(s->tail, tail);

@@ -75,6 +75,8 @@ static const struct row {
 	{ FROM("principals: ['cluster.local/ns/web/sa/*']"), B, GET("/"), true, true },
 	{ FROM("principals: ['*local/ns/web/sa/b']"), B, GET("/"), true, true },
 	{ FROM("principals: ['*nowhere/ns/web/sa/b']"), B, GET("/"), false, false },
+	{ FROM("principals: ['*local/ns/web/sa/*']"), B, GET("/"), true, true },
+	{ FROM("principals: ['*local/ns/web/sa/*']"), A, GET("/"), false, false },
 	{ FROM("principals: [strange/ns/web/sa/b]"), B, GET("/"), false, false },
 	{ FROM("trustDomains: [other.test]"), B, GET("/"), true, true },
 	{ FROM("trustDomains: [cluster.local]"), B, GET("/"), true, true },      /* it is the mesh's own name here */
