@@ -117,7 +117,7 @@ bool claims_number(const struct claims *c, const char *name, double *ret)
 {
 	const json_t *j = json_object_get(c->root, name);
 
-	if (!json_is_number(j) || json_number_value(j) < 0)
+	if (!json_is_number(j))
 		return false;
 	*ret = json_number_value(j);
 	return true;

@@ -28,6 +28,9 @@ static const char *const texts[] = {
 	[JWT_IAT] = "Jwt payload [iat] field is not an integer",
 	[JWT_NBF] = "Jwt payload [nbf] field is not an integer",
 	[JWT_EXP] = "Jwt payload [exp] field is not an integer",
+	[JWT_IAT_RANGE] = "Jwt payload [iat] field is not a positive 64 bit integer",
+	[JWT_NBF_RANGE] = "Jwt payload [nbf] field is not a positive 64 bit integer",
+	[JWT_EXP_RANGE] = "Jwt payload [exp] field is not a positive 64 bit integer",
 	[JWT_AUD] = "Jwt payload [aud] field is not a string or string list",
 	[JWT_SIGNATURE_BASE64] = "Jwt signature is an invalid Base64url encoded",
 	[JWT_UNKNOWN_ISSUER] = "Jwt issuer is not configured",
@@ -126,23 +129,30 @@ static enum jwt_status read_header(struct str text, struct jwt *t)
 	return s;
 }
 
+static enum jwt_status read_time(const struct claims *c, const char *name, enum jwt_status bad, enum jwt_status range, double *ret, bool *ret_has)
+{
+	*ret_has = claims_number(c, name, ret);
+	if (!*ret_has)
+		return claims_kind(c, name) ? bad : JWT_OK;
+	return *ret < 0 || *ret >= 18446744073709551616.0 ? range : JWT_OK;
+}
+
 static enum jwt_status read_payload(struct jwt *t)
 {
 	static const char *const iss = "iss", *const sub = "sub";
+	enum jwt_status s;
+	bool has_iat;
 	double iat;
 
 	if (claims_kind(t->claims, iss) > CLAIM_TEXT)
 		return JWT_ISS;
 	if (claims_kind(t->claims, sub) > CLAIM_TEXT)
 		return JWT_SUB;
-	if (!claims_number(t->claims, "iat", &iat) && claims_kind(t->claims, "iat"))
-		return JWT_IAT;
-	t->has_nbf = claims_number(t->claims, "nbf", &t->nbf);
-	if (!t->has_nbf && claims_kind(t->claims, "nbf"))
-		return JWT_NBF;
-	t->has_exp = claims_number(t->claims, "exp", &t->exp);
-	if (!t->has_exp && claims_kind(t->claims, "exp"))
-		return JWT_EXP;
+	s = read_time(t->claims, "iat", JWT_IAT, JWT_IAT_RANGE, &iat, &has_iat);
+	s = s == JWT_OK ? read_time(t->claims, "nbf", JWT_NBF, JWT_NBF_RANGE, &t->nbf, &t->has_nbf) : s;
+	s = s == JWT_OK ? read_time(t->claims, "exp", JWT_EXP, JWT_EXP_RANGE, &t->exp, &t->has_exp) : s;
+	if (s != JWT_OK)
+		return s;
 	if (claims_kind(t->claims, "aud") > CLAIM_TEXTS)
 		return JWT_AUD;
 	t->issuer = claims_text(t->claims, &iss, 1);
@@ -176,7 +186,7 @@ enum jwt_status jwt_parse(struct str token, const char *const *words, int n_word
 	char *room;
 
 	t.payload = str_cut(rest, '.', &signature);
-	if (!signature.p || memchr(signature.p, '.', signature.n) || token.n > LIMIT_JWT_BYTES)
+	if (!header.n || !t.payload.n || !signature.n || memchr(signature.p, '.', signature.n) || token.n > LIMIT_JWT_BYTES)
 		return JWT_BAD_FORMAT;
 	room = malloc(token.n + 1);
 	if (!room)
