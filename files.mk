@@ -563,7 +563,6 @@ HEADERS_ALL = \
 	tests/unit/stages.h \
 	tests/unit/suite.h \
 	tests/unit/teleconf_fixture.h \
-	tests/unit/upstreams.h \
 	tests/unit/upstreams.h
 
 UNIT_TESTS = \
@@ -1127,6 +1126,7 @@ EXTRA_FILES = \
 	tests/scenario/test_dns.py \
 	tests/scenario/test_http.py \
 	tests/scenario/test_inpod.py \
+	tests/scenario/test_idle.py \
 	tests/scenario/test_keepalive.py \
 	tests/scenario/test_lb.py \
 	tests/scenario/test_life.py \

@@ -110,6 +110,26 @@ void conn_end(struct conn *c, enum fail why, const char *detail)
 	end(c, why, detail, NULL, NULL, NULL);
 }
 
+void conn_expire(struct conn *c, uint64_t now_ms)
+{
+	uint64_t bytes = c->pump.bytes_up + c->pump.bytes_down;
+	bool old = c->life_ms && conn_age_ms(c) >= c->life_ms, idle;
+
+	if (!c->pumping || c->ended || !(c->idle_ms || c->life_ms))
+		return;
+	if (!c->seen_ms || bytes != c->seen_bytes) {
+		c->seen_bytes = bytes;
+		c->seen_ms = now_ms;
+	}
+	idle = c->idle_ms && now_ms - c->seen_ms >= c->idle_ms;
+	if (!old && !idle)
+		return;
+	pump_abort(&c->pump, FAIL_NONE);      /* to either side it is an end like any other */
+	c->pumping = false;
+	c->pump.down = c->pump.up = NULL;
+	conn_end(c, old ? FAIL_MAX_DURATION : FAIL_IDLE_TIMEOUT, NULL);
+}
+
 static void on_pump_done(struct pump *p, enum fail why)
 {
 	conn_end(container_of(p, struct conn, pump), why, NULL);

@@ -19,6 +19,9 @@ struct conn {
 	struct deferred grave;
 	void (*free_fn)(struct conn *c); /* frees what embeds the connection; after conn_end */
 	bool judged, pumping, ended;
+	unsigned idle_ms;                /* while it is pumped: without a byte; 0: for ever */
+	uint64_t life_ms;                /* 0: for ever */
+	uint64_t seen_bytes, seen_ms;    /* when bytes last moved, as of the last look */
 	bool across;                     /* outbound: a tunnel in a tunnel, through another network's gateway */
 };
 
@@ -39,5 +42,7 @@ void conn_baggage(const struct workload *w, struct buf *out);
 uint64_t conn_age_ms(const struct conn *c);
 /* Adds the bytes moved since the last call to the metrics. */
 void conn_account(struct conn *c);
+/* Ends it, cleanly, when it was idle for idle_ms, or lived for life_ms. */
+void conn_expire(struct conn *c, uint64_t now_ms);
 
 #endif

@@ -178,8 +178,12 @@ void pod_end(struct pod *pod)
 
 void pod_tick(struct pod *pod)
 {
-	list_each(at, &pod->conns)
+	uint64_t now = loop_now_ms(pod->worker->loop);
+
+	list_each_safe(at, next, &pod->conns) {
 		conn_account(container_of(at, struct conn, link));
+		conn_expire(container_of(at, struct conn, link), now);
+	}
 }
 
 /* ---- waiting ---- */

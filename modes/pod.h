@@ -84,7 +84,7 @@ void pod_start(struct pod *pod);         /* without accepting */
 void pod_listen(struct pod *pod);        /* once all parts are started: connections are passed between them */
 void pod_drain(struct pod *pod);         /* listeners close, GOAWAY; live connections go on */
 void pod_end(struct pod *pod);           /* cuts everything */
-void pod_tick(struct pod *pod);          /* live connections' bytes to the metrics */
+void pod_tick(struct pod *pod);          /* live connections' bytes to the metrics; those that were idle too long end */
 
 /* Of a pod that has a name; NULL: unknown (yet). Borrowed from m. */
 struct workload *pod_workload(const struct pod_shared *s, const struct mesh *m);

@@ -44,6 +44,8 @@ static void start_pump(struct side *s)
 	if (s->client_eof)
 		stage_shut(s->conn.pump.up);
 	s->conn.pump.down_eof = s->client_eof;
+	s->conn.life_ms = cluster_conf(s->cluster)->pool.max_connection_ms;
+	s->conn.idle_ms = s->route ? s->route->idle_ms : s->in && s->in->port ? cluster_conf(s->cluster)->pool.idle_ms : LIMIT_TCP_IDLE_MS;
 	conn_pump(&s->conn);
 }
 
@@ -352,6 +354,7 @@ struct cluster *side_target(struct side *s, const struct l4_route *v, int n, con
 		if (!route_fits(r, &s->to.ip, sni))
 			continue;
 		w->seed = w->seed * 6364136223846793005u + 1442695040888963407u;
+		s->route = r;
 		at = r->weight_sum ? (w->seed >> 33) % r->weight_sum : 0;
 		*why = FAIL_NO_CLUSTER;
 		for (int k = 0; k < r->n_targets; k++) {

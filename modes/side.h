@@ -23,6 +23,7 @@ struct side {
 	struct buf early;                /* the client's, until there is a destination */
 	struct l4_try *trying;           /* owned */
 	struct cluster *cluster;         /* of that; borrowed from the plan */
+	const struct l4_route *route;    /* that led there; of env's plan; NULL: none did */
 	struct pick pick;                /* of pump.up; ours when picked */
 	bool picked, bytes, client_eof;
 	void (*decide)(struct side *s, enum sniff_kind kind);   /* what the first bytes say; then it is one of the ways below */

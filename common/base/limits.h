@@ -63,6 +63,7 @@
 #define LIMIT_H1_STALL_MS        300000
 #define LIMIT_LINGER_MS          10000          /* how long a closed stage may still send what it accepted */
 #define LIMIT_LINGER_BYTES       (256 * 1024)   /* input that is read away meanwhile */
+#define LIMIT_TCP_IDLE_MS        3600000        /* bytes to where no route says otherwise */
 #define LIMIT_POOL_IDLE_MS       300000
 #define LIMIT_POOL_SPARE_MS      60000          /* how long a host keeps more idle connections than LIMIT_POOL_SPARE */
 #define LIMIT_POOL_SWEEP_MS      1000           /* between looks at idle connections, at least */
