@@ -287,6 +287,7 @@ libmeshd_a_SOURCES = \
 	modes/upstream.c \
 	src/commands.c \
 	src/options.c \
+	src/probes.c \
 	src/proxyconfig.c \
 	src/redirect_cmd.c \
 	src/run.c \
@@ -535,6 +536,7 @@ HEADERS_ALL = \
 	modes/upstream.h \
 	src/commands.h \
 	src/options.h \
+	src/probes.h \
 	src/proxyconfig.h \
 	src/redirect_cmd.h \
 	src/run.h \

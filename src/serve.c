@@ -96,7 +96,7 @@ static void on_drain_poll(struct timer *t)
 
 	int n = s->handed_over ? proxy_busy(s->proxy) : proxy_connections(s->proxy);
 
-	if (n == 0 || loop_now_ms(s->loop) >= s->drain_until_ms)
+	if ((n == 0 && (!s->sidecar || s->set.exit_on_zero || s->handed_over)) || loop_now_ms(s->loop) >= s->drain_until_ms)
 		loop_stop(s->loop);
 	else
 		timer_start(t, DRAIN_POLL_MS);
@@ -355,6 +355,8 @@ static int start(struct serve *s, struct err *err)
 	serve_demand_start(s);
 	if (r == 0)
 		r = start_proxy(s, err);
+	if (r == 0)
+		r = serve_sidecar_start(s, err);
 	if (r == 0)
 		r = serve_handover_take(s, err);
 	if (r == 0)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "http/h1server.h"
 #include "modes/pod.h"
 #include "src/serve_int.h"
 #include "src/version.h"
@@ -132,7 +133,21 @@ static void each_setting(void *arg, admin_setting_fn *fn, void *fn_arg)
 	settings_each(&((struct serve *)arg)->set, fn, fn_arg);
 }
 
+static void app_health(void *arg, struct h1server_request *rq)
+{
+	struct serve *s = arg;
+	struct workload *w = s->opt.workloads.n ? serve_files_workload(s, 0) : NULL;
+	struct ip ip;
+
+	ip_parse(str_c("127.0.0.1"), &ip);
+	if (s->probes)
+		probes_answer(s->probes, rq, w && w->n_ips ? &w->ips[0] : &ip);
+	else
+		h1server_reply_text(rq, 404, "there are no probes: ISTIO_KUBE_APP_PROBERS is not set\n");
+}
+
 static const struct admin_ops admin_ops = {
+	.app_health = app_health,
 	.each_setting = each_setting,
 	.quit = admin_quit, .reload = admin_reload, .pending = admin_pending, .each_workload = each_workload,
 	.each_connection = each_connection, .each_finding = each_finding,

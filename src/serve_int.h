@@ -16,6 +16,7 @@
 #include "source/wds.h"
 #include "telemetry/otlp.h"
 #include "src/options.h"
+#include "src/probes.h"
 #include "src/settings.h"
 
 struct options {
@@ -56,6 +57,7 @@ struct serve {
 	bool draining, handed_over;
 	bool synced, serving;              /* the mesh is known; the process before us was told that we serve */
 	bool sidecar;                      /* --mode=sidecar */
+	struct probes *probes;             /* NULL: none */
 	struct map told;                   /* serve_sidecar.c's: what was reported */
 	bool pods_mode;                    /* PROXY_MODE says what is served; else --workload does */
 };
@@ -71,6 +73,7 @@ void serve_files_changed(void *serve);  /* reloads; what is wrong is logged */
 struct workload *serve_files_workload(struct serve *s, int i);   /* of the i-th --workload; NULL: the mesh has none */
 
 void serve_sidecar_refresh(struct serve *s);   /* the mesh changed; nothing in other modes */
+int serve_sidecar_start(struct serve *s, struct err *err);   /* before the admin pages */
 void serve_sidecar_stop(struct serve *s);      /* after the proxy */
 
 char *serve_problem(struct serve *s, int i);   /* 256 bytes: why the i-th is not served, "" when it is */

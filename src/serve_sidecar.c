@@ -37,10 +37,16 @@ void serve_sidecar_refresh(struct serve *s)
 	collector_update(s->collector, mesh_current(), teleconf_current(), w);
 }
 
+int serve_sidecar_start(struct serve *s, struct err *err)
+{
+	return s->sidecar && s->set.app_probers ? probes_new(s->loop, s->set.app_probers, s->proxy->conf.mark, &s->probes, err) : 0;
+}
+
 void serve_sidecar_stop(struct serve *s)
 {
 	collector_free(s->collector);
 	s->collector = NULL;
+	probes_free(s->probes);
 	map_each(slot, &s->told)
 		free(slot->value);
 	map_done(&s->told);

@@ -87,6 +87,8 @@ struct settings {
 	const char *inpod_uds;
 	bool inpod_port_reuse;
 	unsigned pod_conns, pod_handshakes;   /* caps of one pod */
+	const char *app_probers;         /* ISTIO_KUBE_APP_PROBERS; NULL: none */
+	bool exit_on_zero;               /* sidecar mode: the drain ends with the last connection */
 	bool localhost_app_tunnel, response_baggage, authz_info_log;
 
 	/* logs and traces */

@@ -85,6 +85,8 @@ const struct setting_row setting_rows[] = {
 	NUMBER("MESHD_POD_HANDSHAKES", pod_handshakes, "1000", 1, 100000000, "how many TLS handshakes its peers may have begun"),
 	OWN("CONNECTION_TERMINATION_DEADLINE", "from TERMINATION_GRACE_PERIOD_SECONDS, else 5s", "how long live connections may go on after SIGTERM"),
 	OWN("TERMINATION_GRACE_PERIOD_SECONDS", NULL, "the pod's grace period: connections get 5 s less, or 1 s less when it is at most 10"),
+	ROW(BOOL, "EXIT_ON_ZERO_ACTIVE_CONNECTIONS", exit_on_zero, "false", "sidecar mode: end with the last connection; false: only after the time above, so that the application may still call others while it ends"),
+	ROW(TEXT, "ISTIO_KUBE_APP_PROBERS", app_probers, NULL, "sidecar mode: the application's probes, which the kubelet asks for at /app-health/... on port 15020, as JSON"),
 	ROW(BOOL, "KEEPALIVE_ENABLED", keepalive, "true", "TCP keepalive towards other hosts"),
 	DURATION("KEEPALIVE_TIME", keepalive_time_ms, "180s", 1, 32767, "idle time before the first probe"),
 	DURATION("KEEPALIVE_INTERVAL", keepalive_interval_ms, "180s", 1, 32767, "between probes"),

@@ -277,6 +277,16 @@ static void on_ready(struct h1server_request *rq, void *arg)
 	buf_done(&pending);
 }
 
+static void on_app_health(struct h1server_request *rq, void *arg)
+{
+	struct admin *a = admin_of(arg);
+
+	if (a->ops->app_health)
+		a->ops->app_health(a->arg, rq);
+	else
+		h1server_reply_text(rq, 404, "there is nothing at this path\n");
+}
+
 static const struct h1server_route admin_routes[] = {
 	{ "GET", "/", on_page },
 	{ "GET", "/config_dump", on_config_dump },
@@ -294,6 +304,8 @@ static const struct h1server_route admin_routes[] = {
 static const struct h1server_route stats_routes[] = {
 	{ "GET", "/metrics", on_metrics },
 	{ "GET", "/stats/prometheus", on_metrics },
+	{ "GET", "/healthz/ready", on_ready },
+	{ "GET", "/app-health/*", on_app_health },
 };
 static const struct h1server_route ready_routes[] = {
 	{ "GET", "/healthz/ready", on_ready },

@@ -35,6 +35,8 @@ struct admin_workload {
 	const char *service_account;         /* while the workload is unknown; NULL: unknown, too */
 };
 
+struct h1server_request;
+
 enum admin_direction { ADMIN_INBOUND, ADMIN_OUTBOUND };
 
 struct admin_connection {
@@ -66,6 +68,8 @@ struct admin_ops {
 	void (*each_finding)(void *arg, admin_finding_fn *fn, void *fn_arg);
 	/* Limits that were met since start. */
 	void (*each_limit)(void *arg, admin_limit_fn *fn, void *fn_arg);
+	/* GET of /app-health/... on the status port: replies now or later (h1server_later). NULL: there is nothing of the kind. */
+	void (*app_health)(void *arg, struct h1server_request *rq);
 	/* What the process runs with, without secrets: the name of a setting, its value as JSON. */
 	void (*each_setting)(void *arg, admin_setting_fn *fn, void *fn_arg);
 };

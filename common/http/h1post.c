@@ -152,11 +152,15 @@ static void put_field(struct h1post *p, struct str name, struct str value)
 static void put_head(struct h1post *p, const struct h1post_conf *c)
 {
 	char length[24];
+	bool agent = false;
 
 	snprintf(length, sizeof(length), "%zu", c->body_bytes);
 	p->head = (struct http_head){ .method = str_c(c->get ? "GET" : "POST"), .end = c->get, .path = str_c(arena_dup(&p->texts, c->path)),
 				      .authority = str_c(arena_dup(&p->texts, c->authority)), .fields = p->field, .close = true };
-	put_field(p, str_c("User-Agent"), str_c("meshd/" PACKAGE_VERSION));
+	for (int i = 0; i < c->n_fields; i++)
+		agent |= str_eq_nocase(c->fields[i].name, str_c("User-Agent"));
+	if (!agent)
+		put_field(p, str_c("User-Agent"), str_c("meshd/" PACKAGE_VERSION));
 	if (!c->get) {
 		put_field(p, str_c("Content-Type"), c->content_type);
 		put_field(p, str_c("Content-Length"), str_c(length));

@@ -97,6 +97,7 @@ static bool put_head(struct h1server_request *c, int status, const char *content
 	if (c->replied || !c->rq)
 		return false;
 	c->replied = true;
+	c->on_gone = NULL;
 	http_reply(c->rq, &(struct http_head){ .status = status, .fields = f, .n_fields = length ? 4 : 3, .close = close || c->server->closed });
 	return true;
 }
@@ -222,6 +223,16 @@ bool h1server_query(const struct h1server_request *c, const char *name, struct s
 	return false;
 }
 
+static bool is_route(const struct h1server_route *r, struct str path)
+{
+	struct str want = str_c(r->path);
+
+	if (!str_ends(want, str_c("/*")))
+		return str_eq(path, want);
+	want.n--;
+	return str_starts(path, want);
+}
+
 static void dispatch(struct h1server_request *c)
 {
 	const struct h1server_site *site = c->server->site;
@@ -232,7 +243,7 @@ static void dispatch(struct h1server_request *c)
 	for (int i = 0; i < site->n_routes; i++) {
 		const struct h1server_route *r = &site->routes[i];
 
-		if (!str_is(c->path, r->path))
+		if (!is_route(r, c->path))
 			continue;
 		if (!r->method || str_is(c->method, r->method) || (c->head_only && strcmp(r->method, "GET") == 0)) {
 			r->handle(c, site->arg);
@@ -263,9 +274,30 @@ void h1request_refuse(struct h1server_request *c, int status)
 	reply(c, status, "text/plain; charset=utf-8", &body, true);
 }
 
+void h1server_later(struct h1server_request *c, void (*on_gone)(void *arg), void *arg)
+{
+	c->on_gone = on_gone;
+	c->gone_arg = arg;
+}
+
+int h1server_headers(const struct h1server_request *c, const struct http_field **ret)
+{
+	*ret = c->field;
+	return c->n_fields;
+}
+
+void h1request_gone(struct h1server_request *c)
+{
+	void (*on_gone)(void *arg) = c->on_gone;
+
+	c->on_gone = NULL;
+	if (on_gone)
+		on_gone(c->gone_arg);
+}
+
 void h1request_answer(struct h1server_request *c)
 {
 	dispatch(c);
-	if (!c->replied)
+	if (!c->replied && !c->on_gone)
 		h1server_reply_text(c, 500, "the handler of this page gave no answer\n");
 }

@@ -67,6 +67,7 @@ static void conn_gone(struct h1server_request *c)
 		stage_done(&c->rq->stage, FAIL_CLIENT_RESET);
 	c->rq = NULL;
 	h1request_stream_end(c);
+	h1request_gone(c);
 	c->grave.run = conn_free;
 	loop_bury(c->server->loop, &c->grave);
 }

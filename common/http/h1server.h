@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A small HTTP/1.1 server for our own pages, by llhttp: one listener, a table of routes, handlers that answer at once.
+/* A small HTTP/1.1 server for our own pages, by llhttp: one listener, a table of routes, handlers that answer at once or later.
  * Heads of at most LIMIT_ADMIN_HEAD_BYTES within H1SERVER_HEAD_MS, at most LIMIT_ADMIN_CONNS connections (the one that
  * was quiet longest makes room), request bodies are read and dropped. It stays reachable when the process is out of
  * descriptors: a few are kept in reserve. One thread. */
@@ -9,6 +9,7 @@
 #include "base/addr.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "http/message.h"
 #include "io/loop.h"
 
 #define H1SERVER_HEAD_MS     2000    /* from its first byte, or from accept, to the end of a request */
@@ -21,8 +22,8 @@ struct h1server_request;
 
 struct h1server_route {
 	const char *method;              /* "GET" serves HEAD too; NULL: any */
-	const char *path;                /* exact, as sent, without the query */
-	void (*handle)(struct h1server_request *rq, void *arg);   /* replies before it returns */
+	const char *path;                /* exact, as sent, without the query; "/a/" followed by a star: all below */
+	void (*handle)(struct h1server_request *rq, void *arg);   /* replies before it returns, or calls h1server_later */
 };
 
 struct h1server_site {
@@ -49,6 +50,10 @@ struct str h1server_path(const struct h1server_request *rq);
 struct str h1server_header(const struct h1server_request *rq, const char *name);   /* the first; p NULL: absent */
 /* A query parameter, decoded. False: absent. `?reset` has an empty value. */
 bool h1server_query(const struct h1server_request *rq, const char *name, struct str *ret);
+
+/* For a handler: the answer comes after its return, rq stays until then, unless on_gone comes: the client went. */
+void h1server_later(struct h1server_request *rq, void (*on_gone)(void *arg), void *arg);
+int h1server_headers(const struct h1server_request *rq, const struct http_field **ret);   /* all; how many */
 
 /* Answers. body is taken over (emptied); NULL: none. */
 void h1server_reply(struct h1server_request *rq, int status, const char *content_type, struct buf *body);

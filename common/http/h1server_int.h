@@ -41,6 +41,8 @@ struct h1server_request {
 	struct http_field field[H1_FIELDS], param[H1_PARAMS];
 	int n_fields, n_params;
 	struct h1server_stream stream;   /* the rest of the reply; more NULL: there is none */
+	void (*on_gone)(void *arg);      /* not NULL: the answer comes later */
+	void *gone_arg;
 	bool head_only, replied, shut, dead;
 };
 
@@ -51,5 +53,6 @@ void h1request_refuse(struct h1server_request *c, int status);   /* and the conn
 void h1request_reset(struct h1server_request *c);         /* ready for the next one */
 void h1request_send(struct h1server_request *c);          /* as much of the reply as the peer takes now */
 void h1request_stream_end(struct h1server_request *c);
+void h1request_gone(struct h1server_request *c);          /* tells who would answer later */
 
 #endif

@@ -250,7 +250,8 @@ route add ::/0 via fd77::1
             cmd = ["sh", "-c", f'ulimit -n {ulimit}; exec "$@"', "sh"] + cmd
         with open(self.logfile, "a") as log:
             self.proc = self.popen(*cmd, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                   env={**self.lab.env, **(env or {})}, start_new_session=True)
+                                   env={**self.lab.env, **({"EXIT_ON_ZERO_ACTIVE_CONNECTIONS": "true"} if self.mode == "sidecar" else {}), **(env or {})},
+                                   start_new_session=True)
         self.capture = capture
         if ready:
             self.ready()

@@ -266,3 +266,38 @@ def test_from_ztunnel_mode():
         lab.write("strict.yaml", STRICT.replace("STRICT", "DISABLE"))
         time.sleep(0.3)
         assert web.talk(VIP, 9000, b"hello") == b"hello"
+
+
+def test_probes():
+    """The kubelet's probes come to the status port and reach the application, whatever policy says; by HTTP, HTTPS and TCP."""
+    probers = {"/app-health/shop/livez": {"httpGet": {"path": "/live?x=1", "port": 8080, "scheme": "HTTP", "httpHeaders": [{"name": "Host", "value": "a.example"}, {"name": "X-A", "value": "b"}]}, "timeoutSeconds": 2},
+               "/app-health/shop/readyz": {"httpGet": {"path": "/ready", "port": 8081}, "timeoutSeconds": 1},
+               "/app-health/shop/startupz": {"tcpSocket": {"port": 8080}}, "/app-health/other/livez": {"tcpSocket": {"port": 8089}},
+               "/app-health/tls/livez": {"httpGet": {"path": "/", "port": 8443, "scheme": "HTTPS"}}, "/app-health/grpc/livez": {"grpc": {"port": 8089}}}
+    with Lab() as lab:
+        lab.write("strict.yaml", STRICT)
+        lab.write("policy.yaml", policy("nobody", "[]", app="shop"))
+        shop = lab.sidecars("shop", env={"ISTIO_KUBE_APP_PROBERS": json.dumps(probers)})
+        out = lab.plain("out")
+        app = shop.serve_http(8080)
+        shop.serve_http(8081, lambda h, got: h.answer(503, b"starting") or True)
+        def ask(name):
+            return out.http(f"/app-health/{name}", ip=shop.v4, port=15020, headers={"User-Agent": "kube-probe/1.31"})[:2]
+        assert ask("shop/livez")[0] == 200
+        got = app.requests[-1]
+        names = {k.lower(): v for k, v in got["headers"]}
+        assert got["path"] == "/live?x=1" and names["host"] == "a.example" and names["x-a"] == "b" and names["user-agent"] == "kube-probe/1.31"
+        assert ask("shop/readyz") == (503, "starting")
+        assert ask("shop/startupz")[0] == 200
+        assert ask("other/livez")[0] == 500 and ask("grpc/livez")[0] == 500 and ask("tls/livez")[0] == 500
+        assert ask("shop/nothing")[0] == 404
+        import ssl
+        cert, key, _ = lab.issue("own")
+        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ctx.load_cert_chain(cert, key)
+        def tls(c, peer):
+            with ctx.wrap_socket(c, server_side=True) as t:
+                t.recv(1000)
+                t.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        shop.serve(8443, tls)
+        assert ask("tls/livez")[0] == 204
