@@ -1128,6 +1128,7 @@ EXTRA_FILES = \
 	tests/scenario/test_dns.py \
 	tests/scenario/test_http.py \
 	tests/scenario/test_inpod.py \
+	tests/scenario/test_goaway.py \
 	tests/scenario/test_idle.py \
 	tests/scenario/test_keepalive.py \
 	tests/scenario/test_lb.py \
