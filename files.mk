@@ -1143,6 +1143,7 @@ EXTRA_FILES = \
 	tests/scenario/test_outlier.py \
 	tests/scenario/test_policy.py \
 	tests/scenario/test_reload.py \
+	tests/scenario/test_reload_http.py \
 	tests/scenario/test_retry.py \
 	tests/scenario/test_rolling.py \
 	tests/scenario/test_service.py \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The field tables as text: for one field, and as the manual. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "source/analyze.h"
 #include "source/crd.h"
@@ -15,6 +16,22 @@ static const char *mark_text(const struct field *f)
 	return texts[f->mark];
 }
 
+static const char *version(const struct crd *c)
+{
+	return c->versions[0];
+}
+
+/* "list of strings", "duration, sidecar mode only", or what is done instead. */
+static const char *what(const struct field *f, char text[80])
+{
+	if (f->mark == FIELD_HONOURED)
+		return field_type_name(f);
+	if (f->mark != FIELD_SIDECAR)
+		return mark_text(f);
+	snprintf(text, 80, "%s, sidecar mode only", field_type_name(f));
+	return text;
+}
+
 /* --- meshd explain --- */
 
 static void list_fields(const struct field_table *t, struct buf *out)
@@ -23,16 +40,17 @@ static void list_fields(const struct field_table *t, struct buf *out)
 		return;
 	buf_puts(out, "Fields:\n");
 	for (const struct field *f = t->fields; f->name; f++) {
-		if (f->mark == FIELD_HONOURED)
-			buf_printf(out, "  %-24s %s\n", f->name, field_type_name(f));
-		else
-			buf_printf(out, "  %-24s %s\n", f->name, mark_text(f));
+		char text[80];
+
+		buf_printf(out, "  %-24s %s\n", f->name, what(f, text));
 	}
 }
 
 static void explain_row(const char *path, const struct field *f, struct buf *out)
 {
-	buf_printf(out, "%s (%s)\n  %s\n", path, f->mark == FIELD_HONOURED ? field_type_name(f) : mark_text(f), f->doc);
+	char text[80];
+
+	buf_printf(out, "%s (%s)\n  %s\n", path, what(f, text), f->doc);
 	if (f->words) {
 		buf_puts(out, "  One of:");
 		for (int i = 0; f->words[i]; i++)
@@ -52,8 +70,8 @@ static int explain_kind(const struct crd *c, struct buf *out)
 {
 	bool flat = !c->group;
 
-	buf_printf(out, "%s%s%s%s\n  %s\n", c->kind, flat ? " (mesh.yaml)" : " (apiVersion ", flat ? "" : c->group,
-		   flat ? "" : *c->group ? "/v1)" : "v1)", c->spec->doc);
+	buf_printf(out, "%s%s%s%s%s%s\n  %s\n", c->kind, flat ? " (mesh.yaml)" : " (apiVersion ", flat ? "" : c->group,
+		   flat || !*c->group ? "" : "/", flat ? "" : version(c), flat ? "" : ")", c->spec->doc);
 	if (!flat)
 		buf_printf(out, "  Parts: metadata, spec%s. Ask for %s.spec.FIELD.\n", c->status ? ", status" : "", c->kind);
 	list_fields(c->spec, out);
@@ -164,11 +182,13 @@ static void roff(struct buf *out, const char *text)
 
 static void roff_row(const struct field *f, const char *prefix, struct buf *out)
 {
+	char text[80];
+
 	buf_puts(out, ".TP\n\\fB");
 	roff(out, prefix);
 	roff(out, f->name);
 	buf_puts(out, "\\fR ");
-	roff(out, f->mark == FIELD_HONOURED ? field_type_name(f) : mark_text(f));
+	roff(out, what(f, text));
 	buf_puts(out, "\n");
 	roff(out, f->doc);
 	if (f->words) {
@@ -219,7 +239,7 @@ static const char head[] =
 	"The file\n.B mesh.yaml\nat the top holds MeshConfig. Names of fields are read in camelCase and in snake_case.\n"
 	".PP\nThe directory is watched. A change is applied as a whole within a second. A file that cannot be read or parsed "
 	"holds it back: all stays as it was. An object that is wrong keeps its last good version; without one it is left out, "
-	"or, if it is an AuthorizationPolicy or PeerAuthentication, all connections to what it selects are refused. If two "
+	"or, if it is an AuthorizationPolicy, PeerAuthentication or RequestAuthentication, all that goes to what it selects is refused. If two "
 	"files hold the same object, the first by path counts. Every fault is logged as "
 	"\\fIFILE\\fR:\\fILINE\\fR: \\fIkind namespace\\fR/\\fIname\\fR: \\fIfield\\fR: what was wanted, what came. "
 	"\\fBmeshd analyze\\fR \\fIDIR\\fR lists them without a running meshd, and \\fBmeshd explain\\fR \\fIFIELD\\fR prints what "
@@ -227,9 +247,48 @@ static const char head[] =
 	".PP\nAge decides where two objects claim the same thing: metadata.creationTimestamp, then name, then namespace. "
 	"Kinds that are not below are named when they are loaded, and have no effect.\n";
 
+static const char *const mark_words[] = {
+	[FIELD_TODO] = "not yet, with a warning", [FIELD_OTHER_MODE] = "of other modes", [FIELD_IGNORED] = "without a meaning here",
+	[FIELD_REFUSED] = "refused, with the object",
+};
+
+/* How many rows have each mark, parts included. */
+static void count(const struct field_table *t, unsigned n[])
+{
+	for (const struct field *f = t->fields; f->name; f++) {
+		n[f->mark]++;
+		if (f->sub)
+			count(f->sub, n);
+	}
+}
+
+/* The support matrix: a line for each kind; its fields are in its own section, each with what becomes of it. */
+static void support(struct buf *out)
+{
+	buf_puts(out, ".SH SUPPORT\nEach field of each kind is below, with what becomes of it; none is dropped in silence. In numbers:\n");
+	for (int i = 0; i < CRD_COUNT; i++) {
+		const struct crd *c = &crds[i];
+		unsigned n[FIELD_REFUSED + 1] = { 0 };
+
+		count(c->spec, n);
+		buf_printf(out, ".TP\n\\fB%s\\fR %s\n", c->kind, c->unsupported ? "not supported" : c->elsewhere ? "sidecar mode" :
+			   n[FIELD_SIDECAR] ? "all modes, and more in sidecar mode" : "all modes");
+		if (c->unsupported) {
+			buf_puts(out, "It is looked at and reported; nothing of it has an effect.\n");
+			continue;
+		}
+		buf_printf(out, "Honoured: %u", n[FIELD_HONOURED] + n[FIELD_SIDECAR]);
+		for (int k = FIELD_TODO; k <= FIELD_REFUSED; k++)
+			if (n[k] && k != FIELD_SIDECAR)
+				buf_printf(out, "; %s: %u", mark_words[k], n[k]);
+		buf_puts(out, c->spec->open ? "; others say nothing to a data plane.\n" : ".\n");
+	}
+}
+
 void fields_man(struct buf *out)
 {
 	buf_puts(out, head);
+	support(out);
 	buf_puts(out, ".SH METADATA\n");
 	roff_table(&crd_meta_table, "metadata.", out);
 	for (int i = 0; i < CRD_COUNT; i++) {
@@ -243,7 +302,7 @@ void fields_man(struct buf *out)
 		}
 		buf_puts(out, "\n");
 		if (c->group)
-			buf_printf(out, "apiVersion: %s%sv1, kind: %s.\n", c->group, *c->group ? "/" : "", c->kind);
+			buf_printf(out, "apiVersion: %s%s%s, kind: %s.\n", c->group, *c->group ? "/" : "", version(c), c->kind);
 		roff(out, c->spec->doc);
 		buf_puts(out, "\n");
 		roff_table(c->spec, c->group ? "spec." : "", out);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* YAML to a mesh edit that is abandoned. The first byte chooses: mesh.yaml or objects, and the stance. */
+/* YAML to a mesh edit that is abandoned. The first byte chooses: mesh.yaml or objects, the stance, and the mode. */
 #include <stdlib.h>
 
 #include "source/conf.h"
+#include "source/crosscheck.h"
 #include "source/link.h"
 
 struct run {
@@ -26,10 +27,10 @@ static int on_mesh(const struct yaml_node *root, void *arg)
 	struct run *r = arg;
 	struct field_walk w = { .report = r->load.report, .arena = r->load.arena, .file = "f", .kind = "MeshConfig", .ns = "", .name = "" };
 	struct mesh_settings s;
-	struct arena mem = { 0 };
+	struct mesh_config *c = conf_mesh_read(&w, root, r->load.settings, &s);
 
-	conf_mesh_read(&w, root, r->load.settings, &mem, &s);
-	arena_done(&mem);
+	if (c)
+		resource_unref(&c->r);
 	return 0;
 }
 
@@ -43,7 +44,7 @@ static void link_and_abandon(struct run *r, struct report *report)
 	static const char *const paths[] = { "f" };
 	struct link_set set, none = { 0 };
 	struct mesh_edit *e = mesh_edit_begin();
-	struct link_input in = { r->objs, 0, r->load.settings, paths, report };
+	struct link_input in = { r->objs, 0, r->load.settings, paths, report, NULL };
 	size_t n = 0;
 
 	for (size_t i = 0; i < r->n; i++) {
@@ -55,6 +56,7 @@ static void link_and_abandon(struct run *r, struct report *report)
 	r->n = in.n = n;
 	qsort(r->objs, n, sizeof(struct conf_obj *), by_kind);
 	link_set_build(&in, &none, &set);
+	crosscheck(&in, &set);
 	link_set_apply(&set, &none, e);
 	mesh_edit_abandon(e);
 	link_set_done(&set);
@@ -77,6 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0 || size > 65536)
 		return 0;
 	s.stance = data[0] & 1 ? STANCE_STRICT : STANCE_ISTIO;
+	s.sidecar = data[0] & 4;
 	yaml_read_text("f", (struct str){ (const char *)data + 1, size - 1 }, &a, data[0] & 2 ? on_mesh : on_object, &r, &err);
 	link_and_abandon(&r, &report);
 	for (size_t i = 0; i < report.n; i++)
