@@ -29,14 +29,16 @@ static const struct field_table port_table = { .name = "port", .size = sizeof(st
 
 static const char *const captures[] = { "DEFAULT", "IPTABLES", "NONE", NULL };
 
-static void check_bind(struct field_walk *w, const char *bind, bool unix_ok)
+static void check_bind(struct field_walk *w, const char *bind)
 {
 	struct ip ip;
 
-	if (*bind && ip_parse(str_c(bind), &ip) && !(unix_ok && str_starts(str_c(bind), str_c("unix://"))))
-		field_error(w, 0, "bind", "want an IP address, got '%.80s'", bind);
+	if (!bind || !*bind)
+		return;
 	if (str_starts(str_c(bind), str_c("unix://")))
 		field_error(w, 0, "bind", "not supported: meshd listens on addresses only; use 127.0.0.1");
+	else if (ip_parse(str_c(bind), &ip))
+		field_error(w, 0, "bind", "want an IP address, got '%.80s'", bind);
 }
 
 /* --- ingress --- */
@@ -103,7 +105,7 @@ static void check_ingress(struct field_walk *w, void *out)
 
 	if (!i->port)
 		field_error(w, 0, "port", "want a port, got nothing");
-	check_bind(w, i->bind, false);
+	check_bind(w, i->bind);
 	if (*i->default_endpoint && !endpoint_ok(i->default_endpoint))
 		field_error(w, 0, "defaultEndpoint", "want 127.0.0.1:PORT, [::1]:PORT, 0.0.0.0:PORT, [::]:PORT or unix://PATH, got '%.80s'", i->default_endpoint);
 	if (i->tls && i->port && i->port->app != PROTOCOL_TLS)
@@ -153,7 +155,7 @@ static void check_egress(struct field_walk *w, void *out)
 	for (int i = 0; i < e->hosts.n && e->hosts.n > 1; i++)
 		if (!strcmp(e->hosts.v[i], "*/*"))
 			field_warn(w, 0, "hosts", "'*/*' has all; the others add nothing");
-	check_bind(w, e->bind, true);
+	check_bind(w, e->bind);
 	if (*e->bind && !e->port)
 		field_error(w, 0, "bind", "want a port beside it");
 }
