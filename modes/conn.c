@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/tuning.h"
+#include "policy/ratelimit.h"
 #include "telemetry/bypass.h"
 #include "traffic/dest.h"
 #include "traffic/guard.h"
@@ -76,6 +77,7 @@ static void end(struct conn *c, enum fail why, const char *detail, const char *p
 	if (c->ended)
 		return;
 	c->ended = true;
+	c->why = why;
 	if (c->pumping) {
 		pump_abort(&c->pump, why);
 	} else {
@@ -149,6 +151,16 @@ static void on_dry_run(struct policy *p, const struct authz_input *in, void *arg
 		 p->key, addr_format(&in->source, text), STR_FMT(in->principal));
 }
 
+const char *conn_over_limit(struct conn *c)
+{
+	const char *rule = NULL;
+
+	if (c->counted || !c->local)
+		return NULL;
+	c->counted = true;
+	return ratelimit_connection(mesh_current(), c->local, &c->input, &rule) ? NULL : rule;
+}
+
 bool conn_judge(struct conn *c, enum fail why_if_denied)
 {
 	const struct mesh *m = mesh_current();
@@ -157,6 +169,7 @@ bool conn_judge(struct conn *c, enum fail why_if_denied)
 	const struct gateway *passed;
 	struct authz_verdict v;
 	struct buf would = { 0 };
+	const char *over;
 	char details[512];
 	char name[320];
 
@@ -173,8 +186,11 @@ bool conn_judge(struct conn *c, enum fail why_if_denied)
 	if (v.allowed && passed && !c->judged)
 		bypass_note(now, dest_gateway_name(passed, name), c->input.principal);
 	c->judged = true;
+	over = v.allowed ? conn_over_limit(c) : NULL;
+	if (over)
+		end(c, FAIL_RATE_LIMITED, over, NULL, NULL, NULL);
 	if (v.allowed)
-		return true;
+		return !over;
 	authz_explain(m, now, &c->input, &would);
 	buf_append(&would, "", 1);
 	if (c->flow.proxy)

@@ -18,10 +18,11 @@ struct conn {
 	struct addr meant;               /* outbound: where the client wanted to go; port 0: unknown */
 	struct deferred grave;
 	void (*free_fn)(struct conn *c); /* frees what embeds the connection; after conn_end */
-	bool judged, pumping, ended;
+	bool judged, counted, pumping, ended;
 	unsigned idle_ms;                /* while it is pumped: without a byte; 0: for ever */
 	uint64_t life_ms;                /* 0: for ever */
 	uint64_t seen_bytes, seen_ms;    /* when bytes last moved, as of the last look */
+	enum fail why;                   /* once ended */
 	bool across;                     /* outbound: a tunnel in a tunnel, through another network's gateway */
 };
 
@@ -37,6 +38,8 @@ void conn_end(struct conn *c, enum fail why, const char *detail);
 void conn_leave(struct conn *c);
 /* False, and the connection is ended, when policy denies it. Remembers the input for later. */
 bool conn_judge(struct conn *c, enum fail why_if_denied);
+/* Counts it against the RateLimits of its workload, once. NULL: it may go on; else the rule that it is over. */
+const char *conn_over_limit(struct conn *c);
 /* What HBONE says of a workload: the `baggage` header's value. */
 void conn_baggage(const struct workload *w, struct buf *out);
 uint64_t conn_age_ms(const struct conn *c);

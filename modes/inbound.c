@@ -129,7 +129,7 @@ static void admit(struct inbound_conn *i)
 		i->conn.pump.down = NULL;   /* so that a denial does not reset what still gets its 401 */
 	if (!conn_judge(&i->conn, FAIL_DENIED)) {
 		if (tunnel)
-			hserve_refuse(tunnel, fail_info(FAIL_DENIED)->status);
+			hserve_refuse(tunnel, fail_info(i->conn.why)->status);
 		return;
 	}
 	i->conn.pump.down = down;

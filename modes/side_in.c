@@ -38,10 +38,16 @@ static void as_http(struct side *s, enum http_codec codec)
 	struct hconn_from from = from_of(s);
 	struct stage *down = s->conn.pump.down;
 	struct buf xfcc = { 0 };
+	const char *over;
 	char *peer_id;
 
 	if (!may_connect(s))
 		return;
+	over = conn_over_limit(&s->conn);
+	if (over) {
+		side_fail(s, FAIL_RATE_LIMITED, over);
+		return;
+	}
 	if (strcmp(down->ops->name, "tls") == 0) {
 		tls_xfcc(down, &xfcc);
 		from.xfcc = buf_str(&xfcc);
