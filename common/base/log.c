@@ -16,6 +16,8 @@
 #define LINE_BYTES  512
 #define STOP_S      2              /* what a slow reader has at the end */
 #define BATCH_US    2000           /* lines of this long leave in one write */
+#define BUSY_US     100000         /* if the last write was no longer ago: lines of … */
+#define BUSY_BATCH_US 20000        /* … this long: a thread that wakes is dear */
 
 static const char *const level_names[] = { "off", "error", "warn", "info", "debug", "trace" };
 static const char *const scope_names[LOG_SCOPES] = {
@@ -114,8 +116,17 @@ static struct sink *waiting(void)
 	return NULL;
 }
 
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 static void *writer_main(void *arg)
 {
+	uint64_t wrote_us = 0;
 	struct sink *s;
 
 	pthread_mutex_lock(&writer.lock);
@@ -128,7 +139,7 @@ static void *writer_main(void *arg)
 			pthread_cond_wait(&writer.wake, &writer.lock);
 			if (!writer.stop) {
 				pthread_mutex_unlock(&writer.lock);
-				usleep(BATCH_US);
+				usleep(now_us() - wrote_us < BUSY_US ? BUSY_BATCH_US : BATCH_US);
 				pthread_mutex_lock(&writer.lock);
 			}
 			continue;
@@ -139,6 +150,7 @@ static void *writer_main(void *arg)
 		pthread_mutex_unlock(&writer.lock);
 		written = write_all(fd, buf_str(&batch));
 		buf_done(&batch);
+		wrote_us = now_us();
 		pthread_mutex_lock(&writer.lock);
 		if (written)
 			report_drops(&writer.sinks[0].queue);
