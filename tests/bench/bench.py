@@ -14,9 +14,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, f"{HERE}/../scenario")
 sys.dont_write_bytecode = True
 from harness import Lab, REAL_ROOT, eventually, service, sh
-from peers import PEERS, PORT, THREADS
+from peers import LOAD_USER, PEERS, PORT, THREADS
 
 HZ = os.sysconf("SC_CLK_TCK")
+AS_USER = ["setpriv", f"--reuid={LOAD_USER}", "--clear-groups"]
 TUNNELS, SIDECARS = "meshd,haproxy-tcp,ztunnel", "meshd-sidecars,haproxy,envoy"
 
 
@@ -41,7 +42,7 @@ class Bench:
     def client(self, *args):
         """Runs a load; its JSON, and the proxies' CPU seconds meanwhile."""
         c0 = cpu_s(self.peer.pids())
-        r = self.lab.client.run(self.load, args[0], self.lab.server.v4, str(PORT), *map(str, args[1:]), timeout=self.secs + 60)
+        r = self.lab.client.run(*AS_USER, self.load, args[0], self.lab.server.v4, str(PORT), *map(str, args[1:]), timeout=self.secs + 60)
         return json.loads(r.stdout), cpu_s(self.peer.pids()) - c0
 
     def lat(self):
@@ -82,7 +83,7 @@ class Bench:
         self.row["idle_mib"] = pss_kib(pids) / 1024
         for n in (1000, 4000):
             base = pss_kib(pids)
-            h = self.lab.client.popen(self.load, "hold", self.lab.server.v4, str(PORT), str(n), self.peer.load, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            h = self.lab.client.popen(*AS_USER, self.load, "hold", self.lab.server.v4, str(PORT), str(n), self.peer.load, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             held = int(h.stdout.readline() or 0)
             time.sleep(1)
             self.row[f"kib_conn_{n}"] = (pss_kib(pids) - base) / max(held, 1)
@@ -190,6 +191,7 @@ def main():
     peers = [p for p in wanted.split(",") if PEERS[p].here() or print(f"{p}: not here, left out")]
     what, all_rows = a.what.split(","), {p: {} for p in peers}
     with tempfile.TemporaryDirectory() as d:
+        os.chmod(d, 0o755)
         load = f"{d}/load"
         sh(os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-o", load, f"{HERE}/load.c")
         for r in range(a.rounds):

@@ -42,13 +42,23 @@ class Direct(Peer):
         pass
 
 
-# The same capture for every peer, on the client's side only: the proxies are compared, not rules.
+# The same capture for every peer: the proxies are compared, not rules. The load runs as LOAD_USER.
+LOAD_USER = 65534
 REDIRECT = """table ip bench {
  chain output {
   type nat hook output priority -100;
-  meta mark & 0xfff == 0x539 accept
   oifname lo accept
-  tcp dport %d redirect to :15001
+  meta skuid 65534 tcp dport %d redirect to :15001
+ }
+}
+"""
+
+
+# What comes to the application goes to the server's proxy first, where it listens on another port (layer 7).
+INBOUND = """table ip bench {
+ chain prerouting {
+  type nat hook prerouting priority -100;
+  tcp dport %d redirect to :%d
  }
 }
 """
@@ -102,7 +112,7 @@ class Ztunnel(Peer):
 
 class HaproxyTcp(Peer):
     """A TLS connection for each TCP connection: what a plain C relay costs on the same OpenSSL."""
-    name, mode, more = "haproxy-tcp", "tcp", ""
+    name, mode, more, to = "haproxy-tcp", "tcp", "", 15101
 
     @classmethod
     def here(cls):
@@ -118,8 +128,10 @@ class HaproxyTcp(Peer):
                 f.write(open(cert).read() + open(key).read())
             return f"ssl crt {lab.dir}/{h.name}.both ca-file {root} verify required"
         rows = {lab.server: f"listen s\n bind :15101 {tls(lab.server)}\n server a {lab.server.v4}:{PORT}\n",
-                lab.client: f"listen c\n bind :15001\n server s {lab.server.v4}:15101 {tls(lab.client)}\n"}
+                lab.client: f"listen c\n bind :15001\n server s {lab.server.v4}:{self.to} {tls(lab.client)}\n"}
         lab.client.run("nft", "-f", "-", input=REDIRECT % PORT)
+        if self.to == PORT:
+            lab.server.run("nft", "-f", "-", input=INBOUND % (PORT, 15101))
         for h, text in rows.items():
             with open(f"{lab.dir}/{h.name}.cfg", "w") as f:
                 f.write(head + text)
@@ -130,7 +142,7 @@ class HaproxyTcp(Peer):
 
 class Haproxy(HaproxyTcp):
     """HTTP/1.1 on both hops, pooled; without a log and without a policy."""
-    name, mode, load, more = "haproxy", "http", "http", " option http-keep-alive\n http-reuse always\n"
+    name, mode, load, more, to = "haproxy", "http", "http", " option http-keep-alive\n http-reuse always\n", PORT
 
 
 class MeshdSidecars(Meshd):
@@ -148,17 +160,7 @@ class MeshdSidecars(Meshd):
             h.mode = "sidecar"
             h.start(f"--concurrency={THREADS}", "--log-format=text", env=self.env, capture=False)
         lab.client.run("nft", "-f", "-", input=REDIRECT % PORT)
-        lab.server.run("nft", "-f", "-", input=INBOUND % PORT)
-
-
-# What comes to the application goes to the sidecar first.
-INBOUND = """table ip bench {
- chain prerouting {
-  type nat hook prerouting priority -100;
-  tcp dport %d redirect to :15006
- }
-}
-"""
+        lab.server.run("nft", "-f", "-", input=INBOUND % (PORT, 15006))
 
 
 class Envoy(Peer):
@@ -194,10 +196,11 @@ class Envoy(Peer):
     def start(self):
         lab, pki = self.lab, Pki(self.lab.dir, self.name)
         lab.client.run("nft", "-f", "-", input=REDIRECT % PORT)
-        for h, port, to, caller in ((lab.server, 15006, (lab.server.v4, PORT), lab.client.identity), (lab.client, 15001, (lab.server.v4, 15006), None)):
+        lab.server.run("nft", "-f", "-", input=INBOUND % (PORT, 15006))
+        for h, port, caller in ((lab.server, 15006, lab.client.identity), (lab.client, 15001, None)):
             path = f"{lab.dir}/envoy-{h.name}.json"
             with open(path, "w") as f:
-                json.dump(self.config(h, pki.leaf(h.name), port, to, caller), f)
+                json.dump(self.config(h, pki.leaf(h.name), port, (lab.server.v4, PORT), caller), f)
             self.spawn(h, self.path, "-c", path, "--concurrency", THREADS, "-l", "warn", "--use-dynamic-base-id")
             self.listening(h, port)
 
