@@ -8,6 +8,25 @@
 #include <strings.h>
 #include <sys/random.h>
 
+bool str_is_plain(struct str s)
+{
+	const uint64_t ones = 0x0101010101010101, high = ones * 0x80;
+	size_t i = 0;
+
+	for (; i + 8 <= s.n; i += 8) {
+		uint64_t v, del;
+
+		memcpy(&v, s.p + i, 8);
+		del = v ^ ones * 0x7f;
+		if ((((v - ones * ' ') & ~v) | ((del - ones) & ~del)) & high)
+			return false;
+	}
+	for (; i < s.n; i++)
+		if ((uint8_t)s.p[i] < ' ' || s.p[i] == 0x7f)
+			return false;
+	return true;
+}
+
 bool str_eq_nocase(struct str a, struct str b)
 {
 	return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);

@@ -46,6 +46,9 @@ static inline bool str_ends(struct str a, struct str suffix)
 
 bool str_eq_nocase(struct str a, struct str b);
 
+/* No byte of it is a control character: below the blank, or DEL. */
+bool str_is_plain(struct str s);
+
 /* The part before the first sep; *rest gets what follows it (n == 0, p == NULL when sep was absent). */
 struct str str_cut(struct str s, char sep, struct str *rest);
 

@@ -34,7 +34,7 @@ bool http_token(struct str s)
 
 static bool is_value(struct str s)
 {
-	return all(s, VALUE) && (!s.n || (s.p[0] != ' ' && s.p[0] != '\t' && s.p[s.n - 1] != ' ' && s.p[s.n - 1] != '\t'));
+	return (str_is_plain(s) || all(s, VALUE)) && (!s.n || (s.p[0] != ' ' && s.p[0] != '\t' && s.p[s.n - 1] != ' ' && s.p[s.n - 1] != '\t'));
 }
 
 static bool is_target(struct str s)

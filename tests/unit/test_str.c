@@ -37,6 +37,24 @@ START_TEST(compare)
 }
 END_TEST
 
+START_TEST(plain)
+{
+	char text[24];
+
+	memset(text, 'x', sizeof(text));
+	for (size_t n = 0; n <= sizeof(text); n++) {
+		ck_assert(str_is_plain((struct str){ text, n }));
+		for (size_t at = 0; at < n; at++) {
+			for (int c = 0; c < 256; c++) {
+				text[at] = (char)c;
+				ck_assert_int_eq(str_is_plain((struct str){ text, n }), c >= ' ' && c != 0x7f);
+			}
+			text[at] = 'x';
+		}
+	}
+}
+END_TEST
+
 START_TEST(hash_differs)
 {
 	char a[40] = "spiffe://cluster.local/ns/a/sa/b", b[40] = "spiffe://cluster.local/ns/a/sa/c";
@@ -55,6 +73,7 @@ int main(void)
 	tcase_add_loop_test(t, number, 0, ARRAY_LEN(numbers));
 	tcase_add_test(t, cut);
 	tcase_add_test(t, compare);
+	tcase_add_test(t, plain);
 	tcase_add_test(t, hash_differs);
 	suite_add_tcase(s, t);
 	return suite_run(s);
