@@ -704,6 +704,7 @@ FUZZERS = \
 	tests/fuzz/fuzz_h1_response \
 	tests/fuzz/fuzz_hello \
 	tests/fuzz/fuzz_hserve \
+	tests/fuzz/fuzz_jwt \
 	tests/fuzz/fuzz_message \
 	tests/fuzz/fuzz_peermeta \
 	tests/fuzz/fuzz_socks \
@@ -966,6 +967,8 @@ tests_fuzz_fuzz_hello_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 tests_fuzz_fuzz_hserve_SOURCES = tests/fuzz/fuzz_hserve.c
 tests_fuzz_fuzz_hserve_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
+tests_fuzz_fuzz_jwt_SOURCES = tests/fuzz/fuzz_jwt.c
+tests_fuzz_fuzz_jwt_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 tests_fuzz_fuzz_message_SOURCES = tests/fuzz/fuzz_message.c
 tests_fuzz_fuzz_message_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 

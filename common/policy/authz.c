@@ -67,6 +67,7 @@ struct authz_verdict authz_judge(const struct mesh *m, const struct workload *de
 {
 	struct authz_verdict peer = authz_judge_peer(m, dest, in);
 	struct scope *s = scope_of(m, dest);
+	struct authz_asked asked;
 	const struct scope_index *x;
 	const struct rule_ref *hit;
 	struct subject who;
@@ -80,6 +81,9 @@ struct authz_verdict authz_judge(const struct mesh *m, const struct workload *de
 	for (int i = s->start[PART_QUIET]; on_quiet && i < s->start[PART_QUIET + 1]; i++)
 		if (rulebook_judge(scope_book(s->policies[i], &who), &who) >= 0)
 			on_quiet(s->policies[i], in, arg);
+	/* Nobody is asked about bytes. */
+	if (!in->request && authz_custom(m, dest, in, &asked) != CUSTOM_NONE)
+		return refuse(asked.policy, "a CUSTOM policy covers these bytes, and its provider is not asked about bytes", asked.rule_index);
 	hit = ruleindex_find(&x->deny, &who);
 	if (hit)
 		return refuse(s->policies[s->start[PART_DENY] + (int)hit->policy], "deny policy matched", (int)hit->rule);

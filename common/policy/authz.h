@@ -40,7 +40,8 @@ int authz_compile(struct policy *p);
 /* dest: made by workload_new; what reaches it is remembered, per thread, with a reference to it.
  * Order: a broken security object in scope refuses; STRICT mTLS; any enforced DENY that matches; no enforced ALLOW in scope: allowed;
  * any ALLOW that matches: allowed; else denied. Dry-run policies and AUDIT decide nothing: those that match are reported to
- * on_quiet (may be NULL) with their rule. CUSTOM is asked for apart. */
+ * on_quiet (may be NULL) with their rule. CUSTOM is asked for apart; but
+ * bytes that it covers are refused, since no provider is asked about bytes (Istio asks those of gRPC). */
 struct authz_verdict authz_judge(const struct mesh *m, const struct workload *dest, const struct authz_input *in,
 				 void (*on_quiet)(struct policy *p, const struct authz_input *in, void *arg), void *arg);
 /* The beginning of it alone, for connections whose requests are judged one by one: broken objects and STRICT mTLS. */

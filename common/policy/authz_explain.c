@@ -224,12 +224,17 @@ static void explain_peer_authn(const struct peer_authn *p, const struct subject 
 
 static void explain_deny(const struct policy *p, int rule, const struct subject *who, struct buf *out)
 {
-	buf_puts(out, "DENY policy ");
+	buf_puts(out, p->action == POLICY_CUSTOM ? "CUSTOM policy " : "DENY policy ");
 	put_key(out, p->key, p->where);
 	buf_printf(out, ", rule %d, refuses ", rule + 1);
 	put_rule(out, &p->rules[rule]);
 	buf_puts(out, "; ");
 	put_source(out, who);
+	if (p->action == POLICY_CUSTOM) {
+		buf_printf(out, ". The provider %s is asked about requests of HTTP only; a rule that names ports can leave these bytes out.\n",
+			   p->provider);
+		return;
+	}
 	buf_puts(out, who->in->request ?
 		 ". A request that this rule does not match would go on to the ALLOW policies.\n" :
 		 ". A connection that this rule does not match would go on to the ALLOW policies.\n");

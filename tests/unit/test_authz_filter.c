@@ -146,6 +146,7 @@ START_TEST(custom_policies)
 	ck_assert_int_eq(custom("/a", &asked), CUSTOM_ASK);
 	ck_assert_str_eq(asked.provider->name, "good");
 	ck_assert_int_eq(authz_custom(mesh_current(), w, &bytes, &asked), CUSTOM_ASK);      /* the path is lost: more is asked */
+	ck_assert(!authz_judge(mesh_current(), w, &bytes, NULL, NULL).allowed);             /* but nobody can be, about bytes */
 	/* A bad provider, or none of that name, denies what the rule matches and nothing else. */
 	begin();
 	put("p", POLICY_CUSTOM, about(&a, MATCH_EXACT, "/a"), 1, "bad");
@@ -170,6 +171,7 @@ START_TEST(custom_policies)
 	put("p", POLICY_CUSTOM, &all, 1, "web");
 	mesh_edit_publish(edit);
 	ck_assert_int_eq(authz_custom(mesh_current(), w, &bytes, &asked), CUSTOM_NONE);
+	ck_assert(authz_judge(mesh_current(), w, &bytes, NULL, NULL).allowed);
 	settings.stance = STANCE_STRICT;
 	begin();
 	mesh_edit_publish(edit);
