@@ -1073,6 +1073,7 @@ EXTRA_FILES = \
 	tests/interop/go.sum \
 	tests/interop/h2spec.txt \
 	tests/interop/http/echo/main.go \
+	tests/interop/http/get/main.go \
 	tests/interop/http/go.mod \
 	tests/interop/http/go.sum \
 	tests/interop/inpodrules/main.go \

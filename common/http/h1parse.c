@@ -11,37 +11,37 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
+/* A line without its end. */
+static const char *line_check(struct str s)
+{
+	if (str_is_plain(s))
+		return NULL;
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '\r')
+			return no_crlf;
+		if (((uint8_t)s.p[i] < ' ' && s.p[i] != '\t') || s.p[i] == 0x7f)
+			return "a control byte in the head";
+	}
+	return NULL;
+}
+
 /* What follows what was seen before. */
 static const char *lines_check(struct h1_lines *l, const char *p, size_t n)
 {
-	static const uint8_t control[256] = { [0 ... 8] = 1, [11] = 1, [12] = 1, [14 ... 31] = 1, [127] = 1 };
-	const char *end = p + n;
-	int returns = l->last == '\r', ends = 0;
-	uint8_t bad = 0;
+	for (const char *end = p + n, *lf; p < end; p = lf ? lf + 1 : end) {
+		const char *why, *stop = (lf = memchr(p, '\n', (size_t)(end - p))) ? lf : end;
+		bool cr = stop > p && stop[-1] == '\r';
 
-	if (!n)
-		return NULL;
-	for (size_t i = 0; i < n; i++) {
-		bad |= control[(uint8_t)p[i]];
-		returns += p[i] == '\r';
-	}
-	if (bad)
-		return "a control byte in the head";
-	if ((l->last == '\r') != (p[0] == '\n'))
-		return no_crlf;
-	if (is_blank(p[0]) && (l->last == '\n' || (!l->last && !l->ends)))
-		return blank_first;
-	for (const char *lf = p; lf < end && (lf = memchr(lf, '\n', (size_t)(end - lf))); lf++) {
-		if (lf > p && lf[-1] != '\r')
+		if ((l->last == '\r' && lf != p) || (lf && !cr && !(lf == p && l->last == '\r')))
 			return no_crlf;
-		if (lf + 1 < end && is_blank(lf[1]))
+		if (is_blank(*p) && (l->last == '\n' || (!l->last && !l->ends)))
 			return blank_first;
-		ends++;
+		why = line_check((struct str){ p, (size_t)(stop - p) - cr });
+		if (why)
+			return why;
+		l->ends += lf != NULL;
+		l->last = lf ? '\n' : (uint8_t)stop[-1];
 	}
-	if (returns != ends + (end[-1] == '\r'))
-		return no_crlf;
-	l->ends += ends;
-	l->last = (uint8_t)end[-1];
 	return NULL;
 }
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HTTP core alone (relay.c) against suites and servers of others: h2spec, grpc-go's interop tests, and the table of
 smuggled requests in front of three servers. `build` makes the peers of http/."""
-import codecs, os, re, socket, subprocess, time
+import codecs, os, re, shutil, socket, subprocess, time
 from cluster import PEERS
 from harness import ROOT, Lab, Skip, eventually, service
 from relay import Http, Relay, loopback, read_end
@@ -107,6 +107,60 @@ def test_grpc_interop_through_sidecars():
             server.kill()
             server.wait()
         assert web.metric("istio_requests_total", reporter="source", request_protocol="grpc", connection_security_policy="unknown") > 30
+
+
+URL = "http://shop.default.svc.cluster.local"
+FETCH = f"""
+const n = +process.argv[1]
+Promise.all([...Array(n).keys()].map(i => fetch('{URL}/' + i, {{method: 'POST', body: 'x'.repeat(i * 1000)}}).then(r => r.text().then(t => r.status))))
+  .then(all => console.log(all.filter(s => s == 200).length))
+"""
+URLLIB = f"""
+import http.client, sys
+c, ok = http.client.HTTPConnection('shop.default.svc.cluster.local', 80), 0
+for i in range(int(sys.argv[1])):
+    c.request('POST', f'/{{i}}', body=b'x' * (i * 1000))
+    r = c.getresponse()
+    ok += r.status == 200 and len(r.read()) == max(i * 1000, 6)
+print(ok)
+"""
+
+
+def test_clients_of_others():
+    """curl, wrk, h2load, Python's, Node's and Go's clients through a pair of sidecars to a server of Go's; those that are here."""
+    clients = {
+        "curl": ["curl", "-sSf", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}\\n", f"{URL}/[1-20]"],
+        "curl h2": ["curl", "-sSf", "-m", "20", "--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{http_code}\\n", f"{URL}/1"],
+        "curl upload": ["curl", "-sSf", "-m", "20", "-T", "/proc/self/exe", "-H", "Expect: 100-continue", "-o", "/dev/null", "-w", "%{http_code}\\n", f"{URL}/up"],
+        "python": ["python3", "-c", URLLIB, "50"],
+        "node": ["node", "-e", FETCH, "50"],
+        "h2load": ["h2load", "-n", "2000", "-c", "4", "-m", "20", URL],
+        "h2load h1": ["h2load", "--h1", "-n", "2000", "-c", "4", URL],
+        "wrk": ["wrk", "-d", "1s", "-c", "8", "-t", "1", URL],
+        "go": [peer("get"), URL, "200"],
+    }
+    good = {"curl": "200\n" * 20, "curl h2": "200\n", "curl upload": "200\n", "python": "50\n", "node": "50\n", "go": "200\n"}
+    with Lab() as lab:
+        lab.write("svc.yaml", service("shop", {80: 8080}, ["10.88.0.1"], app="shop", family="v4", protocol="HTTP"))
+        web, shop = lab.sidecars("web", "shop")
+        with open(f"{lab.dir}/hosts", "w") as f:
+            f.write("127.0.0.1 localhost\n10.88.0.1 shop.default.svc.cluster.local\n")
+        server = shop.popen(peer("echo"), "8080", f"{shop.v4}", stdout=subprocess.DEVNULL)
+        try:
+            eventually(lambda: shop.connect(shop.v4, 8080).close() or True, 20)
+            for name, cmd in clients.items():
+                if not shutil.which(cmd[0]):
+                    continue
+                got = web.run("unshare", "-m", "sh", "-c", f'mount --bind {lab.dir}/hosts /etc/hosts && exec "$@"', "sh", *cmd, timeout=60)
+                if name in good:
+                    assert got.stdout == good[name], f"{name}: {got.stdout} {got.stderr}"
+                elif "h2load" in name:
+                    assert "2000 succeeded, 0 failed" in got.stdout, got.stdout
+                else:
+                    assert "Requests/sec" in got.stdout and "Socket errors" not in got.stdout and "Non-2xx" not in got.stdout, got.stdout
+        finally:
+            server.kill()
+            server.wait()
 
 
 # ---- smuggling ----

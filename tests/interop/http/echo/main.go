@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A server of net/http for tests, HTTP/1 and HTTP/2 in the clear: echo PORT. It answers with the request's body (or hello) and
+// A server of net/http for tests, HTTP/1 and HTTP/2 in the clear: echo PORT [ADDRESS]. It answers with the request's body (or hello) and
 // writes down how it read it: METHOD HOST TARGET [BODY].
 package main
 
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 )
@@ -27,7 +28,11 @@ func answer(w http.ResponseWriter, r *http.Request) {
 }
 
 func main() {
-	s := &http.Server{Addr: "127.0.0.1:" + os.Args[1], Handler: http.HandlerFunc(answer), Protocols: new(http.Protocols)}
+	host := "127.0.0.1"
+	if len(os.Args) > 2 {
+		host = os.Args[2]
+	}
+	s := &http.Server{Addr: net.JoinHostPort(host, os.Args[1]), Handler: http.HandlerFunc(answer), Protocols: new(http.Protocols)}
 	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetUnencryptedHTTP2(true)
 	fmt.Println(s.ListenAndServe())
