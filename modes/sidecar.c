@@ -37,6 +37,7 @@ struct sidecar_part *sidecar_new(struct pod *pod)
 	list_init(&s->https);
 	list_init(&s->binds);
 	s->http = http_conn_default;
+	s->http.stall_ms = LIMIT_TCP_IDLE_MS;
 	s->pool = upool_new(pod->worker->loop, &s->upstream.connector);
 	return s;
 }

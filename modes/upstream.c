@@ -270,6 +270,7 @@ void upstream_init(struct upstream *u, struct pod *pod)
 {
 	*u = (struct upstream){ .connector = { .connect = up_connect, .codec = up_codec, .peer_id = up_peer_id, .error = up_error, .local = up_local, .leaving = up_leaving }, .pod = pod };
 	u->http = http_conn_default;
+	u->http.stall_ms = 0;          /* a stream of events may be quiet for hours; dead hosts are TCP's to find */
 	u->connector.http = &u->http;
 }
 

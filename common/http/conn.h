@@ -15,7 +15,7 @@ struct http_conn_conf {
 	int head_fields;             /* at most LIMIT_HEADER_COUNT */
 	unsigned head_ms;            /* server: from a head's first byte, or from the start, to its end; HTTP/1: then 408 */
 	unsigned idle_ms;            /* server: between messages, without a stream; 0: for ever */
-	unsigned stall_ms;           /* HTTP/1: a peer that sends nothing of a body that is wanted, or takes nothing of one that waits */
+	unsigned stall_ms;           /* HTTP/1: a peer that sends nothing of a body that is wanted, or takes nothing of one that waits; 0: for ever */
 	unsigned max_streams;        /* HTTP/2 server: concurrent ones */
 	unsigned frame_bytes;        /* HTTP/2: MAX_FRAME_SIZE; 0: tuning's */
 	unsigned resets, reset_burst;          /* HTTP/2 server: streams that the client may reset in a second, and at once */

@@ -313,7 +313,7 @@ static void arm(struct h1 *h)
 		timer_start(&h->timer, LIMIT_GOAWAY_MS);
 	else if (!s && h->server && !h->below->queued && h->conf->idle_ms)
 		timer_start(&h->timer, h->conf->idle_ms);
-	else if (h->below->queued || (s && !h->tunnel && !s->in_end && !heading(h) && (s->want_read || s->skip)))
+	else if (h->conf->stall_ms && (h->below->queued || (s && !h->tunnel && !s->in_end && !heading(h) && (s->want_read || s->skip))))
 		timer_start(&h->timer, h->conf->stall_ms);
 	else
 		timer_stop(&h->timer);

@@ -268,7 +268,7 @@ void upool_free(struct upool *p)
 {
 	if (!p)
 		return;
-	p->draining = true;
+	p->draining = p->closed = true;
 	timer_stop(&p->sweep);
 	upool_limit_leave(p);
 	list_each_safe(at, next, &p->all) {

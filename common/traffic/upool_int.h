@@ -27,7 +27,7 @@ struct upool {
 	struct timer sweep;        /* over those */
 	uint64_t sweep_ms;         /* when it comes, while it is armed */
 	struct deferred grave;
-	bool draining;
+	bool draining, closed;     /* closed: upool_free was called */
 	/* upool_limit.c; the first six under its lock */
 	struct list link;          /* of all pools of the process */
 	struct cluster *asked;     /* reference: another pool needs a connection of this one */

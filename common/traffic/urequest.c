@@ -169,7 +169,7 @@ static void lost(struct urequest *r)
 	struct http_stream *s = r->stream;
 	struct try_result res = { .end = s->refused ? TRY_REFUSED : TRY_RESET, .sent = true };
 
-	if (!r->answered && !r->repeated && retry_unasked(r->head.method, &res, r->reused, true)) {
+	if (!r->pool->closed && !r->answered && !r->repeated && retry_unasked(r->head.method, &res, r->reused, true)) {
 		r->repeated = true;
 		let_go(r, s->stage.fail);
 		try(r, UPOOL_NEW);
@@ -271,7 +271,11 @@ static void on_begin(struct deferred *d)
 {
 	struct urequest *r = container_of(d, struct urequest, begin);
 
-	if (r->on_done)
+	if (!r->on_done)
+		return;
+	if (r->pool->closed)
+		tell(r, false, FAIL_DRAIN, "");
+	else
 		try(r, UPOOL_SURE);
 }
 
