@@ -352,13 +352,3 @@ void jwksource_stop(void)
 	free(us.blocked);
 	memset(&us, 0, sizeof(us));
 }
-
-void jwksource_list(struct buf *out)
-{
-	for (struct list *i = sources.next; i != &sources; i = i->next) {
-		struct jwksource *s = container_of(i, struct jwksource, link);
-		const struct jwks *keys = jwksource_keys(s);
-
-		buf_printf(out, "%s: %d keys%s%s\n", s->url, keys ? jwks_count(keys) : 0, *s->error ? ", last attempt: " : "", s->error);
-	}
-}

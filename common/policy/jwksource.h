@@ -9,7 +9,6 @@
 #define POLICY_JWKSOURCE_H
 
 #include "base/addr.h"
-#include "base/buf.h"
 #include "dns/resolve.h"
 #include "policy/jwt.h"
 
@@ -35,7 +34,5 @@ struct jwksource_conf {
 /* Control thread. Before it nothing is fetched; after it what was named and will be. */
 void jwksource_start(struct loop *l, const struct jwksource_conf *conf);
 void jwksource_stop(void);
-/* One line for each source. Control thread. */
-void jwksource_list(struct buf *out);
 
 #endif
