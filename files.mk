@@ -1084,6 +1084,8 @@ EXTRA_FILES = \
 	tests/interop/otlpserver/main.go \
 	tests/interop/ratelimit/go.mod \
 	tests/interop/ratelimit/go.sum \
+	tests/interop/rds/main.go \
+	tests/interop/routes.py \
 	tests/interop/run \
 	tests/interop/test_ca.py \
 	tests/interop/test_cluster.py \
@@ -1094,6 +1096,7 @@ EXTRA_FILES = \
 	tests/interop/test_image.py \
 	tests/interop/test_istioctl.py \
 	tests/interop/test_login.py \
+	tests/interop/test_routes.py \
 	tests/interop/test_samples.py \
 	tests/interop/test_networks.py \
 	tests/interop/test_observed.py \

@@ -168,15 +168,21 @@ static bool better(struct compile *c, const struct service *a, const struct serv
 	return own_a != own_b ? own_a : a->core && !b->core;
 }
 
+/* The port that an egress entry narrows services to; 0: none. */
+static uint16_t own_port(const struct scope_egress *e)
+{
+	return e && e->port && strcmp(e->port->protocol, "HTTP_PROXY") ? e->port->number : 0;
+}
+
 static void import_services(struct compile *c, struct egress *e, const struct imports *in, const struct gather *all)
 {
-	bool own_port = e->conf && e->conf->port && e->conf->port->number && strcmp(e->conf->port->protocol, "HTTP_PROXY");
+	uint16_t only = own_port(e->conf);
 	struct map best = { 0 };
 	int n = 0;
 
 	e->services = TMP(c, struct seen *, all->n);
 	for (int i = 0; i < all->n; i++) {
-		struct seen *x = see(c, all->v[i], own_port ? e->conf->port->number : 0), *other;
+		struct seen *x = see(c, all->v[i], only), *other;
 
 		if (!x || !imported(in, x->s->ns, x->host))
 			continue;
@@ -251,16 +257,37 @@ static bool pick_best(struct service *s, void *arg)
 	return true;
 }
 
+/* Entries of a Sidecar may narrow one service to different ports: it has all of them. */
+static void add_ports(struct compile *c, struct seen *to, const struct seen *from)
+{
+	struct service_port *v = TMP(c, struct service_port, to->n_ports + from->n_ports);
+	int n = to->n_ports;
+
+	if (from->n_ports == to->s->n_ports || to->n_ports == to->s->n_ports) {
+		to->ports = to->s->ports;
+		to->n_ports = to->s->n_ports;
+		return;
+	}
+	memcpy(v, to->ports, (size_t)n * sizeof(*v));
+	for (int i = 0; i < from->n_ports; i++) {
+		bool there = false;
+
+		for (int k = 0; k < to->n_ports; k++)
+			there = there || to->ports[k].port == from->ports[i].port;
+		if (!there)
+			v[n++] = from->ports[i];
+	}
+	to->ports = v;
+	to->n_ports = n;
+}
+
 static void add_service(struct compile *c, struct seen *x)
 {
 	struct seen *other = map_get(&c->by_host, str_c(x->host));
 
 	if (other && (other->s->core || !x->s->core)) {
-		/* Two entries of a Sidecar that narrow the same service: both ports. */
-		if (other->s != x->s || other->n_ports == x->s->n_ports || other->ports == x->ports)
-			return;
-		other->ports = x->s->ports;
-		other->n_ports = x->s->n_ports;
+		if (other->s == x->s)
+			add_ports(c, other, x);
 		return;
 	}
 	map_put(&c->by_host, str_c(x->host), x);
@@ -279,32 +306,34 @@ static void add_service(struct compile *c, struct seen *x)
 	c->services[c->n_services++] = x;
 }
 
-static void add_named(struct compile *c, const char *host)
+/* only: of an egress entry with a port; 0: all ports. */
+static void add_named(struct compile *c, const char *host, uint16_t only)
 {
 	struct named_like n = { c, NULL };
-	const char *low = lower(c, host);
+	struct seen *x;
 
-	if (!*host || map_get(&c->by_host, str_c(low)))
+	if (!*host)
 		return;
-	mesh_each_service_called(c->m, str_c(low), pick_best, &n);
-	if (n.best)
-		add_service(c, see(c, n.best, 0));
+	mesh_each_service_called(c->m, str_c(lower(c, host)), pick_best, &n);
+	x = n.best ? see(c, n.best, only) : NULL;
+	if (x)
+		add_service(c, x);
 }
 
-static void add_destinations(struct compile *c, const struct vs *v)
+static void add_destinations(struct compile *c, const struct vs *v, uint16_t only)
 {
 	for (int i = 0; i < v->n_http; i++) {
 		for (int k = 0; k < v->http[i].route.n; k++)
-			add_named(c, v->http[i].route.v[k].destination->host);
+			add_named(c, v->http[i].route.v[k].destination->host, only);
 		for (int k = 0; k < v->http[i].mirrors.n; k++)
-			add_named(c, v->http[i].mirrors.v[k].destination->host);
+			add_named(c, v->http[i].mirrors.v[k].destination->host, only);
 	}
 	for (int i = 0; i < v->from->tcp.n; i++)
 		for (int k = 0; k < v->from->tcp.v[i].route.n; k++)
-			add_named(c, v->from->tcp.v[i].route.v[k].destination->host);
+			add_named(c, v->from->tcp.v[i].route.v[k].destination->host, only);
 	for (int i = 0; i < v->from->tls.n; i++)
 		for (int k = 0; k < v->from->tls.v[i].route.n; k++)
-			add_named(c, v->from->tls.v[i].route.v[k].destination->host);
+			add_named(c, v->from->tls.v[i].route.v[k].destination->host, only);
 }
 
 static void add_host_of(struct compile *c, const char *service)
@@ -312,7 +341,7 @@ static void add_host_of(struct compile *c, const char *service)
 	const char *slash = strchr(service, '/');
 
 	if (*service)
-		add_named(c, slash ? slash + 1 : service);
+		add_named(c, slash ? slash + 1 : service, 0);
 }
 
 /* Those that proxies themselves call. */
@@ -323,7 +352,7 @@ static void add_providers(struct compile *c)
 	for (int i = 0; i < c->mc->tele.providers.n; i++)
 		add_host_of(c, c->mc->tele.providers.v[i].service);
 	if (c->scope && c->scope->outbound && c->scope->outbound->egress_proxy)
-		add_named(c, c->scope->outbound->egress_proxy->host);
+		add_named(c, c->scope->outbound->egress_proxy->host, 0);
 }
 
 void compile_scope(struct compile *c)
@@ -355,7 +384,7 @@ void compile_scope(struct compile *c)
 		for (int k = 0; k < c->egress[i].n_services; k++)
 			add_service(c, c->egress[i].services[k]);
 		for (int k = 0; k < c->egress[i].n_vs; k++)
-			add_destinations(c, c->egress[i].vs[k]);
+			add_destinations(c, c->egress[i].vs[k], own_port(c->egress[i].conf));
 	}
 	add_providers(c);
 }

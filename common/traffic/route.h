@@ -125,6 +125,8 @@ const struct vhost *route_table_vhost(const struct route_table *t, struct str au
  * Its cost does not grow with the number of exact paths and prefixes. */
 const struct route *route_find(const struct route_table *t, const struct exchange *x);
 
+/* One of the destinations, by weight; NULL: all weights are 0. */
+const struct route_target *route_choose(const struct route *r, uint64_t *seed);
 /* The edits of the chosen way, once, before the first try: host, path (x-envoy-original-path tells the old one), the target's
  * headers, then the route's. */
 void route_apply_request(struct exchange *x, const struct route *r, const struct route_target *t);

@@ -7,36 +7,48 @@
 #include "base/limits.h"
 #include "base/regex.h"
 #include "telemetry/format.h"
+#include "traffic/dest_int.h"
 #include "traffic/route_int.h"
 
 bool percent_hit(struct percent p, uint64_t *seed)
 {
-	uint64_t z = *seed += 0x9e3779b97f4a7c15u;
-
-	if (!p.parts || !p.of)
-		return false;
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	z ^= z >> 31;
-	return (uint64_t)((__uint128_t)z * p.of >> 64) < p.parts;
+	return p.parts && p.of && dest_random_below(seed, p.of) < p.parts;
 }
 
+const struct route_target *route_choose(const struct route *r, uint64_t *seed)
+{
+	uint64_t at;
+
+	if (r->n_targets == 1)
+		return r->targets;
+	if (!r->weight_sum)
+		return NULL;
+	at = dest_random_below(seed, r->weight_sum);
+	for (int i = 0; i < r->n_targets; i++) {
+		if (at < r->targets[i].weight)
+			return &r->targets[i];
+		at -= r->targets[i].weight;
+	}
+	return NULL;
+}
+
+/* Values are made before any is set: they say what came, without what is removed. */
 static void apply_ops(struct exchange *x, struct http_fields *f, const struct header_op *ops, int n)
 {
-	for (int i = 0; i < n; i++) {
-		struct str value;
+	struct str *values = n ? arena_alloc(&x->arena, (size_t)n * sizeof(*values)) : NULL;
 
-		if (ops[i].kind == HEADER_REMOVE) {
+	for (int i = 0; i < n; i++)
+		if (ops[i].kind == HEADER_REMOVE)
 			fields_remove(f, str_c(ops[i].name));
-			continue;
-		}
-		value = format_text(ops[i].value, x);
-		if (!value.n)
+		else
+			values[i] = format_text(ops[i].value, x);
+	for (int i = 0; i < n; i++) {
+		if (ops[i].kind == HEADER_REMOVE || !values[i].n)
 			continue;
 		if (ops[i].kind == HEADER_SET)
-			fields_set(f, ops[i].name, value);
+			fields_set(f, ops[i].name, values[i]);
 		else
-			fields_add(f, ops[i].name, value);
+			fields_add(f, ops[i].name, values[i]);
 	}
 }
 
@@ -48,6 +60,7 @@ static struct str path_with(struct exchange *x, const char *text, size_t covered
 	return exchange_printf(x, "%s%.*s", text, (int)(old.n - covered), old.p + covered);
 }
 
+/* False: the route rewrites no paths. An expression that is not found leaves the path as it is. */
 static bool rewritten(struct exchange *x, const struct route *r, struct str *ret)
 {
 	struct route_ask ask = route_ask_of(x);
@@ -57,9 +70,11 @@ static bool rewritten(struct exchange *x, const struct route *r, struct str *ret
 		*ret = path_with(x, r->prefix_rewrite, route_matched_bytes(r, ask.path));
 		return true;
 	}
-	if (!r->regex_rewrite.regex ||
-	    !regex_replace(r->regex_rewrite.regex, ask.path, str_c(r->regex_rewrite.substitution), LIMIT_H1_HEAD_BYTES, &got))
+	if (!r->regex_rewrite.regex)
 		return false;
+	*ret = x->request.path;
+	if (!regex_replace(r->regex_rewrite.regex, ask.path, str_c(r->regex_rewrite.substitution), LIMIT_H1_HEAD_BYTES, &got))
+		return true;
 	*ret = exchange_printf(x, "%.*s%.*s", (int)got.n, got.p, (int)(x->request.path.n - ask.path.n), ask.path.p + ask.path.n);
 	free((char *)got.p);
 	return true;
@@ -75,8 +90,10 @@ void route_apply_request(struct exchange *x, const struct route *r, const struct
 			x->request.authority = str_c(t->host_rewrite);
 	}
 	apply_ops(x, &x->request_fields, r->request, r->n_request);
-	if (r->host_rewrite && *r->host_rewrite)
+	if (r->host_rewrite && *r->host_rewrite) {
+		fields_set(&x->request_fields, "x-envoy-original-host", x->request.authority);
 		x->request.authority = str_c(r->host_rewrite);
+	}
 	if (rewritten(x, r, &path)) {
 		fields_set(&x->request_fields, "x-envoy-original-path", x->request.path);
 		x->request.path = path;

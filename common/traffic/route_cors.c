@@ -27,7 +27,8 @@ static int add(struct http_field *f, int n, const char *name, const char *value)
 
 static enum filter_step on_request(struct exchange *x, void *state, const void *conf)
 {
-	const struct cors *c = x->route ? x->route->cors : NULL;
+	/* Answers of the proxy itself are not for other origins. */
+	const struct cors *c = x->route && x->route->action == ROUTE_FORWARD ? x->route->cors : NULL;
 	struct str origin = c ? fields_get(&x->request_fields, "origin") : (struct str){ NULL, 0 };
 	struct cors_state *s = state;
 	struct http_field f[6];

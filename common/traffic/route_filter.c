@@ -4,7 +4,7 @@
 
 #include "io/loop.h"
 #include "traffic/route_int.h"
-#include "traffic/router.h"
+#include "traffic/router_int.h"
 
 static const struct str nothing;
 
@@ -23,21 +23,35 @@ static enum filter_step find_route(struct exchange *x, void *state, const void *
 	return FILTER_NEXT;
 }
 
-const struct filter_ops route_filter = { .name = "route", .on_request = find_route };
+/* Where the request goes, or, when it was answered before, would have gone. */
+static const struct route_target *target_of(const struct exchange *x)
+{
+	const struct router_env *env = x->arg;
+
+	if (x->route->action != ROUTE_FORWARD)
+		return NULL;
+	return x->router ? ((const struct routing *)x->router)->target : route_choose(x->route, env->seed);
+}
+
+/* Answers of the proxy have the route's headers too, but for those to preflights; on those of a server the router has put them. */
+static enum filter_step mark_reply(struct exchange *x, void *state, const void *conf)
+{
+	if (x->route && (x->log.why != FAIL_NONE || x->route->action != ROUTE_FORWARD))
+		route_apply_response(x, x->route, target_of(x));
+	return FILTER_NEXT;
+}
+
+const struct filter_ops route_filter = { .name = "route", .on_request = find_route, .on_response = mark_reply };
 
 /* ---- redirects and direct replies ---- */
 
-struct answer_state { bool answered; };
-
 static enum filter_step answer(struct exchange *x, void *state, const void *conf)
 {
-	struct answer_state *s = state;
 	const struct route *r = x->route;
 	struct http_field location;
 
 	if (!r || r->action == ROUTE_FORWARD)
 		return FILTER_NEXT;
-	s->answered = true;
 	if (r->action == ROUTE_REPLY) {
 		exchange_reply(x, FAIL_DIRECT, r->reply.status, NULL, r->reply.body, NULL, 0);
 		return FILTER_DONE;
@@ -47,18 +61,7 @@ static enum filter_step answer(struct exchange *x, void *state, const void *conf
 	return FILTER_DONE;
 }
 
-static enum filter_step mark_answer(struct exchange *x, void *state, const void *conf)
-{
-	struct answer_state *s = state;
-
-	if (s->answered)
-		route_apply_response(x, x->route, NULL);
-	return FILTER_NEXT;
-}
-
-const struct filter_ops answer_filter = {
-	.name = "answer", .state_bytes = sizeof(struct answer_state), .on_request = answer, .on_response = mark_answer,
-};
+const struct filter_ops answer_filter = { .name = "answer", .on_request = answer };
 
 /* ---- faults ---- */
 
@@ -67,14 +70,6 @@ struct fault_state {
 	struct exchange *x;              /* NULL: no delay was begun */
 	bool waited;
 };
-
-static int http_of_grpc(int status)
-{
-	/* google.rpc.Code as google/rpc/code.proto maps it, in its order */
-	static const int http[] = { 200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401 };
-
-	return status >= 0 && status < (int)ARRAY_LEN(http) ? http[status] : 500;
-}
 
 static enum filter_step maybe_abort(struct exchange *x)
 {
@@ -92,7 +87,7 @@ static enum filter_step maybe_abort(struct exchange *x)
 	}
 	snprintf(code, sizeof(code), "%d", r->fault.grpc_status);
 	f = (struct http_field){ str_c("grpc-status"), exchange_dup(x, str_c(code)) };
-	exchange_reply(x, FAIL_FAULT_ABORT, http_of_grpc(r->fault.grpc_status), NULL, text, &f, x->log.grpc);
+	exchange_reply(x, FAIL_FAULT_ABORT, 200, NULL, text, &f, x->log.grpc);
 	return FILTER_DONE;
 }
 

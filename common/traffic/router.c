@@ -1,25 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "traffic/router_int.h"
 
-#include "traffic/dest_int.h"
-
-static const struct route_target *choose(const struct route *route, uint64_t *seed)
-{
-	uint64_t at;
-
-	if (route->n_targets == 1)
-		return route->targets;
-	if (!route->weight_sum)
-		return NULL;
-	at = dest_random_below(seed, route->weight_sum);
-	for (int i = 0; i < route->n_targets; i++) {
-		if (at < route->targets[i].weight)
-			return &route->targets[i];
-		at -= route->targets[i].weight;
-	}
-	return NULL;
-}
-
 static void start(struct exchange *x)
 {
 	struct routing *r = arena_alloc(&x->arena, sizeof(*r));
@@ -36,7 +17,7 @@ static void start(struct exchange *x)
 	}
 	log->route_name = str_c(r->route->name);
 	log->operation = str_c(r->route->operation);
-	r->target = choose(r->route, r->env->seed);
+	r->target = route_choose(r->route, r->env->seed);
 	if (r->target)
 		log->cluster_name = str_c(r->target->cluster_name);
 	if (!r->target || !r->target->cluster) {
