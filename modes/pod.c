@@ -317,8 +317,9 @@ struct workload *pod_local(const struct pod *pod, const struct mesh *m, const st
 				return w;
 		first = first ? first : w;
 	}
-	/* A single workload may be reached on any address of its host; loopback (SOCKS) says nothing of which is meant. */
-	return conf->n_workloads == 1 || ip_is_loopback(local) ? first : NULL;
+	/* A single workload may be reached on any address of its host; loopback (SOCKS) says nothing of which is meant. A sidecar is
+	 * one application's: whatever address it uses. */
+	return conf->n_workloads == 1 || conf->sidecar || ip_is_loopback(local) ? first : NULL;
 }
 
 /* Else it would be refused, though what is missing may be on its way. */

@@ -162,7 +162,6 @@ static void bury(struct deferred *d)
 {
 	struct asking *a = container_of(d, struct asking, grave);
 
-	grpc_free(a->grpc);
 	free(a->host);
 	free(a);
 }
@@ -173,8 +172,7 @@ static void end(struct asking *a)
 	timer_stop(&a->deadline);
 	h1post_cancel(a->http);
 	dial_cancel(a->tcp);
-	a->http = NULL;
-	a->tcp = NULL;
+	grpc_free(a->grpc);
 	a->grave.run = bury;
 	loop_bury(a->loop, &a->grave);
 }

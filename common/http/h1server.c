@@ -125,7 +125,7 @@ static void on_stream(struct stage *s, enum stage_event ev, const struct iovec *
 		break;
 	case STAGE_EOF:
 		timer_stop(&c->timer);
-		if (!c->replied)
+		if (!c->replied && !c->on_gone)
 			h1request_answer(c);
 		break;
 	case STAGE_DRAINED:

@@ -284,6 +284,7 @@ def test_probes():
         def ask(name):
             return out.http(f"/app-health/{name}", ip=shop.v4, port=15020, headers={"User-Agent": "kube-probe/1.31"})[:2]
         assert ask("shop/livez")[0] == 200
+        assert len(app.requests) == 1
         got = app.requests[-1]
         names = {k.lower(): v for k, v in got["headers"]}
         assert got["path"] == "/live?x=1" and names["host"] == "a.example" and names["x-a"] == "b" and names["user-agent"] == "kube-probe/1.31"
