@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "modes/conn.h"
+#include "modes/hconn.h"
 #include "modes/pod.h"
 #include "modes/sidecar.h"
 
@@ -266,8 +267,21 @@ static void describe(struct conn *c, struct proxy_conn_info *i)
 	i->sent = c->pump.bytes_down;
 	i->age_ms = conn_age_ms(c);
 	i->inbound = f->direction == FLOW_INBOUND;
-	i->hbone = f->mtls;
-	i->across = c->across;
+	i->protocol = c->across ? "DOUBLEHBONE" : !f->mtls ? "TCP" : f->proxy ? "MTLS" : "HBONE";
+}
+
+static void describe_http(const struct hconn *h, uint64_t now_ms, struct proxy_conn_info *i)
+{
+	const struct exchange_client *c = &h->client;
+
+	i->uid = xasprintf("%s%c%c%.*s", h->env->local->uid, 0, 0, STR_FMT(c->peer_id));
+	i->host = i->uid + strlen(i->uid) + 1;
+	i->peer = i->host + 1;
+	i->source = c->peer;
+	i->original = i->actual = c->local;
+	i->age_ms = now_ms - h->opened_ms;
+	i->inbound = c->inbound;
+	i->protocol = c->mtls ? "HTTP over MTLS" : "HTTP";
 }
 
 static void run_answer(struct pworker *w, struct order *o)
@@ -275,17 +289,32 @@ static void run_answer(struct pworker *w, struct order *o)
 	sem_post(o->answered);
 }
 
+static int count(struct pod *pod)
+{
+	int n = 0;
+
+	list_each(at, &pod->conns)
+		n++;
+	if (pod->sidecar)
+		list_each(at, &pod->sidecar->https)
+			n++;
+	return n;
+}
+
 static void run_list(struct pworker *w, struct order *o)
 {
 	int n = 0;
 
 	each_pod(pod, w)
-		list_each(at, &pod->conns)
-			n++;
+		n += count(pod);
 	o->info = xcalloc((size_t)n, sizeof(*o->info));
 	each_pod(pod, w)
 		list_each(at, &pod->conns)
 			describe(container_of(at, struct conn, link), &o->info[o->n_info++]);
+	each_pod(pod, w)
+		if (pod->sidecar)
+			list_each(at, &pod->sidecar->https)
+				describe_http(container_of(at, struct hconn, link), loop_now_ms(w->loop), &o->info[o->n_info++]);
 	sem_post(o->answered);
 }
 

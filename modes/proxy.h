@@ -113,9 +113,10 @@ void proxy_free(struct proxy *p);
 /* What the control thread may learn of a live connection: copied on its worker. */
 struct proxy_conn_info {
 	const char *uid, *host, *peer;
+	const char *protocol;            /* "TCP", "HBONE", "DOUBLEHBONE"; in a sidecar also "MTLS", "HTTP" and "HTTP over MTLS" */
 	struct addr source, original, actual;
 	uint64_t received, sent, age_ms;
-	bool inbound, hbone, across;
+	bool inbound;
 };
 /* One worker after the other: waits for its answer (it comes within a turn), then calls fn for each of its connections. The
  * info is lent. fn NULL: only waits. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dns/hostnames.h"
 #include "http/h1server.h"
 #include "modes/pod.h"
 #include "src/serve_int.h"
@@ -27,6 +28,8 @@ static void admin_pending(void *arg, struct buf *out)
 			buf_printf(out, "%sworkload %s", buf_len(out) ? ", " : "", s->opt.workloads.v[i]);
 	serve_plane_pending(s, out);
 	serve_pods_pending(s, out);
+	if (s->sidecar && !hostnames_settled())
+		buf_printf(out, "%shost names of ServiceEntries", buf_len(out) ? ", " : "");
 	if (s->draining)
 		buf_printf(out, "%sdraining", buf_len(out) ? ", " : "");
 }
@@ -93,7 +96,7 @@ static void list_one(const struct proxy_conn_info *i, void *arg)
 	const struct listing *l = arg;
 	struct admin_connection c = {
 		.direction = i->inbound ? ADMIN_INBOUND : ADMIN_OUTBOUND, .workload_uid = i->uid, .source = i->source,
-		.original = i->original, .actual = i->actual, .host = i->host, .protocol = i->across ? "DOUBLEHBONE" : i->hbone ? "HBONE" : "TCP",
+		.original = i->original, .actual = i->actual, .host = i->host, .protocol = i->protocol,
 		.peer = i->peer, .bytes_received = i->received, .bytes_sent = i->sent, .age_ms = i->age_ms,
 	};
 

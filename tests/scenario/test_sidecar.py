@@ -134,6 +134,8 @@ def test_reload_strict():
         http = out.connect(shop.v4, 8080)
         http.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert http.recv(100).startswith(b"HTTP/1.1 200")
+        listed = shop.http("/connections")[1]
+        assert "HTTP" in listed and "TCP" in listed and out.v4 in listed, listed
         lab.write("strict.yaml", STRICT)
         for c in raw, http:
             eventually(lambda: ended(c), what="the connection ends")
