@@ -1087,6 +1087,7 @@ EXTRA_FILES = \
 	tests/interop/rds/main.go \
 	tests/interop/routes.py \
 	tests/interop/run \
+	tests/interop/test_balance.py \
 	tests/interop/test_ca.py \
 	tests/interop/test_cluster.py \
 	tests/interop/test_dns.py \
