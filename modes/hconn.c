@@ -159,25 +159,43 @@ static struct str cluster_of(const struct hconn *h)
 	return in && in->to ? str_c(cluster_conf(in->to)->name) : (struct str){ 0 };
 }
 
-static void on_request(struct http_conn *c, struct http_stream *s, void *arg)
+/* One more exchange, of the present configuration. */
+static const struct exchange_conf *begin(struct hconn *h)
 {
-	struct hconn *h = arg;
-	const struct exchange_conf *conf;
-
 	renew(h);
-	conf = h->client.inbound ? &h->env->chain->inbound : &h->env->chain->outbound;
 	h->client.local_workload = h->env->local;
 	h->client.local_id = h->client.mtls ? str_c(h->env->local->identity) : (struct str){ 0 };
 	h->client.cluster = cluster_of(h);
 	h->env->refs++;
 	h->exchanges++;
-	if (exchange_start(s, http_conn_version(c), conf, &h->client, &h->env->router))
-		return;
+	return h->client.inbound ? &h->env->chain->inbound : &h->env->chain->outbound;
+}
+
+static void unbegin(struct hconn *h)
+{
 	env_unref(h->env);
 	h->exchanges--;
 }
 
-static const struct http_conn_ops ops = { .on_request = on_request, .on_closed = on_closed };
+static void on_refused(struct http_conn *c, int status, const char *why, void *arg)
+{
+	struct hconn *h = arg;
+	const struct exchange_conf *conf = begin(h);
+
+	if (!exchange_refused(c, status, why, conf, &h->client, &h->env->router))
+		unbegin(h);
+}
+
+static void on_request(struct http_conn *c, struct http_stream *s, void *arg)
+{
+	struct hconn *h = arg;
+	const struct exchange_conf *conf = begin(h);
+
+	if (!exchange_start(s, http_conn_version(c), conf, &h->client, &h->env->router))
+		unbegin(h);
+}
+
+static const struct http_conn_ops ops = { .on_request = on_request, .on_refused = on_refused, .on_closed = on_closed };
 
 /* ---- start ---- */
 

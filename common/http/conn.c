@@ -77,7 +77,15 @@ static void on_h1_closed(struct h1 *h, enum fail why, void *arg)
 	conn_end(arg, why, h1_error(h), true);
 }
 
-static const struct h1_ops h1_ops = { on_h1_request, on_h1_idle, on_h1_closed };
+static void on_h1_refused(struct h1 *h, int status, const char *why, void *arg)
+{
+	struct http_conn *c = arg;
+
+	if (c->ops->on_refused)
+		c->ops->on_refused(c, status, why, c->arg);
+}
+
+static const struct h1_ops h1_ops = { on_h1_request, on_h1_idle, on_h1_closed, on_h1_refused };
 
 /* ---- HTTP/2 ---- */
 
@@ -101,7 +109,16 @@ static void on_h2_closed(struct h2 *h, enum fail why, void *arg)
 	conn_end(arg, why, h2_error(h), true);
 }
 
-static const struct h2_ops h2_ops = { 
+static void on_h2_refused(struct h2 *h, const struct http_head *head, int status, const char *why, void *arg)
+{
+	struct http_conn *c = arg;
+
+	if (c->ops->on_refused)
+		c->ops->on_refused(c, status, why, c->arg);
+}
+
+static const struct h2_ops h2_ops = {
+	.on_refused = on_h2_refused, 
 	.on_settings = on_h2_room, .on_goaway = on_h2_room, .on_request = on_h2_request, .on_room = on_h2_room, .on_closed = on_h2_closed,
 };
 

@@ -28,6 +28,8 @@ struct http_conn_ops {
 	void (*on_request)(struct http_conn *c, struct http_stream *s, void *arg);
 	/* Client: http_conn_room grew (also when it is known for the first time), or HTTP/2's GOAWAY came (http_conn_draining). Server: no stream is open any more. NULL ok. */
 	void (*on_room)(struct http_conn *c, void *arg);
+	/* Server: what came is no request; it was answered with this status. For logs: exchange_refused. NULL ok. */
+	void (*on_refused)(struct http_conn *c, int status, const char *why, void *arg);
 	/* Dead: live streams hear CLOSED before. detail: what was wrong, ""; borrowed until the return. */
 	void (*on_closed)(struct http_conn *c, enum fail why, const char *detail, void *arg);
 };

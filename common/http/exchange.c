@@ -126,19 +126,29 @@ static void make_states(struct ex *e)
 	}
 }
 
+static struct ex *ex_new(enum http_version v, const struct exchange_conf *conf, const struct exchange_client *client, void *arg)
+{
+	struct ex *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return NULL;
+	e->x = (struct exchange){ .conf = conf, .client = client, .arg = arg, .arena = { .block = ARENA_BYTES }, .version = v };
+	e->x.log.start_ns = ex_now_ns();
+	e->x.log.wall_us = wall_us();
+	e->x.log.grpc_status = -1;
+	return e;
+}
+
 bool exchange_start(struct http_stream *down, enum http_version v, const struct exchange_conf *conf, const struct exchange_client *client,
 		    void *arg)
 {
-	struct ex *e = calloc(1, sizeof(*e));
+	struct ex *e = ex_new(v, conf, client, arg);
 
 	if (!e) {
 		stage_done(&down->stage, FAIL_MEMORY);
 		return false;
 	}
-	e->x = (struct exchange){ .conf = conf, .client = client, .arg = arg, .arena = { .block = ARENA_BYTES }, .down = down, .version = v };
-	e->x.log.start_ns = ex_now_ns();
-	e->x.log.wall_us = wall_us();
-	e->x.log.grpc_status = -1;
+	e->x.down = down;
 	e->kept_all = true;
 	e->replay_max = conf->replay_bytes;
 	take_request(e, down->head);
@@ -286,7 +296,35 @@ void ex_finish(struct ex *e, enum fail why)
 	if (conf->on_end)
 		conf->on_end(x, x->arg);
 	e->grave.run = ex_free;
-	loop_bury(down ? down->stage.loop : NULL, &e->grave);
+	if (down)
+		loop_bury(down->stage.loop, &e->grave);
+	else
+		ex_free(&e->grave);     /* nobody else knows of it */
+}
+
+bool exchange_refused(struct http_conn *c, int status, const char *why, const struct exchange_conf *conf,
+		      const struct exchange_client *client, void *arg)
+{
+	struct http_head none = { .status = 0 };
+	struct ex *e = ex_new(http_conn_version(c), conf, client, arg);
+	struct exchange *x;
+
+	if (!e)
+		return false;
+	x = &e->x;
+	ex_copy_fields(e, &x->request_fields, &none);
+	ex_copy_fields(e, &x->response_fields, &none);
+	make_states(e);
+	if (conf->n_filters && conf->filters[0].ops->on_request)
+		conf->filters[0].ops->on_request(x, e->state[0], conf->filters[0].conf);
+	e->reached = conf->n_filters ? 1 : 0;
+	x->response.status = status;
+	x->log.why = status == 408 ? FAIL_SLOW_REQUEST : FAIL_BAD_MESSAGE;
+	x->log.details = exchange_printf(x, "http%d.codec_error{%s}", x->version == HTTP_2 ? 2 : 1, why).p;
+	for (char *p = (char *)x->log.details; *p; p++)
+		*p = *p == ' ' ? '_' : *p;
+	ex_finish(e, x->log.why);
+	return true;
 }
 
 void exchange_abort(struct exchange *x, enum fail why)

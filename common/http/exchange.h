@@ -138,6 +138,10 @@ struct exchange {
 /* Takes over a stream that http_conn_ops.on_request offered. False: out of memory (the stream is ended). */
 bool exchange_start(struct http_stream *down, enum http_version v, const struct exchange_conf *conf, const struct exchange_client *client,
 		    void *arg);
+/* For logs: what http_conn_ops.on_refused told. The first filter sees a request without a head begin and end, then conf->on_end
+ * comes, all in this call. False: out of memory, and nothing came. */
+bool exchange_refused(struct http_conn *c, int status, const char *why, const struct exchange_conf *conf,
+		      const struct exchange_client *client, void *arg);
 /* Goes on after FILTER_WAIT, later, not within on_request or on_response. */
 void exchange_resume(struct exchange *x);
 /* For a filter in on_request that needs the body, as its return value: FILTER_WAIT until it is whole, or longer than max; then

@@ -68,6 +68,8 @@ static void refuse(struct h1 *h, int status)
 		h1_die(h, FAIL_CLIENT_RESET, true);
 		return;
 	}
+	if (h->server && !h->s && h->ops->on_refused)
+		h->ops->on_refused(h, status, why, h->arg);
 	h1_die(h, FAIL_HTTP1, true);
 }
 

@@ -20,6 +20,8 @@ struct h1_ops {
 	void (*on_request)(struct h1 *h, struct http_stream *s, void *arg);   /* server: set stage.on_event, then OPEN comes */
 	void (*on_idle)(struct h1 *h, void *arg);                  /* a stream ended and another may come; NULL ok */
 	void (*on_closed)(struct h1 *h, enum fail why, void *arg); /* dead; a live stream hears CLOSED in the same turn */
+	/* Server: bytes that are no request were answered with this status. NULL ok. */
+	void (*on_refused)(struct h1 *h, int status, const char *why, void *arg);
 };
 
 /* Takes over `below`, which is OPEN. conf is borrowed for good. NULL when memory is out (below is ended). */

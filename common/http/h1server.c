@@ -162,7 +162,7 @@ static void on_closed(struct h1 *h, enum fail why, void *arg)
 		conn_gone(c);
 }
 
-static const struct h1_ops ops = { on_request, on_idle, on_closed };
+static const struct h1_ops ops = { .on_request = on_request, .on_idle = on_idle, .on_closed = on_closed };
 
 static void conn_new(struct h1server *s, int fd)
 {

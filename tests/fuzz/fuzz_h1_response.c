@@ -40,7 +40,7 @@ static void on_closed(struct h1 *h, enum fail why, void *arg)
 {
 }
 
-static const struct h1_ops ops = { on_request, NULL, on_closed };
+static const struct h1_ops ops = { .on_request = on_request, .on_closed = on_closed };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {

@@ -47,7 +47,7 @@ static void on_closed(struct http_conn *conn, enum fail why, const char *detail,
 	c = NULL;
 }
 
-static const struct http_conn_ops ops = { on_request, on_room, on_closed };
+static const struct http_conn_ops ops = { .on_request = on_request, .on_room = on_room, .on_closed = on_closed };
 static const struct http_conn_conf quick = {
 	.head_bytes = 4096, .head_fields = 10, .head_ms = 30, .idle_ms = 30, .stall_ms = 1000, .max_streams = 4, .resets = 10, .reset_burst = 10,
 };

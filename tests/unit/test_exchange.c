@@ -131,7 +131,12 @@ static void on_client_closed(struct http_conn *c, enum fail why, const char *det
 		client = NULL;
 }
 
-static const struct http_conn_ops server_ops = { .on_request = on_server_request, .on_closed = on_server_closed };
+static void on_server_refused(struct http_conn *c, int status, const char *why, void *arg)
+{
+	ck_assert(exchange_refused(c, status, why, &conf, &who, NULL));
+}
+
+static const struct http_conn_ops server_ops = { .on_request = on_server_request, .on_refused = on_server_refused, .on_closed = on_server_closed };
 static const struct http_conn_ops client_ops = { .on_closed = on_client_closed };
 
 static void setup(void)
@@ -440,6 +445,17 @@ START_TEST(paths_without_a_normal_form)
 }
 END_TEST
 
+START_TEST(what_is_no_request_is_logged)
+{
+	say(&down, "GET / HTTP/1.1\r\nHost: h\r\nX y: z\r\n\r\n");
+	ck_assert(has(&down, "HTTP/1.1 400 "));
+	ck_seen("a> ;a.;");
+	ck_assert_int_eq(end_why, FAIL_BAD_MESSAGE);
+	ck_assert_int_eq(end_status, 400);
+	ck_assert_str_eq(end_details, "http1.codec_error{Invalid_header_token}");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("exchange");
@@ -464,6 +480,7 @@ int main(void)
 	tcase_add_test(t, switches_are_tunnels);
 	tcase_add_test(t, a_switch_that_is_declined);
 	tcase_add_test(t, paths_without_a_normal_form);
+	tcase_add_test(t, what_is_no_request_is_logged);
 	suite_add_tcase(s, t);
 	return suite_run(s);
 }

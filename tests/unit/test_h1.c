@@ -78,7 +78,7 @@ static void on_closed(struct h1 *c, enum fail why, void *arg)
 	h = NULL;
 }
 
-static const struct h1_ops ops = { on_request, on_idle, on_closed };
+static const struct h1_ops ops = { .on_request = on_request, .on_idle = on_idle, .on_closed = on_closed };
 
 static void begin(bool server, const struct http_conn_conf *conf)
 {
