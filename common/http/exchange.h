@@ -127,6 +127,7 @@ struct exchange {
 	struct http_stream *down, *up;       /* NULL: ended; up: or not sent */
 	struct http_head request, response;  /* method, path, status, …; their `fields` are not used before they are sent */
 	struct http_fields request_fields, response_fields;
+	struct http_fields response_trailers;   /* kept by who logs them; else empty */
 	struct str original_path;            /* before normalisation and rewrites */
 	enum http_version version;           /* of the request */
 	const struct route *route;           /* chosen by traffic's route filter; NULL: none */

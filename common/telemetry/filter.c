@@ -100,6 +100,15 @@ static bool set_request_id(const struct tele_side *s, struct exchange *x)
 	return s->tracing.by_request_id ? now && now != 'n' : drawn(&s->tracing, id);
 }
 
+/* HTTP/1 has none of its own. */
+static void set_scheme(struct exchange *x)
+{
+	struct str proto = fields_get(&x->request_fields, "x-forwarded-proto");
+
+	if (x->version != HTTP_2 && (str_is(proto, "http") || str_is(proto, "https")))
+		x->request.scheme = proto;
+}
+
 static enum filter_step on_request(struct exchange *x, void *state, const void *conf)
 {
 	const struct tele_side *s = conf;
@@ -115,6 +124,7 @@ static enum filter_step on_request(struct exchange *x, void *state, const void *
 	set_xfcc(s, x);
 	if (!fields_get(&x->request_fields, "x-forwarded-proto").n)
 		fields_set(&x->request_fields, "x-forwarded-proto", str_c(s->inbound && x->client->mtls ? "https" : "http"));
+	set_scheme(x);
 	if (s->forwarded_port && !fields_get(&x->request_fields, "x-forwarded-port").n)
 		fields_set(&x->request_fields, "x-forwarded-port", exchange_printf(x, "%u", x->client->local.port));
 	sampled = set_request_id(s, x);
@@ -188,6 +198,19 @@ static void on_data(struct exchange *x, void *state, const void *conf, bool up, 
 		count_messages(&st->messages[up], iov[i].iov_base, iov[i].iov_len);
 }
 
+/* What comes after the body may be logged. */
+static void on_trailers(struct exchange *x, void *state, const void *conf, bool up, struct http_fields *t)
+{
+	const struct tele_side *s = conf;
+
+	(void)state;
+	if (up || !s->n_logs)
+		return;
+	x->response_trailers = (struct http_fields){ .arena = &x->arena };
+	for (int i = 0; i < t->n; i++)
+		fields_add(&x->response_trailers, exchange_dup(x, t->v[i].name).p, exchange_dup(x, t->v[i].value));
+}
+
 /* ---- the end ---- */
 
 /* What is no failure, and what the client chose, is not asked about. */
@@ -219,5 +242,5 @@ static void on_end(struct exchange *x, void *state, const void *conf)
 
 const struct filter_ops telemetry_filter = {
 	.name = "telemetry", .state_bytes = sizeof(struct state), .on_request = on_request, .on_response = on_response,
-	.on_data = on_data, .on_end = on_end,
+	.on_data = on_data, .on_trailers = on_trailers, .on_end = on_end,
 };

@@ -246,7 +246,7 @@ static int take_arg(const struct operator *o, struct format_element *e, struct s
 	case TAKES_ENV:
 		e->arg = str_dup(arg);
 		value = getenv(e->arg);
-		e->literal = value && value[0] ? str_c(xstrdup(value)) : (struct str){ 0 };
+		e->literal = str_c(xstrdup(value && value[0] ? value : "-"));
 		return 0;
 	case TAKES_PATH:
 		return take_path(o, e, given ? arg : str_c("WQ"), err);

@@ -179,18 +179,38 @@ static void without_query(struct format_value *v)
 	v->text = str_cut(v->text, '?', &rest);
 }
 
-/* The value of a parameter, as it is written. */
-static struct str query_param(struct str path, const char *name)
+static int hex(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
+}
+
+static void percent_decode(struct format_value *v, struct str s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n && n < sizeof(v->scratch); i++) {
+		if (s.p[i] == '%' && i + 2 < s.n && hex(s.p[i + 1]) >= 0 && hex(s.p[i + 2]) >= 0) {
+			v->scratch[n++] = (char)(hex(s.p[i + 1]) << 4 | hex(s.p[i + 2]));
+			i += 2;
+		} else {
+			v->scratch[n++] = s.p[i];
+		}
+	}
+	v->text = (struct str){ v->scratch, n };
+}
+
+static void query_param(struct format_value *v, struct str path, const char *name)
 {
 	struct str rest, one, value;
 
 	str_cut(path, '?', &rest);
 	while (rest.p) {
 		one = str_cut(rest, '&', &rest);
-		if (str_is(str_cut(one, '=', &value), name))
-			return value.p ? value : (struct str){ one.p, 0 };
+		if (!str_is(str_cut(one, '=', &value), name))
+			continue;
+		percent_decode(v, value);
+		return;
 	}
-	return (struct str){ 0 };
 }
 
 /* Envoy's details have no blanks, so that columns stay columns. */
@@ -308,8 +328,17 @@ static void of_head(const struct format_element *e, const struct exchange *x, st
 		if (!v->text.p && e->alt)
 			v->text = format_response_field(x, e->alt, v->scratch);
 		break;
+	case OP_TRAILER:
+		v->text = fields_get(&x->response_trailers, e->arg);
+		if (!v->text.p && e->alt)
+			v->text = fields_get(&x->response_trailers, e->alt);
+		break;
+	case OP_UPSTREAM_PROTOCOL:
+		if (is_http(x) && x->log.up_sent_ns)
+			v->text = str_c(protocols[x->log.upstream_version]);
+		break;
 	case OP_QUERY_PARAM:
-		v->text = query_param(x->request.path, e->arg);
+		query_param(v, x->request.path, e->arg);
 		break;
 	case OP_PROTOCOL:
 		if (is_http(x))
@@ -377,6 +406,8 @@ void format_value(const struct format_element *e, const struct exchange *x, stru
 	case OP_TRACE_ID: trace_id(v, x); break;
 	case OP_BYTES_RECEIVED: number(v, l->bytes_received); break;
 	case OP_BYTES_SENT: number(v, l->bytes_sent); break;
+	case OP_REQUEST_HEADERS_BYTES: number(v, l->request_head_bytes); break;
+	case OP_RESPONSE_HEADERS_BYTES: number(v, l->response_head_bytes); break;
 	case OP_UPSTREAM_HOST: address(v, &l->upstream, WHOLE); break;
 	case OP_UPSTREAM_IP: address(v, &l->upstream, IP); break;
 	case OP_UPSTREAM_PORT: address(v, &l->upstream, PORT); break;
@@ -407,7 +438,8 @@ void format_value(const struct format_element *e, const struct exchange *x, stru
 	case OP_CEL: v->text = cel_text(e->cel, x, v->scratch, sizeof(v->scratch), &v->number); break;
 	default: of_head(e, x, v); break;
 	}
-	if (!v->text.n)
+	/* A header that is there and empty is known. */
+	if (!v->text.n && e->op > OP_PATH)
 		v->text.p = NULL;
 	if (e->max && v->text.n > e->max)
 		v->text.n = e->max;

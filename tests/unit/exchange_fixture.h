@@ -42,6 +42,7 @@ static inline void exchange_fixture(struct exchange *x, struct exchange_client *
 		.up_head_ns = 1005000000, .up_end_ns = 1006000000, .end_ns = 1007900000, .bytes_received = 12, .bytes_sent = 345, .attempts = 1,
 		.upstream = addr_of("10.0.0.2:9080"), .upstream_local = addr_of("127.0.0.6:51000"), .route_name = str_c("default"),
 		.cluster_name = str_c("inbound|9080||"), .grpc_status = -1,
+		.upstream_version = HTTP_2, .request_head_bytes = 77,
 	};
 }
 

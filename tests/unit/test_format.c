@@ -67,8 +67,14 @@ START_TEST(heads)
 	is("%REQ(:authority)%%REQ(:SCHEME)%", "reviews:9080http");
 	is("%RESP(:STATUS)% %RESP(X-Envoy-Upstream-Service-Time)%", "200 3");
 	is("%REQ_WITHOUT_QUERY(:PATH)% %PATH(NQ)% %PATH(WQ:ORIG)% %PATH(WQ:ORIG_OR_PATH)%", "/path /path - /path?q=1&r=&flag");
-	is("%QUERY_PARAM(q)%|%QUERY_PARAM(r)%|%QUERY_PARAM(none)%", "1|-|-");
+	is("%QUERY_PARAM(q)%|%QUERY_PARAM(r)%|%QUERY_PARAM(none)%", "1||-");
+	x.request.path = str_c("/?a=%41%20%2&b");
+	is("%QUERY_PARAM(a)%|%QUERY_PARAM(b)%", "A %2|");
 	is("%TRACE_ID%", "-");
+	is("%TRAILER(X-T)% %UPSTREAM_PROTOCOL% %REQUEST_HEADERS_BYTES%", "- HTTP/2 77");
+	x.response_trailers.arena = &x.arena;
+	field(&x.response_trailers, "x-t", "1");
+	is("%TRAILER(X-T)%%TRAILER(X-N?X-T)%", "11");
 	field(&x.request_fields, "traceparent", "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01");
 	is("%TRACE_ID%", "0123456789abcdef0123456789abcdef");
 }
