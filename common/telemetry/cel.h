@@ -18,7 +18,7 @@ int cel_parse(struct str text, struct cel **ret, struct err *err);
 void cel_free(struct cel *c);                        /* NULL ok */
 bool cel_match(const struct cel *c, const struct exchange *x);
 /* What it is as text, borrowed from x, c or scratch; p NULL: an error, an absent attribute or null. */
-struct str cel_text(const struct cel *c, const struct exchange *x, char *scratch, size_t size, bool *ret_number);
+struct str cel_text(const struct cel *c, const struct exchange *x, char *scratch, size_t size);
 /* Whether its value can change while the request runs: false for what is known once the connection is. */
 bool cel_is_constant(const struct cel *c);
 

@@ -2,6 +2,7 @@
 /* Envoy's attributes, from an exchange. */
 #include <stdio.h>
 
+#include "http/grpc.h"
 #include "telemetry/cel_int.h"
 #include "telemetry/format_int.h"
 #include "telemetry/peer.h"
@@ -104,6 +105,28 @@ static struct cel_value of_request(const struct exchange *x, enum cel_attr attr,
 	}
 }
 
+/* As Envoy does where a server said none (grpc: doc/http-grpc-status-mapping). */
+static uint64_t grpc_of_http(int status)
+{
+	switch (status) {
+	case 400:
+		return GRPC_INTERNAL;
+	case 401:
+		return GRPC_UNAUTHENTICATED;
+	case 403:
+		return GRPC_PERMISSION_DENIED;
+	case 404:
+		return GRPC_UNIMPLEMENTED;
+	case 429:
+	case 502:
+	case 503:
+	case 504:
+		return GRPC_UNAVAILABLE;
+	default:
+		return GRPC_UNKNOWN;
+	}
+}
+
 static struct cel_value of_response(const struct exchange *x, enum cel_attr attr, const char *key, char *scratch, size_t size)
 {
 	const struct exchange_log *l = &x->log;
@@ -116,7 +139,7 @@ static struct cel_value of_response(const struct exchange *x, enum cel_attr attr
 	case ATTR_RESPONSE_HEADERS:
 		return header(x, false, key, scratch, size);
 	case ATTR_RESPONSE_GRPC_STATUS:
-		return l->grpc && l->grpc_status >= 0 ? number((uint64_t)l->grpc_status) : error;
+		return l->grpc_status >= 0 ? number((uint64_t)l->grpc_status) : x->response.status ? number(grpc_of_http(x->response.status)) : error;
 	case ATTR_RESPONSE_SIZE:
 		return number(l->bytes_sent);
 	case ATTR_RESPONSE_BACKEND_LATENCY:

@@ -296,12 +296,10 @@ bool cel_match(const struct cel *c, const struct exchange *x)
 	return is(eval(&r, c->root), true);
 }
 
-struct str cel_text(const struct cel *c, const struct exchange *x, char *scratch, size_t size, bool *ret_number)
+struct str cel_text(const struct cel *c, const struct exchange *x, char *scratch, size_t size)
 {
 	struct run r = { x, scratch, 0, size };
-	struct cel_value v = eval(&r, c->root);
+	struct cel_value v = to_text(&r, eval(&r, c->root));
 
-	*ret_number = v.kind == CEL_INT || v.kind == CEL_DOUBLE;
-	v = to_text(&r, v);
 	return v.kind == CEL_STRING ? v.s : (struct str){ 0 };
 }

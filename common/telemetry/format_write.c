@@ -435,11 +435,11 @@ void format_value(const struct format_element *e, const struct exchange *x, stru
 	case OP_XFCC_HASH: v->text = xfcc_part(c->xfcc, "Hash"); break;
 	case OP_ROUTE_NAME: v->text = l->route_name; break;
 	case OP_FILTER_STATE: filter_state(v, e, x); break;
-	case OP_CEL: v->text = cel_text(e->cel, x, v->scratch, sizeof(v->scratch), &v->number); break;
+	case OP_CEL: v->text = cel_text(e->cel, x, v->scratch, sizeof(v->scratch)); break;
 	default: of_head(e, x, v); break;
 	}
 	/* A header that is there and empty is known. */
-	if (!v->text.n && e->op > OP_PATH)
+	if (!v->text.n && e->op > OP_PATH && e->op != OP_CEL)
 		v->text.p = NULL;
 	if (e->max && v->text.n > e->max)
 		v->text.n = e->max;

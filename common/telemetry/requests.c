@@ -232,8 +232,7 @@ static void put_label(struct buf *out, const char *name, struct str v)
 static void put_edit(struct buf *out, const struct tag_edit *e, const struct exchange *x)
 {
 	char scratch[512];
-	bool number;
-	struct str v = cel_text(e->cel, x, scratch, sizeof(scratch), &number);
+	struct str v = cel_text(e->cel, x, scratch, sizeof(scratch));
 
 	put_label(out, e->name, v.n ? v : str_c("unknown"));
 }

@@ -27,11 +27,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	} else {
 		struct cel *c = NULL;
 		char scratch[512];
-		bool number;
 
 		if (cel_parse(in, &c, &err) == 0) {
 			cel_match(c, &x);
-			cel_text(c, &x, scratch, sizeof(scratch), &number);
+			cel_text(c, &x, scratch, sizeof(scratch));
 		}
 		cel_free(c);
 	}
