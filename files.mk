@@ -1097,6 +1097,7 @@ EXTRA_FILES = \
 	tests/interop/test_image.py \
 	tests/interop/test_istioctl.py \
 	tests/interop/test_login.py \
+	tests/interop/test_logs_envoy.py \
 	tests/interop/test_routes.py \
 	tests/interop/test_samples.py \
 	tests/interop/test_networks.py \
