@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* networking.istio.io DestinationRule, and what BackendTLSPolicy becomes. Names and meaning are the API's. */
+/* networking.istio.io DestinationRule. Names and meaning are the API's. */
 #ifndef MODEL_DESTINATIONRULE_H
 #define MODEL_DESTINATIONRULE_H
 
@@ -74,7 +74,6 @@ struct dr_pool { const struct dr_tcp *tcp; const struct dr_http *http; };
 struct dr_outlier {
 	bool split_external_local;
 	struct opt_u32 consecutive_local, consecutive_gateway, consecutive_5xx;
-	uint32_t consecutive_errors;                 /* deprecated; 0: not said */
 	struct opt_ms interval, base_ejection;
 	uint32_t max_ejection_percent;               /* 0: 10 */
 	uint32_t min_health_percent;
@@ -89,8 +88,6 @@ struct dr_tls {
 	const char *client_certificate, *private_key, *ca_certificates, *ca_crl, *sni;
 	LIST_OF(const char *) subject_alt_names;
 	enum opt_bool insecure_skip_verify;
-	const char *ca_pem;                          /* of BackendTLSPolicy: the roots themselves; "" */
-	bool system_roots;
 };
 
 /* --- trafficPolicy --- */
@@ -98,7 +95,6 @@ struct dr_tls {
 struct dr_retry_budget { struct opt_double percent; struct opt_ms interval; struct opt_u32 min_concurrency; };
 enum dr_proxy_protocol { DR_PROXY_V1, DR_PROXY_V2 };
 struct dr_proxy { int version; };
-struct dr_tunnel { const char *protocol, *target_host; uint16_t target_port; };
 struct dr_port { uint16_t number; };
 
 struct dr_port_policy {                              /* takes the place of the four blocks; what is absent is the default */
@@ -114,7 +110,6 @@ struct dr_policy {
 	const struct dr_outlier *outlier;
 	const struct dr_tls *tls;
 	LIST_OF(struct dr_port_policy) ports;
-	const struct dr_tunnel *tunnel;
 	const struct dr_proxy *proxy;
 	const struct dr_retry_budget *retry_budget;
 };

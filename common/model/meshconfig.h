@@ -12,30 +12,22 @@ enum mesh_path_normalization { PATHS_DEFAULT, PATHS_NONE, PATHS_BASE, PATHS_MERG
 enum proxy_interception { PROXY_REDIRECT, PROXY_TPROXY, PROXY_NONE };
 enum proxy_service_name { PROXY_APP_LABEL_AND_NAMESPACE, PROXY_CANONICAL_NAME_ONLY, PROXY_CANONICAL_NAME_AND_NAMESPACE };
 
-/* defaultConfig, overlaid with ProxyConfig objects and the annotation proxy.istio.io/config of the own workload. */
+/* MeshConfig.defaultConfig. */
 struct proxy_config {
-	struct opt_ms drain, termination_drain;              /* not set: 45 s, 5 s */
-	struct opt_u32 concurrency;
 	int interception;                                    /* enum proxy_interception */
 	int tracing_service_name;                            /* enum proxy_service_name */
 	struct proxy_tracing tracing;
 	struct proxy_headers headers;
-	uint32_t trusted_proxies;                            /* gatewayTopology.numTrustedProxies */
+	uint32_t trusted_proxies;                            /* gatewayTopology.numTrustedProxies; mesh_settings.trusted_hops */
 	const char *mesh_id;
 	LIST_OF(struct label) metadata;                      /* proxyMetadata */
-	/* connectionSettings; 0: the default */
-	uint32_t stream_window, connection_window, max_streams;
-	struct opt_ms http_idle, request_timeout, request_headers_timeout, stream_idle, max_connection_duration;
-	uint32_t max_headers, max_headers_kb;
 };
 
 struct mesh_config {
 	struct resource r;
 	int outbound;                                        /* enum scope_outbound; ALLOW_ANY */
-	bool inbound_localhost;                              /* inboundTrafficPolicy LOCALHOST */
 	bool auto_mtls;                                      /* true */
-	struct opt_ms protocol_detection;                    /* 0: for ever */
-	unsigned connect_timeout_ms, dns_refresh_ms;
+	unsigned connect_timeout_ms;
 	const struct dr_keepalive *keepalive;                /* NULL: none */
 	const struct dr_locality *locality;                  /* NULL: enabled, nothing more */
 	const struct dr_zone_aware *zone_aware;              /* NULL */
@@ -44,24 +36,11 @@ struct mesh_config {
 	const struct vs_retries *retries, *inbound_retries;  /* NULL: the built-in default */
 	const struct dr_policy *traffic_policy;              /* defaultTrafficPolicy: connectionPool and outlierDetection where a rule has none; NULL */
 	LIST_OF(const char *) service_export_to, virtual_service_export_to, destination_rule_export_to;   /* none: "*" */
-	enum opt_bool prometheus_merge, verify_certificate;
 	struct tele_settings tele;
 	struct proxy_config proxy;
 };
 
 /* Never NULL: the defaults when nobody said anything. */
 const struct mesh_config *mesh_config(const struct mesh *m);
-
-/* networking.istio.io ProxyConfig (selector: own namespace, or all in the root namespace), and the annotation
- * proxy.istio.io/config of a workload (`workload` is its name). Nearer ones win: mesh, root, namespace, workload; objects over annotations. */
-struct proxy_config_object {
-	struct resource r;
-	LIST_OF(struct label) selector;
-	bool has_selector;
-	const char *workload;                                /* "" */
-	struct opt_u32 concurrency;
-	LIST_OF(struct label) environment;
-	const char *image_type;
-};
 
 #endif

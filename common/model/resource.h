@@ -21,10 +21,9 @@ enum opt_bool { OPT_UNSET, OPT_YES, OPT_NO };
 
 enum resource_kind {
 	RESOURCE_VIRTUAL_SERVICE,    /* struct virtual_service; also HTTPRoute, GRPCRoute, TCPRoute, TLSRoute with mesh parents */
-	RESOURCE_DESTINATION_RULE,   /* struct destination_rule; also BackendTLSPolicy */
+	RESOURCE_DESTINATION_RULE,   /* struct destination_rule */
 	RESOURCE_SIDECAR,            /* struct sidecar */
 	RESOURCE_TELEMETRY,          /* struct telemetry */
-	RESOURCE_PROXY_CONFIG,       /* struct proxy_config_object */
 	RESOURCE_MESH_CONFIG,        /* struct mesh_config: one, or none */
 	RESOURCE_KINDS,
 };

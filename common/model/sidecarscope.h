@@ -14,8 +14,6 @@ struct scope_tls {                                   /* ServerTLSSettings */
 	int mode;                                    /* SIMPLE or MUTUAL */
 	const char *certificate, *private_key, *ca_certificates, *ca_crl;    /* files */
 	LIST_OF(const char *) subject_alt_names;
-	int min_version, max_version;                /* 0: the default; 10 to 13: TLS 1.0 to 1.3 */
-	LIST_OF(const char *) cipher_suites;
 };
 
 struct scope_ingress {

@@ -110,7 +110,6 @@ struct vs_http {
 struct vs_l4_match {
 	LIST_OF(const char *) sni_hosts;                     /* tls only */
 	LIST_OF(const char *) destination_subnets;           /* addresses or CIDR blocks, checked */
-	const char *source_subnet;
 	uint16_t port;
 	LIST_OF(struct label) source_labels;
 	const char *source_ns;

@@ -344,13 +344,13 @@ static bool convert(struct doc *d, const void *spec, struct conf_obj *o)
 	case CONF_TLS_ROUTE:
 		ok = conf_route(d->l, &d->w, &d->meta, spec, d->kind, (struct virtual_service *)o->u.resource);
 		break;
+	case CONF_PROXY_CONFIG:
 	case CONF_ENVOY_FILTER:
 	case CONF_WASM:
 	case CONF_WORKLOAD_GROUP:
 		ok = true;
 		break;
 	case CONF_TELEMETRY:
-	case CONF_PROXY_CONFIG:
 	case CONF_VIRTUAL_SERVICE:
 	case CONF_DESTINATION_RULE:
 	case CONF_SIDECAR:

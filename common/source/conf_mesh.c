@@ -209,7 +209,6 @@ struct mesh_config *conf_mesh_read(struct field_walk *w, const struct yaml_node 
 	w->settings = base;
 	if (field_read(w, &crd_mesh_table, root, c)) {
 		c->mesh.outbound = c->outbound ? c->outbound->mode : SCOPE_ALLOW_ANY;
-		c->mesh.inbound_localhost = c->inbound == 1;
 		read_settings(w, c, &s);
 		read_providers(w, c, &s);
 		read_log_format(w, c);

@@ -106,7 +106,7 @@ struct crd_rate_limit {
 	struct crd_rate_shared *shared;
 };
 
-/* telemetry.istio.io; the object comes first: it is one */
+/* telemetry.istio.io; the object comes first: it is one. And ProxyConfig */
 struct crd_telemetry {
 	struct telemetry telemetry;
 	struct crd_selector *selector;
@@ -114,7 +114,8 @@ struct crd_telemetry {
 	struct crd_target *target;
 };
 struct crd_proxy_object {
-	struct proxy_config_object config;
+	struct opt_u32 concurrency;
+	struct field_labels environment;
 	struct crd_selector *selector;
 	void *image;
 };
@@ -232,7 +233,7 @@ struct crd_ext_provider {
 struct crd_mesh_config {
 	struct mesh_config mesh;             /* first: the object is one */
 	struct scope_policy *outbound;
-	int inbound, encoding;
+	int encoding;
 	struct field_list providers;         /* crd_ext_provider */
 	const char *trust_domain;
 	struct field_strings aliases;

@@ -186,7 +186,7 @@ const struct crd crds[CRD_COUNT] = {
 	[CRD_TELEMETRY] = { "telemetry.istio.io", "Telemetry", telemetry, &crd_telemetry_table, .elsewhere = OTHER_MODE,
 			    .object = sizeof(struct crd_telemetry), .resource = RESOURCE_TELEMETRY },
 	[CRD_PROXY_CONFIG] = { "networking.istio.io", "ProxyConfig", networking, &crd_proxy_config_table, .elsewhere = OTHER_MODE,
-			       .object = sizeof(struct crd_proxy_object), .resource = RESOURCE_PROXY_CONFIG },
+			       .unsupported = "has no effect: settings of a start are meshd's options and environment", .unsupported_level = FINDING_WARNING },
 	[CRD_RATE_LIMIT] = { "meshd.io", "RateLimit", own, &crd_rate_limit_table, .security = false },
 	[CRD_HTTP_ROUTE] = ROUTE("HTTPRoute", crd_http_route_table),
 	[CRD_GRPC_ROUTE] = ROUTE("GRPCRoute", crd_grpc_route_table),
@@ -206,6 +206,9 @@ const struct crd crds[CRD_COUNT] = {
 static const struct crd_other others[] = {
 	{ "networking.istio.io", "Gateway", FINDING_WARNING, OTHER_MODE, "has no effect in sidecar mode: it is for gateways" },
 	{ "extensions.istio.io", "*", FINDING_WARNING, OTHER_MODE, "not supported: meshd has no extensions; what it would do is missing" },
+	{ "gateway.networking.k8s.io", "BackendTLSPolicy", FINDING_WARNING, OTHER_MODE,
+	  "not supported: TLS to the service is not begun for it; write a DestinationRule with tls" },
+	{ "gateway.networking.k8s.io", "ReferenceGrant", FINDING_INFO, OTHER_MODE, "has no effect in sidecar mode: routes of a mesh need none" },
 	{ "gateway.networking.k8s.io", "*", FINDING_WARNING, OTHER_MODE, "has no effect in sidecar mode" },
 	{ "gateway.networking.x-k8s.io", "*", FINDING_WARNING, OTHER_MODE, "not supported: it is an experiment of the Gateway API" },
 	{ "discovery.k8s.io", "EndpointSlice", FINDING_WARNING, "not honoured yet: endpoints come from Pods, WorkloadEntries and ServiceEntries", NULL },

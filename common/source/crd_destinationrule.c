@@ -338,8 +338,6 @@ static void check_outlier(struct field_walk *w, void *out)
 
 	if (o->consecutive_local.set && !o->split_external_local)
 		field_error(w, 0, "consecutiveLocalOriginFailures", "want splitExternalLocalOriginErrors beside it");
-	if (o->consecutive_errors)
-		field_warn(w, 0, "consecutiveErrors", "is old: write consecutive5xxErrors or consecutiveGatewayErrors");
 	for (int i = 0; i < o->http_errors.n; i++) {
 		struct str s = str_c(o->http_errors.v[i]);
 		uint64_t code;
@@ -352,7 +350,7 @@ static void check_outlier(struct field_walk *w, void *out)
 }
 
 static const struct field outlier_rows[] = {
-	ROW("consecutiveErrors", U32, dr_outlier, consecutive_errors, "As consecutiveGatewayErrors.", .max = INT32_MAX),
+	ROW_NOT("consecutiveErrors", TODO, "Errors in a row.", "it is old and has no effect, as in Istio: write consecutive5xxErrors or consecutiveGatewayErrors"),
 	ROW("splitExternalLocalOriginErrors", BOOL, dr_outlier, split_external_local, "Failed connects and timeouts are counted apart."),
 	ROW("consecutiveLocalOriginFailures", OPT_U32, dr_outlier, consecutive_local, "Failures of our own making before an endpoint is ejected; 5 when absent."),
 	ROW("consecutiveGatewayErrors", OPT_U32, dr_outlier, consecutive_gateway, "502, 503, 504 in a row; 0: off, as when absent."),
@@ -374,10 +372,9 @@ static const char *const tls_modes[] = { "DISABLE", "SIMPLE", "MUTUAL", "ISTIO_M
 
 static void check_tls(struct field_walk *w, void *out)
 {
-	struct dr_tls *t = out;
+	const struct dr_tls *t = out;
 	bool files = *t->client_certificate || *t->private_key || *t->ca_certificates;
 
-	t->ca_pem = "";
 	if (t->mode == DR_TLS_MUTUAL && (!*t->client_certificate || !*t->private_key))
 		field_error(w, 0, NULL, "want clientCertificate and privateKey with MUTUAL");
 	if (t->mode == DR_TLS_ISTIO_MUTUAL && files)
@@ -453,7 +450,7 @@ static void check_policy(struct field_walk *w, void *out)
 {
 	const struct dr_policy *p = out;
 
-	if (!p->load_balancer && !p->pool && !p->outlier && !p->tls && !p->ports.n && !p->tunnel && !p->proxy && !p->retry_budget)
+	if (!p->load_balancer && !p->pool && !p->outlier && !p->tls && !p->ports.n && !p->proxy && !p->retry_budget)
 		field_error(w, 0, NULL, "want at least one field, got none");
 	for (int i = 0; i < p->ports.n; i++)
 		for (int k = 0; k < i; k++)

@@ -16,13 +16,6 @@ static const struct field normalization_rows[] = {
 };
 static const struct field_table normalization_table = { .name = "pathNormalization", .size = sizeof(struct mesh_config), .fields = normalization_rows };
 
-static const char *const inbounds[] = { "PASSTHROUGH", "LOCALHOST", NULL };
-static const struct field inbound_rows[] = {
-	ROW("mode", ENUM, crd_mesh_config, inbound, "LOCALHOST: to 127.0.0.1 rather than to the address that was called.", .words = inbounds, .deflt = "PASSTHROUGH"),
-	{ 0 },
-};
-static const struct field_table inbound_table = { .name = "inboundTrafficPolicy", .size = sizeof(struct crd_mesh_config), .fields = inbound_rows };
-
 static const struct field default_provider_rows[] = {
 	ROW("metrics", STRINGS, tele_settings, default_metrics, "Where metrics go without a Telemetry; prometheus when nothing is said."),
 	ROW("tracing", STRINGS, tele_settings, default_tracing, "Where traces go."),
@@ -67,19 +60,19 @@ static const struct field mesh_rows[] = {
 	SIDECAR("extensionProviders", MESSAGES, providers, "What policies and Telemetry name.", .sub = &crd_provider_table),
 	SIDECAR("defaultProviders", INLINE, mesh.tele, "Providers without a Telemetry.", .sub = &default_provider_table),
 	SIDECAR("outboundTrafficPolicy", MESSAGE, outbound, "What is not in the mesh: ALLOW_ANY passes it on; so it is when this is absent.", .sub = &crd_outbound_table),
-	ROW_WHOLE("inboundTrafficPolicy", "Where inbound goes.", &inbound_table, .mark = FIELD_SIDECAR),
-	SIDECAR("protocolDetectionTimeout", OPT_MS, mesh.protocol_detection, "How long to wait for a client's first bytes; 0s: meshd decides by who speaks first."),
+	TODO("inboundTrafficPolicy", "LOCALHOST: inbound goes to 127.0.0.1.", "it goes to the address that was called; use defaultEndpoint of a Sidecar"),
+	ROW_NOT("protocolDetectionTimeout", IGNORED, "How long to wait for a client's first bytes: meshd decides by who speaks first, and needs none.", NULL),
 	SIDECAR("enableAutoMtls", BOOL, mesh.auto_mtls, "TLS to endpoints that can.", .deflt = "true"),
 	SIDECAR("localityLbSetting", MESSAGE, mesh.locality, "Where no DestinationRule has one.", .sub = &crd_locality_table),
 	SIDECAR("zoneAwareLbSetting", MESSAGE, mesh.zone_aware, "Where no DestinationRule has one.", .sub = &crd_zone_aware_table),
-	SIDECAR("dnsRefreshRate", DURATION, mesh.dns_refresh_ms, "How often a name that could not be found is looked up again.", .min = 1000, .deflt = "60s"),
+	TODO("dnsRefreshRate", "How often a name that could not be found is looked up again.", "the answers' own times count"),
 	SIDECAR("h2UpgradePolicy", ENUM, mesh.h2_upgrade, "UPGRADE: HTTP/2 between proxies.", .words = upgrades, .deflt = "DO_NOT_UPGRADE", .min = DR_H2_DO_NOT_UPGRADE),
 	ROW_WHOLE("pathNormalization", "Paths.", &normalization_table, .mark = FIELD_SIDECAR),
 	SIDECAR("defaultHttpRetryPolicy", MESSAGE, mesh.retries, "Retries where no VirtualService says any.", .sub = &crd_retries_table),
 	SIDECAR("defaultInboundHttpRetryPolicy", MESSAGE, mesh.inbound_retries, "Retries towards the application.", .sub = &crd_retries_table),
 	SIDECAR("defaultTrafficPolicy", MESSAGE, mesh.traffic_policy, "Where no DestinationRule says otherwise.", .sub = &default_policy_table),
-	SIDECAR("enablePrometheusMerge", OPT_BOOL, mesh.prometheus_merge, "The application's metrics beside ours; true when absent."),
-	SIDECAR("verifyCertificateAtClient", OPT_BOOL, mesh.verify_certificate, "TLS to outside is verified by the system's roots; always so, unless a DestinationRule says insecureSkipVerify."),
+	TODO("enablePrometheusMerge", "The application's metrics beside ours.", "scrape the application's own port"),
+	ROW_NOT("verifyCertificateAtClient", IGNORED, "TLS to outside is always verified, by the system's roots, unless a DestinationRule says insecureSkipVerify.", NULL),
 	SIDECAR("defaultServiceExportTo", STRINGS, mesh.service_export_to, "exportTo where a service has none."),
 	SIDECAR("defaultVirtualServiceExportTo", STRINGS, mesh.virtual_service_export_to, "exportTo where a VirtualService has none."),
 	SIDECAR("defaultDestinationRuleExportTo", STRINGS, mesh.destination_rule_export_to, "exportTo where a DestinationRule has none."),

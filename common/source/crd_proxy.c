@@ -146,7 +146,7 @@ static const struct field headers_rows[] = {
 };
 static const struct field_table headers_table = { .name = "proxyHeaders", .size = sizeof(struct proxy_headers), .fields = headers_rows };
 
-/* --- gatewayTopology, connectionSettings --- */
+/* --- gatewayTopology --- */
 
 static const struct field topology_rows[] = {
 	ROW("numTrustedProxies", U32, proxy_config, trusted_proxies, "Proxies in front whose x-forwarded-for counts.", .max = 255),
@@ -155,28 +155,6 @@ static const struct field topology_rows[] = {
 	{ 0 },
 };
 static const struct field_table topology_table = { .name = "gatewayTopology", .size = sizeof(struct proxy_config), .fields = topology_rows };
-
-static const struct field connection_rows[] = {
-	ROW("httpIdleTimeout", OPT_MS, proxy_config, http_idle, "Idle connections of clients end."),
-	ROW("httpMaxConnectionDuration", OPT_MS, proxy_config, max_connection_duration, "Connections of clients end after that."),
-	ROW("httpRequestTimeout", OPT_MS, proxy_config, request_timeout, "A whole request must have come by then."),
-	ROW("httpRequestHeadersTimeout", OPT_MS, proxy_config, request_headers_timeout, "A request's head must have come by then."),
-	ROW("httpStreamIdleTimeout", OPT_MS, proxy_config, stream_idle, "Streams without a byte end."),
-	ROW("httpMaxConcurrentStreams", U32, proxy_config, max_streams, "Streams of one HTTP/2 connection.", .max = INT32_MAX),
-	ROW("http2InitialStreamWindowSize", U32, proxy_config, stream_window, "Receive window of a stream.", .min = 65535, .max = INT32_MAX),
-	ROW("http2InitialConnectionWindowSize", U32, proxy_config, connection_window, "Receive window of a connection.", .min = 65535, .max = INT32_MAX),
-	TODO("profile", "A set of defaults: SIDECAR or EDGE.", "SIDECAR counts"),
-	TODO("httpDrainTimeout", "Wait between GOAWAYs.", NULL),
-	TODO("httpMaxStreamDuration", "Streams end after that.", "use timeout of a VirtualService"),
-	TODO("httpHeadersWithUnderscoresAction", "Headers with underscores.", "they are passed on"),
-	TODO("httpMergeSlashes", "Paths.", "use MeshConfig.pathNormalization"),
-	TODO("httpPathWithEscapedSlashesAction", "Paths.", "use MeshConfig.pathNormalization"),
-	TODO("listenerConnectionLimit", "Connections of a listener.", NULL),
-	TODO("globalDownstreamConnectionLimit", "Connections of the process.", NULL),
-	ENVOYS("listenerPerConnectionBufferLimitBytes"), ENVOYS("clusterPerConnectionBufferLimitBytes"),
-	{ 0 },
-};
-static const struct field_table connection_table = { .name = "connectionSettings", .size = sizeof(struct proxy_config), .fields = connection_rows };
 
 /* --- the whole --- */
 
@@ -195,7 +173,7 @@ static const struct field proxy_rows[] = {
 	SIDECAR("tracing", INLINE, proxy_config, tracing, "Tracing.", .sub = &tracing_table),
 	ROW_WHOLE("gatewayTopology", "Trusted proxies.", &topology_table, .mark = FIELD_SIDECAR),
 	SIDECAR("proxyHeaders", INLINE, proxy_config, headers, "Headers that sidecars add.", .sub = &headers_table),
-	ROW_WHOLE("connectionSettings", "Limits and timeouts of clients' HTTP.", &connection_table, .mark = FIELD_SIDECAR),
+	TODO("connectionSettings", "Limits and timeouts of clients' HTTP.", "meshd's own hold; timeouts and pools are set by VirtualServices and DestinationRules"),
 	SIDECAR("interceptionMode", ENUM, proxy_config, interception, "How inbound is captured.", .words = interceptions, .deflt = "REDIRECT"),
 	SIDECAR("tracingServiceName", ENUM, proxy_config, tracing_service_name, "Name of the service in spans.", .words = service_names,
 		.deflt = "APP_LABEL_AND_NAMESPACE"),

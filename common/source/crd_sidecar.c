@@ -44,11 +44,10 @@ static void check_bind(struct field_walk *w, const char *bind)
 /* --- ingress --- */
 
 static const char *const tls_modes[] = { "PASSTHROUGH", "SIMPLE", "MUTUAL", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL", "OPTIONAL_MUTUAL", NULL };
-static const char *const versions[] = { "TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3", NULL };
 
 static void check_tls(struct field_walk *w, void *out)
 {
-	struct scope_tls *t = out;
+	const struct scope_tls *t = out;
 
 	if (t->mode != SCOPE_TLS_SIMPLE && t->mode != SCOPE_TLS_MUTUAL)
 		field_error(w, 0, "mode", "want SIMPLE or MUTUAL in a Sidecar, got '%s'", tls_modes[t->mode]);
@@ -56,10 +55,6 @@ static void check_tls(struct field_walk *w, void *out)
 		field_error(w, 0, NULL, "want serverCertificate and privateKey");
 	if (t->mode == SCOPE_TLS_MUTUAL && !*t->ca_certificates)
 		field_error(w, 0, "caCertificates", "want it with MUTUAL");
-	t->min_version = t->min_version ? 9 + t->min_version : 0;
-	t->max_version = t->max_version ? 9 + t->max_version : 0;
-	if (t->max_version && t->min_version > t->max_version)
-		field_error(w, 0, "minProtocolVersion", "want it below maxProtocolVersion");
 }
 
 static const struct field tls_rows[] = {
@@ -69,9 +64,9 @@ static const struct field tls_rows[] = {
 	ROW("caCertificates", STRING, scope_tls, ca_certificates, "File with the roots of clients' certificates."),
 	ROW("caCrl", STRING, scope_tls, ca_crl, "File with revoked certificates."),
 	ROW("subjectAltNames", STRINGS, scope_tls, subject_alt_names, "Names of which a client must prove one."),
-	ROW("minProtocolVersion", ENUM, scope_tls, min_version, "Lowest version.", .words = versions, .deflt = "TLS_AUTO"),
-	ROW("maxProtocolVersion", ENUM, scope_tls, max_version, "Highest version.", .words = versions, .deflt = "TLS_AUTO"),
-	ROW("cipherSuites", STRINGS, scope_tls, cipher_suites, "Cipher suites of TLS 1.2."),
+	ROW_NOT("minProtocolVersion", TODO, "Lowest version.", "TLS 1.2 and 1.3 are taken"),
+	ROW_NOT("maxProtocolVersion", TODO, "Highest version.", "TLS 1.2 and 1.3 are taken"),
+	ROW_NOT("cipherSuites", TODO, "Cipher suites of TLS 1.2.", "OpenSSL's own are taken"),
 	ROW_NOT("httpsRedirect", REFUSED, "Redirects plaintext.", "it is for gateways"),
 	ROW_NOT("credentialName", REFUSED, "A Secret with the certificates.", "Secrets are not read: name files"),
 	ROW_NOT("credentialNames", REFUSED, "Secrets with the certificates.", "Secrets are not read: name files"),

@@ -228,29 +228,23 @@ static const struct field_table image_table = { .name = "image", .size = 1, .fie
 
 static void check_proxy_config(struct field_walk *w, void *out)
 {
-	struct crd_proxy_object *c = out;
+	const struct crd_proxy_object *c = out;
 
-	c->config.workload = "";
 	check_targets(w, c->selector, NULL, NULL);
-	c->config.has_selector = c->selector != NULL;
-	if (c->selector) {
-		c->config.selector.v = c->selector->labels.v;
-		c->config.selector.n = c->selector->labels.n;
-	}
-	if (c->config.concurrency.set)
+	if (c->concurrency.set)
 		field_warn(w, 0, "concurrency", "not honoured yet: use --concurrency");
-	for (int i = 0; i < c->config.environment.n; i++)
-		field_warn(w, 0, "environmentVariables", "not honoured: set '%.80s' in the environment of meshd", c->config.environment.v[i].key);
+	for (int i = 0; i < c->environment.n; i++)
+		field_warn(w, 0, "environmentVariables", "not honoured: set '%.80s' in the environment of meshd", c->environment.v[i].key);
 }
 
 static const struct field proxy_config_rows[] = {
 	ROW("selector", MESSAGE, crd_proxy_object, selector, "Workloads of the namespace; all of them when absent.", .sub = &crd_match_labels_table),
-	ROW("concurrency", OPT_U32, crd_proxy_object, config.concurrency, "Worker threads; not honoured yet: use --concurrency.", .max = INT32_MAX),
-	ROW("environmentVariables", LABELS, crd_proxy_object, config.environment, "Not honoured: set them in the environment of meshd."),
+	ROW("concurrency", OPT_U32, crd_proxy_object, concurrency, "Worker threads; not honoured yet: use --concurrency.", .max = INT32_MAX),
+	ROW("environmentVariables", LABELS, crd_proxy_object, environment, "Not honoured: set them in the environment of meshd."),
 	ROW("image", MESSAGE, crd_proxy_object, image, "Image of the proxy; ignored.", .sub = &image_table),
 	{ 0 },
 };
 const struct field_table crd_proxy_config_table = {
 	.name = "ProxyConfig.spec", .size = sizeof(struct crd_proxy_object), .fields = proxy_config_rows, .check = check_proxy_config,
-	.doc = "Settings of proxies at their start, which meshd takes from its options and its environment. In ztunnel mode it has no effect.",
+	.doc = "Settings of proxies at their start, which meshd takes from its options and its environment.",
 };

@@ -601,11 +601,8 @@ static void check_l4_match(struct field_walk *w, void *out)
 {
 	struct vs_l4_match *m = out;
 	struct field_strings subnets = { .v = (const char **)(uintptr_t)m->destination_subnets.v, .n = m->destination_subnets.n };
-	struct cidr c;
 
 	check_subnets(w, "destinationSubnets", &subnets);
-	if (*m->source_subnet && cidr_parse(str_c(m->source_subnet), &c))
-		field_error(w, 0, "sourceSubnet", "want an IP address or CIDR block, got '%.80s'", m->source_subnet);
 	if (*m->source_ns && !value_is_label(m->source_ns))
 		field_error(w, 0, "sourceNamespace", "want a namespace, got '%.80s'", m->source_ns);
 	check_selector(w, "sourceLabels", m->source_labels.v, m->source_labels.n);
@@ -616,7 +613,6 @@ static void check_tls_match(struct field_walk *w, void *out)
 	struct vs_l4_match *m = out;
 	struct ip ip;
 
-	m->source_subnet = "";
 	check_l4_match(w, out);
 	if (!m->sni_hosts.n)
 		field_error(w, 0, "sniHosts", "want at least one, got none");
@@ -646,7 +642,7 @@ static const struct field_table tls_match_table = {
 	.name = "match", .size = sizeof(struct vs_l4_match), .fields = tls_match_rows, .check = check_tls_match,
 };
 static const struct field tcp_match_rows[] = {
-	ROW("sourceSubnet", STRING, vs_l4_match, source_subnet, "The client's address."),
+	ROW_NOT("sourceSubnet", TODO, "The client's address.", "it has no effect, as in Istio: use sourceLabels"),
 	L4_MATCH_ROWS,
 	{ 0 },
 };

@@ -295,16 +295,6 @@ static void fill_tls(struct compile *c, const struct dr_tls *t, struct seen *s, 
 	}
 }
 
-static void report_rule(struct compile *c, const struct rule *r, const struct blocks *b)
-{
-	struct resource where = { .origin = "DestinationRule", .ns = r->ns, .name = r->host, .where = "" };
-
-	if (b->tunnel)
-		compile_report(c, &where, "its tunnel is not honoured: connections go straight to the destination");
-	if (b->tls && *b->tls->ca_pem)
-		compile_report(c, &where, "the roots of its BackendTLSPolicy are not honoured: name them in caCertificates of a DestinationRule");
-}
-
 /* ---- the clusters ---- */
 
 static enum cluster_kind kind_of(struct compile *c, const struct service *s, const struct dr_load_balancer *lb)
@@ -343,8 +333,6 @@ static void add_cluster(struct compile *c, struct seen *s, const struct service_
 		conf.pool.h2 = H2_ALWAYS;
 	fill_outlier(c, b.outlier, &conf.outlier);
 	fill_tls(c, b.tls, s, port->port, name, &conf.tls);
-	if (r)
-		report_rule(c, r, &b);
 	if (conf.kind == CLUSTER_BLACKHOLE) {
 		struct resource where = { .origin = "ServiceEntry", .ns = s->s->ns, .name = s->s->name, .where = "" };
 

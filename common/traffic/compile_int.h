@@ -109,7 +109,6 @@ struct blocks {
 	const struct dr_tls *tls;
 	const struct dr_proxy *proxy;
 	const struct dr_retry_budget *budget;
-	const struct dr_tunnel *tunnel;
 };
 struct blocks compile_blocks(struct compile *c, const struct rule *r, const struct dr_subset *subset, uint16_t port);
 const struct dr_subset *rule_subset(const struct rule *r, const char *name);  /* NULL: none */

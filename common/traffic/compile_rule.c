@@ -200,12 +200,12 @@ static bool blocks_of(const struct dr_policy *p, uint16_t port, struct blocks *r
 
 		if (!q->port || q->port->number != port)
 			continue;
-		*ret = (struct blocks){ q->load_balancer, q->pool, q->outlier, q->tls, NULL, NULL, NULL };
+		*ret = (struct blocks){ q->load_balancer, q->pool, q->outlier, q->tls, NULL, NULL };
 		return true;
 	}
 	*ret = (struct blocks){ 0 };
 	if (p)
-		*ret = (struct blocks){ p->load_balancer, p->pool, p->outlier, p->tls, p->proxy, p->retry_budget, p->tunnel };
+		*ret = (struct blocks){ p->load_balancer, p->pool, p->outlier, p->tls, p->proxy, p->retry_budget };
 	return false;
 }
 
@@ -233,6 +233,5 @@ struct blocks compile_blocks(struct compile *c, const struct rule *r, const stru
 		b.tls = sub.tls;
 	b.proxy = sub.proxy ? sub.proxy : b.proxy;
 	b.budget = sub.budget ? sub.budget : b.budget;
-	b.tunnel = sub.tunnel ? sub.tunnel : b.tunnel;
 	return b;
 }

@@ -198,6 +198,8 @@ static const struct { const char *yaml, *finding; } findings[] = {
 	{ TEL("targetRefs: [{kind: Gateway, name: w}]"), "it is for waypoints" },
 	{ "apiVersion: networking.istio.io/v1beta1\nkind: ProxyConfig\nmetadata: {name: p}\nspec: {concurrency: 2, environmentVariables: {A: b}}\n", "concurrency: not honoured yet" },
 	{ "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: p}\nspec: {}\n", "error: EnvoyFilter default/p: not supported: it patches Envoy" },
+	{ "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: p}\nspec: {}\n", "BackendTLSPolicy p: not supported: TLS to the service is not begun" },
+	{ "apiVersion: v1\nkind: Pod\nmetadata: {name: p, annotations: {proxy.istio.io/config: '{}'}}\nstatus: {podIP: 10.0.0.1}\n", "annotations.proxy.istio.io/config: not honoured: use defaultConfig" },
 	{ "apiVersion: extensions.istio.io/v1alpha1\nkind: TrafficExtension\nmetadata: {name: p}\nspec: {}\n", "TrafficExtension p: not supported" },
 };
 

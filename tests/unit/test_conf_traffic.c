@@ -89,7 +89,7 @@ static const struct { const char *yaml, *want; } rows[] = {
 	{ SC("workloadSelector: {labels: {app: a}}, egress: [{port: {number: 80, protocol: HTTP, name: http}, bind: 127.0.0.1, captureMode: NONE, hosts: [./*, istio-system/*]}, {hosts: ['~/*', '~x/y.test']}], outboundTrafficPolicy: {}"),
 	  "{workloadSelector={labels:app=a }egress=[{port={number=80 protocol=HTTP name=http }bind=127.0.0.1 captureMode=2 hosts=./*,istio-system/* }{hosts=~/*,~x/y.test }] outboundTrafficPolicy={}}" },
 	{ SC("ingress: [{port: {number: 9080, protocol: HTTPS, name: x}, defaultEndpoint: '127.0.0.1:8080', tls: {mode: SIMPLE, privateKey: /k, serverCertificate: /c, minProtocolVersion: TLSV1_2}}], outboundTrafficPolicy: {mode: ALLOW_ANY}"),
-	  "{ingress=[{port={number=9080 protocol=HTTPS name=x }defaultEndpoint=127.0.0.1:8080 tls={mode=1 serverCertificate=/c privateKey=/k minProtocolVersion=12 }}] outboundTrafficPolicy={mode=1 }}" },
+	  "{ingress=[{port={number=9080 protocol=HTTPS name=x }defaultEndpoint=127.0.0.1:8080 tls={mode=1 serverCertificate=/c privateKey=/k }}] outboundTrafficPolicy={mode=1 }}" },
 };
 
 START_TEST(test_mesh)
