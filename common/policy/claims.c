@@ -9,10 +9,11 @@
 struct claims {
 	atomic_uint refs;
 	json_t *root;
+	json_t *whole;               /* the texts of those that became lists of words; NULL: none did */
 };
 
 /* "a b c" becomes a list, as Envoy's normalize_payload_in_metadata. */
-static void split_words(json_t *root, const char *name)
+static void split_words(json_t *root, json_t **whole, const char *name)
 {
 	json_t *text = json_object_get(root, name), *list;
 	struct str rest;
@@ -27,6 +28,8 @@ static void split_words(json_t *root, const char *name)
 		if (word.n)
 			json_array_append_new(list, json_stringn(word.p, word.n));
 	}
+	*whole = *whole ? *whole : json_object();
+	json_object_set(*whole, name, text);
 	json_object_set_new(root, name, list);
 }
 
@@ -40,10 +43,11 @@ struct claims *claims_new(struct str payload, const char *const *words, int n_wo
 		json_decref(root);
 		return NULL;
 	}
-	split_words(root, "scope");
-	split_words(root, "permission");
+	c->whole = NULL;
+	split_words(root, &c->whole, "scope");
+	split_words(root, &c->whole, "permission");
 	for (int i = 0; i < n_words; i++)
-		split_words(root, words[i]);
+		split_words(root, &c->whole, words[i]);
 	atomic_init(&c->refs, 1);
 	c->root = root;
 	return c;
@@ -60,6 +64,7 @@ void claims_unref(const struct claims *c)
 	if (!c || atomic_fetch_sub_explicit(&((struct claims *)c)->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	json_decref(c->root);
+	json_decref(c->whole);
 	free((struct claims *)c);
 }
 
@@ -133,7 +138,7 @@ static bool is_printable(const char *p, size_t n)
 
 bool claims_format(const struct claims *c, const char *const *path, int n, char *out, size_t size, size_t *ret, bool *ret_plain)
 {
-	const json_t *j = at_path(c, path, n);
+	const json_t *text = n == 1 ? json_object_get(c->whole, path[0]) : NULL, *j = text ? text : at_path(c, path, n);
 	size_t len;
 
 	if (!j || json_is_null(j))

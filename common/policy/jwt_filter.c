@@ -234,17 +234,18 @@ static void put_claim(struct exchange *x, const struct jwt_claim_header *h, cons
 	size_t n;
 
 	if (claims_format(c, h->claim, h->n_claim, text, sizeof(text), &n, &plain))
-		fields_set(&x->request_fields, h->header, plain ? exchange_dup(x, (struct str){ text, n }) : base64(x, text, n));
+		fields_add(&x->request_fields, h->header, plain ? exchange_dup(x, (struct str){ text, n }) : base64(x, text, n));
 }
 
 static void accept_token(struct exchange *x, struct state *st, const struct jwt_rule *r, const struct jwt_found *f, struct jwt *t)
 {
 	if (*r->payload_header)
-		fields_set(&x->request_fields, r->payload_header, exchange_dup(x, t->payload));
+		fields_add(&x->request_fields, r->payload_header, exchange_dup(x, t->payload));
 	for (int i = 0; i < r->n_claim_headers; i++)
 		put_claim(x, &r->claim_headers[i], t->claims);
 	if (!r->forward)
 		jwt_take_out(x, f);
+	claims_unref(st->claims);
 	st->claims = x->claims = t->claims;
 }
 
@@ -262,16 +263,20 @@ static enum jwt_status try_rule(struct exchange *x, struct state *st, const stru
 {
 	struct jwt_found found[LIMIT_JWT_LOCATIONS];
 	int n = jwt_find(x, b->rule, found, LIMIT_JWT_LOCATIONS);
+	struct jwt tokens[LIMIT_JWT_LOCATIONS];
 	enum jwt_status s = JWT_MISSED;
-	struct jwt t;
 
+	/* All that stand at its places must be good. */
 	for (int i = 0; i < n; i++) {
-		s = verify(b, found[i].token, &t);
-		if (s == JWT_OK) {
-			accept_token(x, st, b->rule, &found[i], &t);
-			break;
+		s = verify(b, found[i].token, &tokens[i]);
+		if (s != JWT_OK) {
+			while (i-- > 0)
+				jwt_done(&tokens[i]);
+			return s;
 		}
 	}
+	for (int i = 0; i < n; i++)
+		accept_token(x, st, b->rule, &found[i], &tokens[i]);
 	return s;
 }
 

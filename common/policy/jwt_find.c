@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "policy/jwt_find.h"
 
-#include <ctype.h>
-
 struct finder {
 	struct exchange *x;
 	struct jwt_found *to;
@@ -17,11 +15,6 @@ static void add(struct finder *f, enum jwt_place place, const char *name, struct
 
 /* --- headers --- */
 
-static bool of_token(char c)
-{
-	return isalnum((unsigned char)c) || c == '-' || c == '_' || c == '.';
-}
-
 static const char *find(struct str in, struct str what)
 {
 	for (size_t i = 0; i + what.n <= in.n; i++)
@@ -30,36 +23,43 @@ static const char *find(struct str in, struct str what)
 	return NULL;
 }
 
-/* Of repeated lines the first with the prefix counts; without a prefix several lines are one value with commas, which is no token. */
+static struct str trim(struct str s)
+{
+	while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
+		s = (struct str){ s.p + 1, s.n - 1 };
+	while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+		s.n--;
+	return s;
+}
+
+static void in_value(struct finder *f, const struct jwt_header *h, struct str v)
+{
+	struct str prefix = str_c(h->prefix);
+	const char *at = prefix.n ? find(v, prefix) : v.p;
+
+	if (at)
+		add(f, JWT_IN_HEADER, h->name, trim((struct str){ at + prefix.n, v.n - (size_t)(at - v.p) - prefix.n }));
+}
+
+/* Repeated lines have a token each; but those of Authorization are one value with commas, as in Envoy, and that is no token. */
 static void in_header(struct finder *f, const struct jwt_header *h)
 {
 	const struct http_fields *fields = &f->x->request_fields;
-	struct str prefix = str_c(h->prefix), name = str_c(h->name), whole = { NULL, 0 };
+	bool joins = !strcmp(h->name, "authorization");
+	struct str whole = { NULL, 0 };
 
 	for (int i = 0; i < fields->n; i++) {
 		struct str v = fields->v[i].value;
-		const char *at;
 
-		if (!str_eq_nocase(fields->v[i].name, name))
+		if (!str_eq_nocase(fields->v[i].name, str_c(h->name)))
 			continue;
-		if (!prefix.n) {
+		if (joins)
 			whole = whole.p ? exchange_printf(f->x, "%.*s,%.*s", STR_FMT(whole), STR_FMT(v)) : v;
-			continue;
-		}
-		at = find(v, prefix);
-		if (!at)
-			continue;
-		v = (struct str){ at + prefix.n, v.n - (size_t)(at - v.p) - prefix.n };
-		while (v.n && !of_token(*v.p))
-			v = (struct str){ v.p + 1, v.n - 1 };
-		for (size_t n = 0; n < v.n; n++)
-			if (!of_token(v.p[n]))
-				v.n = n;
-		add(f, JWT_IN_HEADER, h->name, v);
-		return;
+		else
+			in_value(f, h, v);
 	}
 	if (whole.p)
-		add(f, JWT_IN_HEADER, h->name, whole);
+		in_value(f, h, whole);
 }
 
 /* --- parameters --- */
@@ -132,15 +132,6 @@ static void remove_param(struct exchange *x, const char *name)
 }
 
 /* --- cookies --- */
-
-static struct str trim(struct str s)
-{
-	while (s.n && s.p[0] == ' ')
-		s = (struct str){ s.p + 1, s.n - 1 };
-	while (s.n && s.p[s.n - 1] == ' ')
-		s.n--;
-	return s;
-}
 
 static void in_cookie(struct finder *f, const char *name)
 {

@@ -176,7 +176,7 @@ START_TEST(locations)
 	ck_lacks(fr.sent, "jwt");
 	filters_ask(chain, 2, request("/", field("X-Jwt: %s\r\n", forged)));
 	ck_assert_int_eq(fr.status, 401);
-	filters_ask(chain, 2, request("/", field("x-pre: Token %s;\r\n", good)));
+	filters_ask(chain, 2, request("/", field("x-pre: Token  %s\r\n", good)));
 	ck_assert_int_eq(fr.status, 200);
 	ck_lacks(fr.sent, "x-pre");
 	filters_ask(chain, 2, request(field("/p?a=1&tok=%s&b=2", good), ""));
