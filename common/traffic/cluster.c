@@ -2,6 +2,7 @@
 #include "traffic/cluster.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "traffic/cluster_int.h"
@@ -154,6 +155,39 @@ void cluster_each_host(const struct cluster *c, void (*fn)(const struct host_vie
 
 /* --- limits --- */
 
+/* The number of the present eighth of budgetInterval. */
+static uint32_t eighth(const struct pool_conf *p)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint32_t)(((uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000) * 8 / p->retry_budget_ms);
+}
+
+static void note_request(struct cluster *c)
+{
+	uint32_t now = eighth(&c->conf.pool);
+	atomic_uint_least64_t *slot = &c->state->recent[now % ARRAY_LEN(c->state->recent)];
+	uint64_t old = atomic_load_explicit(slot, memory_order_relaxed), new;
+
+	do {
+		new = old >> 32 == now ? old + 1 : ((uint64_t)now << 32 | 1);
+	} while (!atomic_compare_exchange_weak_explicit(slot, &old, new, memory_order_relaxed, memory_order_relaxed));
+}
+
+static uint64_t recent_requests(const struct cluster *c)
+{
+	uint32_t now = eighth(&c->conf.pool);
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(c->state->recent); i++) {
+		uint64_t v = atomic_load_explicit(&c->state->recent[i], memory_order_relaxed);
+
+		sum += now - (uint32_t)(v >> 32) < ARRAY_LEN(c->state->recent) ? (uint32_t)v : 0;
+	}
+	return sum;
+}
+
 static uint64_t limit_of(const struct cluster *c, enum cluster_limit l)
 {
 	const struct pool_conf *p = &c->conf.pool;
@@ -172,11 +206,13 @@ static uint64_t limit_of(const struct cluster *c, enum cluster_limit l)
 	if (!p->retry_budget)
 		return p->max_retries;
 	busy = (uint64_t)cluster_used(c, LIMIT_OF_REQUESTS) + cluster_used(c, LIMIT_OF_PENDING);
+	if (p->retry_budget_ms && recent_requests(c) > busy)
+		busy = recent_requests(c);
 	busy = (uint64_t)((double)busy * p->retry_budget_percent / 100);
 	return busy > p->retry_min ? busy : p->retry_min;
 }
 
-bool cluster_take(struct cluster *c, enum cluster_limit l)
+static bool take(struct cluster *c, enum cluster_limit l)
 {
 	atomic_uint *used = &c->state->used[l];
 	uint64_t limit = limit_of(c, l);
@@ -189,6 +225,15 @@ bool cluster_take(struct cluster *c, enum cluster_limit l)
 		if (atomic_compare_exchange_weak_explicit(used, &n, n + 1, memory_order_relaxed, memory_order_relaxed))
 			return true;
 	return false;
+}
+
+bool cluster_take(struct cluster *c, enum cluster_limit l)
+{
+	if (!take(c, l))
+		return false;
+	if (l == LIMIT_OF_REQUESTS && c->conf.pool.retry_budget && c->conf.pool.retry_budget_ms)
+		note_request(c);
+	return true;
 }
 
 void cluster_give(struct cluster *c, enum cluster_limit l)

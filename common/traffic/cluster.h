@@ -62,7 +62,7 @@ struct pool_conf {
 	bool retry_budget;
 	double retry_budget_percent;
 	uint32_t retry_min;
-	uint64_t retry_budget_ms;
+	uint64_t retry_budget_ms;                        /* requests that began so long ago count too, ended ones; to an eighth of it */
 	int proxy_protocol;                              /* 0, 1, 2 */
 };
 
@@ -167,7 +167,7 @@ void host_ended(struct cluster *c, struct host *h);
 void host_answered(struct cluster *c, struct host *h, enum host_event ev, int status, uint64_t now_ms);
 
 /* Circuit breakers, exact for the process. False: at the limit; FAIL_OVERFLOW ("UO"). Retries: the retry budget where there is
- * one, a share of the requests and pending ones that were taken. */
+ * one, a share of the requests and pending ones that are taken, or were lately. */
 enum cluster_limit { LIMIT_OF_CONNECTIONS, LIMIT_OF_PENDING, LIMIT_OF_REQUESTS, LIMIT_OF_RETRIES, LIMITS_OF_CLUSTER };
 bool cluster_take(struct cluster *c, enum cluster_limit l);
 void cluster_give(struct cluster *c, enum cluster_limit l);

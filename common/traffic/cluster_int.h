@@ -33,6 +33,7 @@ struct host {
 struct cluster_state {
 	atomic_uint refs;
 	atomic_uint used[LIMITS_OF_CLUSTER];
+	atomic_uint_least64_t recent[8];     /* requests by the eighth of budgetInterval in which they began: its number << 32 | how many */
 	pthread_mutex_t build;               /* of sets; nobody waits for it who has one */
 	struct hostset *last;                /* reference, under build: hosts live on from set to set */
 	/* outlier.c */

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <time.h>
+
 #include "tests/unit/clusters.h"
 #include "tests/unit/suite.h"
 
@@ -507,6 +509,30 @@ START_TEST(limits_are_exact)
 }
 END_TEST
 
+START_TEST(retry_budget_of_an_interval)
+{
+	struct cluster_conf conf = conf_of(LB_RANDOM);
+	struct cluster *c;
+
+	conf.pool.retry_budget = true;
+	conf.pool.retry_budget_percent = 10;
+	conf.pool.retry_min = 1;
+	for (int i = 0; i < 2; i++) {
+		conf.pool.retry_budget_ms = i ? 8 : 3600000;
+		c = cluster_new(&conf, NULL);
+		for (int k = 0; k < 100; k++) {
+			ck_assert(cluster_take(c, LIMIT_OF_REQUESTS));
+			cluster_give(c, LIMIT_OF_REQUESTS);
+		}
+		nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+		for (int k = 0; k < (i ? 1 : 10); k++)          /* ended ones count, but not those of long ago */
+			ck_assert(cluster_take(c, LIMIT_OF_RETRIES));
+		ck_assert(!cluster_take(c, LIMIT_OF_RETRIES));
+		cluster_unref(c);
+	}
+}
+END_TEST
+
 START_TEST(who_may_answer)
 {
 	const struct seat seats[] = { { "a", "10.0.0.1", .sa = "cart" }, { "b", "10.0.0.2", .sa = "cart" }, { "c", "10.0.0.3", .sa = "other" } };
@@ -553,6 +579,7 @@ int main(void)
 	tcase_add_test(t, hosts_live_on_while_endpoints_come_and_go);
 	tcase_add_test(t, an_equal_configuration_is_the_same_cluster);
 	tcase_add_test(t, limits_are_exact);
+	tcase_add_test(t, retry_budget_of_an_interval);
 	tcase_add_test(t, who_may_answer);
 	suite_add_tcase(s, t);
 	return suite_run(s);
