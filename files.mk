@@ -1120,6 +1120,7 @@ EXTRA_FILES = \
 	tests/lint/layers \
 	tests/lint/manual \
 	tests/lint/sizes \
+	tests/lint/symbols \
 	tests/scenario/balance.py \
 	tests/scenario/dns.py \
 	tests/scenario/harness.py \

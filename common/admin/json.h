@@ -20,7 +20,7 @@ void json_str(struct json *j, const char *key, struct str value);
 void json_text(struct json *j, const char *key, const char *value);
 void json_number(struct json *j, const char *key, uint64_t value);
 void json_bool(struct json *j, const char *key, bool value);
-void json_null(struct json *j, const char *key);
+void json_nil(struct json *j, const char *key);
 /* The value itself is appended to j->out by the caller. */
 void json_key(struct json *j, const char *key);
 

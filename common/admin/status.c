@@ -68,7 +68,7 @@ static void json_workload(const struct admin_workload *w, void *arg)
 		time_text(end, text);
 		json_text(&s->j, "certificateEnds", text);
 	} else {
-		json_null(&s->j, "certificateEnds");
+		json_nil(&s->j, "certificateEnds");
 	}
 	if (w->problem[0])
 		json_text(&s->j, "problem", w->problem);
