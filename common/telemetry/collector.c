@@ -83,13 +83,44 @@ static void put_service(struct buf *out, const struct mesh *m, const struct work
 		buf_printf(out, "%.*s.%.*s", STR_FMT(p.service), STR_FMT(p.ns));
 }
 
+static struct str label(const struct workload *w, const char *key)
+{
+	for (int i = 0; i < w->n_labels; i++)
+		if (strcmp(w->labels[i].key, key) == 0)
+			return str_c(w->labels[i].value);
+	return (struct str){ 0 };
+}
+
+/* serviceAttributeEnrichment OTEL_SEMANTIC_CONVENTIONS (opentelemetry.io: non-normative/k8s-attributes): the labels that Kubernetes
+ * recommends, else what the workload is called. */
+static void put_semantic(struct buf *out, const struct workload *w)
+{
+	struct str name = label(w, "app.kubernetes.io/instance");
+
+	name = name.n ? name : label(w, "app.kubernetes.io/name");
+	name = name.n ? name : str_c(w->workload_name[0] ? w->workload_name : w->name);
+	buf_append(out, name.p, name.n);
+}
+
+static int semantic_resource(const struct workload *w, struct otlp_pair *to)
+{
+	struct str version = label(w, "app.kubernetes.io/version");
+	int n = 0;
+
+	to[n++] = (struct otlp_pair){ "service.namespace", w->ns };
+	to[n++] = (struct otlp_pair){ "service.instance.id", w->uid };
+	if (version.n)
+		to[n++] = (struct otlp_pair){ "service.version", version.p };
+	return n;
+}
+
 static char *text_of(struct buf *b)
 {
 	buf_append(b, "", 1);
 	return (char *)buf_data(b);
 }
 
-static void start(struct collector *c, const struct tele_provider *p, const char *endpoint, const char *service)
+static void start(struct collector *c, const struct tele_provider *p, const char *endpoint, const char *service, const struct workload *w)
 {
 	struct otlp_pair *headers = xcalloc((size_t)p->headers.n + 1, sizeof(*headers)), resource[64];
 	char *env = p->environment && getenv("OTEL_RESOURCE_ATTRIBUTES") ? xstrdup(getenv("OTEL_RESOURCE_ATTRIBUTES")) : NULL, *rest = env;
@@ -101,6 +132,8 @@ static void start(struct collector *c, const struct tele_provider *p, const char
 
 	for (int i = 0; i < p->headers.n; i++)
 		headers[i] = (struct otlp_pair){ p->headers.v[i].key, p->headers.v[i].value };
+	if (p->otel_semantic)
+		conf.n_resource = semantic_resource(w, resource);
 	while (rest && conf.n_resource < (int)ARRAY_LEN(resource)) {
 		char *one = strsep(&rest, ","), *value = strchr(one, '=');
 
@@ -142,14 +175,18 @@ void collector_update(struct collector *c, const struct mesh *m, const struct te
 	put_address(&endpoint, m, p, w);
 	if (p->http)
 		buf_puts(&endpoint, p->http_path && p->http_path[0] ? p->http_path : "/v1/traces");
-	put_service(&service, m, w);
-	buf_printf(&all, "%.*s %.*s %d %u", STR_FMT(buf_str(&endpoint)), STR_FMT(buf_str(&service)), p->http, p->timeout.ms);
+	if (p->otel_semantic)
+		put_semantic(&service, w);
+	else
+		put_service(&service, m, w);
+	buf_printf(&all, "%.*s %.*s %d %u %d %d", STR_FMT(buf_str(&endpoint)), STR_FMT(buf_str(&service)), p->http, p->timeout.ms,
+		   p->environment, p->otel_semantic);
 	for (int i = 0; i < p->headers.n; i++)
 		buf_printf(&all, " %s=%s", p->headers.v[i].key, p->headers.v[i].value);
 	if (!c->has || strcmp(c->has, text_of(&all)) != 0) {
 		stop(c);
 		c->has = xstrdup(text_of(&all));
-		start(c, p, text_of(&endpoint), text_of(&service));
+		start(c, p, text_of(&endpoint), text_of(&service), w);
 	}
 	buf_done(&endpoint);
 	buf_done(&service);

@@ -41,6 +41,31 @@ static void clean(struct http_fields *f)
 		fields_remove(f, str_c(internal[i]));
 }
 
+/* Our entry without what it is not to tell: "Key=value;Key=\"value\"". */
+static struct str less(const struct tele_side *s, struct exchange *x, struct str entry)
+{
+	struct str rest = entry, kept = { NULL, 0 };
+
+	if (!s->no_subject && !s->no_uri && !s->no_dns)
+		return entry;
+	while (rest.n) {
+		bool quoted = false;
+		struct str part = rest;
+		size_t n = 0;
+
+		while (n < rest.n && (quoted || rest.p[n] != ';'))
+			quoted ^= rest.p[n++] == '"';
+		part.n = n;
+		n += n < rest.n;
+		rest = (struct str){ rest.p + n, rest.n - n };
+		if ((s->no_subject && str_starts(part, str_c("Subject="))) || (s->no_uri && str_starts(part, str_c("URI="))) ||
+		    (s->no_dns && str_starts(part, str_c("DNS="))))
+			continue;
+		kept = kept.n ? exchange_printf(x, "%.*s;%.*s", STR_FMT(kept), STR_FMT(part)) : part;
+	}
+	return kept;
+}
+
 static void set_xfcc(const struct tele_side *s, struct exchange *x)
 {
 	struct http_fields *f = &x->request_fields;
@@ -54,6 +79,7 @@ static void set_xfcc(const struct tele_side *s, struct exchange *x)
 	}
 	if (s->xfcc == TELE_XFCC_FORWARD_ONLY)
 		return;
+	mine = less(s, x, mine);
 	had = fields_get(f, "x-forwarded-client-cert");
 	if (s->xfcc == TELE_XFCC_APPEND_FORWARD && had.n) {
 		struct str all = { NULL, 0 };
@@ -136,7 +162,7 @@ static enum filter_step on_request(struct exchange *x, void *state, const void *
 	if (s->tracing.on && span_exporting()) {
 		struct str operation = st->trace.operation;
 
-		trace_begin(&st->trace, x, sampled);
+		trace_begin(&st->trace, x, sampled, !s->tracing.keep_to_itself);
 		st->trace.operation = operation;
 	}
 	if (s->attempt_count)

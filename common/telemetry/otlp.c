@@ -114,13 +114,22 @@ static void put_attribute(struct buf *out, const char *name, const char *value)
 	put_message(out, 1, &pair.base);
 }
 
+static bool has_resource(const struct otlp_conf *conf, const char *name)
+{
+	for (int i = 0; i < conf->n_resource; i++)
+		if (strcmp(conf->resource[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 static void make_frame(struct otlp *o, const struct otlp_conf *conf)
 {
 	Otlp__InstrumentationScope scope = OTLP__INSTRUMENTATION_SCOPE__INIT;
 	struct buf attributes = { 0 };
 
 	put_attribute(&attributes, "service.name", conf->service);
-	put_attribute(&attributes, "service.version", PACKAGE_VERSION);
+	if (!has_resource(conf, "service.version"))
+		put_attribute(&attributes, "service.version", PACKAGE_VERSION);
 	for (int i = 0; i < conf->n_resource; i++)
 		if (strcmp(conf->resource[i].name, "service.name") != 0)
 			put_attribute(&attributes, conf->resource[i].name, conf->resource[i].value);

@@ -39,7 +39,8 @@ struct tracing {
 	bool on;                             /* spans are reported: there is a provider */
 	bool decide;                         /* enableTracing: the request ids carry a decision */
 	bool by_request_id;                  /* useRequestIdForTraceSampling */
-	bool istio_tags, b3;
+	bool keep_to_itself;                 /* disableContextPropagation: requests go on as they came */
+	bool istio_tags;
 	unsigned per_myriad;                 /* of new traces, in 1/10000 */
 	uint32_t max_path;
 	struct span_tag *tags;
@@ -57,6 +58,7 @@ struct tele_side {
 	bool keep_server, request_id, attempt_count, upstream_time, forwarded_port;
 	const char *server;
 	enum tele_xfcc xfcc;
+	bool no_subject, no_uri, no_dns;     /* of our own certificate's entry */
 	/* Of the workload itself, for labels and tags. */
 	const char *mesh_id;
 };

@@ -72,7 +72,6 @@ static void take_provider(struct teleconf_job *j, struct tele_side *s, const cha
 	else {
 		j->t->collector = p;
 		s->tracing.on = true;
-		s->tracing.b3 = false;
 		if (p->max_tag_length)
 			s->tracing.max_path = p->max_tag_length;
 	}
@@ -115,6 +114,8 @@ void teleconf_tracing(struct teleconf_job *j, struct tele_side *s)
 				off = n->disable_reporting == OPT_YES;
 			if (n->request_id != OPT_UNSET)
 				t->by_request_id = n->request_id == OPT_YES;
+			if (n->disable_propagation != OPT_UNSET)
+				t->keep_to_itself = n->disable_propagation == OPT_YES;
 			if (n->istio_tags != OPT_UNSET)
 				t->istio_tags = n->istio_tags == OPT_YES;
 			if (n->tags.n)

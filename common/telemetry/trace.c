@@ -210,7 +210,7 @@ static void write_b3(const struct trace *t, struct exchange *x)
 	}
 }
 
-void trace_begin(struct trace *t, struct exchange *x, bool sampled)
+void trace_begin(struct trace *t, struct exchange *x, bool sampled, bool tell)
 {
 	t->has_parent = trace_read(&x->request_fields, t);
 	t->active = true;
@@ -223,7 +223,9 @@ void trace_begin(struct trace *t, struct exchange *x, bool sampled)
 	random_bytes(t->span, sizeof(t->span));
 	t->span[7] |= 1;
 	write_w3c(t);
-	fields_set(&x->request_fields, "traceparent", exchange_dup(x, str_c(t->text)));
-	write_b3(t, x);
+	if (tell) {
+		fields_set(&x->request_fields, "traceparent", exchange_dup(x, str_c(t->text)));
+		write_b3(t, x);
+	}
 	x->log.trace_id = exchange_dup(x, (struct str){ t->text + 3, 32 });
 }

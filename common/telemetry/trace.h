@@ -21,8 +21,9 @@ struct trace {
 
 /* What came; false: nothing that is well-formed. */
 bool trace_read(const struct http_fields *f, struct trace *ret);
-/* Goes on with what came or begins a trace, and writes it into the request. sampled: when nothing was decided before. */
-void trace_begin(struct trace *t, struct exchange *x, bool sampled);
+/* Goes on with what came or begins a trace, and writes it into the request if that is to tell of it. sampled: when nothing was decided
+ * before. */
+void trace_begin(struct trace *t, struct exchange *x, bool sampled, bool tell);
 /* The request ended: its span, if it is sampled. */
 void trace_end(const struct trace *t, const struct tele_side *s, const struct exchange *x);
 

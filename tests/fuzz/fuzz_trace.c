@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	fields_set(&x.request_fields, names[data[0] % ARRAY_LEN(names)], in);
 	if (data[0] % ARRAY_LEN(names) == 2)
 		fields_set(&x.request_fields, "x-b3-spanid", in);
-	trace_begin(&t, &x, true);
+	trace_begin(&t, &x, true, true);
 	remote_addr(&x, data[0] >> 6);
 	why_id_parse(in);
 	if (uuid_reason(in))

@@ -21,7 +21,7 @@ static struct tele_provider provider;
 static void setup(void)
 {
 	static const char *names[] = { "otel" };
-	static const struct label headers[] = { { "x-tenant", "me" } };
+	static const struct tele_header headers[] = { { "x-tenant", "me", "" } };
 	struct mesh_config *config = config_fixture();
 	struct ip ip = { { 0 } };
 	struct service_port port = { .port = 4317, .target = 0, .name = "grpc", .protocol = "GRPC" };

@@ -145,6 +145,18 @@ START_TEST(proxy_headers)
 }
 END_TEST
 
+START_TEST(details_of_the_certificate)
+{
+	config->proxy.headers.details.subject = config->proxy.headers.details.dns = OPT_NO;
+	config->proxy.headers.details.chain = OPT_YES;
+	compile();
+	ck_assert_ptr_nonnull(strstr(reports, "cert and chain"));
+	client.xfcc = str_c("By=spiffe://a;Hash=b;Subject=\"O=x;y\";URI=spiffe://c;DNS=d");
+	request(true);
+	sent("x-forwarded-client-cert", "By=spiffe://a;Hash=b;URI=spiffe://c");
+}
+END_TEST
+
 START_TEST(answers_of_our_own)
 {
 	compile();
@@ -331,6 +343,30 @@ START_TEST(unsampled_ones_go_on_without_a_span)
 }
 END_TEST
 
+START_TEST(traces_that_are_not_passed_on)
+{
+	struct telemetry *t = telemetry_fixture("default", "t");
+	static struct tele_tracing quiet = { .disable_propagation = OPT_YES };
+
+	with_collector(100);
+	t->tracing.v = &quiet;
+	t->tracing.n = 1;
+	teleconf_unref(conf);
+	{
+		struct mesh_edit *e = mesh_edit_begin();
+
+		mesh_put_resource(e, &t->r);
+		mesh_edit_publish(e);
+	}
+	conf = teleconf_of(reviews);
+	request(false);
+	sent("traceparent", NULL);
+	end(false);
+	otlp__span__free_unpacked(taken(), NULL);
+	ck_assert_uint_eq(x.log.trace_id.n, 32);
+}
+END_TEST
+
 START_TEST(messages_are_counted)
 {
 	static const uint8_t two[] = { 0, 0, 0, 0, 2, 'h', 'i', 0, 0, 0, 0, 0 };
@@ -361,6 +397,7 @@ int main(void)
 	tcase_add_test(t, outbound);
 	tcase_add_test(t, no_certificate_no_xfcc);
 	tcase_add_test(t, proxy_headers);
+	tcase_add_test(t, details_of_the_certificate);
 	tcase_add_test(t, answers_of_our_own);
 	tcase_add_test(t, sampling_goes_with_the_request_id);
 	tcase_add_test(t, refusals_are_remembered);
@@ -369,6 +406,7 @@ int main(void)
 	tcase_add_test(t, a_span);
 	tcase_add_test(t, a_server_span_joins);
 	tcase_add_test(t, unsampled_ones_go_on_without_a_span);
+	tcase_add_test(t, traces_that_are_not_passed_on);
 	tcase_add_test(t, messages_are_counted);
 	suite_add_tcase(s, t);
 	return suite_run(s);

@@ -54,7 +54,7 @@ START_TEST(a_trace_goes_on)
 	struct trace t;
 
 	field(&x.request_fields, "traceparent", "00-" ID "-" SPAN "-01");
-	trace_begin(&t, &x, false);
+	trace_begin(&t, &x, false, true);
 	ck_assert(t.has_parent && t.sampled);
 	ck_assert(str_starts(header("traceparent"), str_c("00-" ID "-")) && str_ends(header("traceparent"), str_c("-01")));
 	ck_assert(!str_is((struct str){ header("traceparent").p + 36, 16 }, SPAN));
@@ -68,7 +68,7 @@ START_TEST(a_decision_is_kept)
 	struct trace t;
 
 	field(&x.request_fields, "traceparent", "00-" ID "-" SPAN "-00");
-	trace_begin(&t, &x, true);
+	trace_begin(&t, &x, true, true);
 	ck_assert(!t.sampled && str_ends(header("traceparent"), str_c("-00")));
 }
 END_TEST
@@ -77,11 +77,11 @@ START_TEST(a_new_one_is_drawn)
 {
 	struct trace a, b;
 
-	trace_begin(&a, &x, true);
+	trace_begin(&a, &x, true, true);
 	ck_assert(!a.has_parent && a.sampled);
 	ck_assert_int_eq((int)header("traceparent").n, 55);
 	x.request_fields.n = 0;
-	trace_begin(&b, &x, false);
+	trace_begin(&b, &x, false, true);
 	ck_assert(!b.sampled);
 	ck_assert_int_ne(memcmp(a.id, b.id, sizeof(a.id)), 0);
 }
@@ -92,13 +92,13 @@ START_TEST(b3_goes_on_as_it_came)
 	struct trace t;
 
 	field(&x.request_fields, "b3", ID "-" SPAN "-1");
-	trace_begin(&t, &x, false);
+	trace_begin(&t, &x, false, true);
 	ck_assert(str_starts(header("b3"), str_c(ID "-")) && str_ends(header("b3"), str_c("-1")));
 	ck_assert(str_starts(header("traceparent"), str_c("00-" ID "-")));
 	x.request_fields.n = 0;
 	field(&x.request_fields, "X-B3-TraceId", "0123456789abcdef");
 	field(&x.request_fields, "X-B3-SpanId", SPAN);
-	trace_begin(&t, &x, true);
+	trace_begin(&t, &x, true, true);
 	ck_assert(t.sampled);
 	ck_assert(str_is(header("x-b3-traceid"), "00000000000000000123456789abcdef"));
 	ck_assert(str_is(header("x-b3-parentspanid"), SPAN));
