@@ -1154,6 +1154,7 @@ EXTRA_FILES = \
 	tests/scenario/test_outlier.py \
 	tests/scenario/test_policy.py \
 	tests/scenario/test_policy_http.py \
+	tests/scenario/test_proxyproto.py \
 	tests/scenario/test_reload.py \
 	tests/scenario/test_reload_http.py \
 	tests/scenario/test_retry.py \

@@ -692,6 +692,28 @@ START_TEST(drain_waits_for_what_is_under_way)
 }
 END_TEST
 
+/* A body that comes when it likes. */
+START_TEST(no_patience_is_needed_where_none_is_asked)
+{
+	static const char part[] = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n";
+	static const struct http_conn_conf endless = { .head_bytes = 4096, .head_fields = 10, .head_ms = 40, .idle_ms = 80 };
+	struct http_head head = { .method = str_c("GET"), .authority = str_c("a"), .path = str_c("/"), .fields = no_fields, .end = true };
+
+	begin(false, &endless);
+	read_bodies = true;
+	stream = h1_request(h, &head);
+	stream->stage.on_event = on_stream;
+	stage_want(&stream->stage, true);
+	memstage_feed(&below, part, sizeof(part) - 1, sizeof(part));
+	for (int i = 0; i < 100; i++) {
+		memstage_turn(&below);
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	}
+	ck_assert_int_eq(closes + stream_fails, 0);
+	finish();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("h1");
@@ -719,6 +741,7 @@ int main(void)
 	tcase_add_test(t, interim_responses);
 	tcase_add_test(t, unasked_input_ends_an_idle_connection);
 	tcase_add_test(t, drain_waits_for_what_is_under_way);
+	tcase_add_test(t, no_patience_is_needed_where_none_is_asked);
 	suite_add_tcase(s, t);
 	return suite_run(s);
 }
