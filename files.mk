@@ -686,6 +686,7 @@ UNIT_TESTS = \
 	tests/unit/test_watch \
 	tests/unit/test_wds \
 	tests/unit/test_webctx \
+	tests/unit/test_websocket \
 	tests/unit/test_xxhash64 \
 	tests/unit/test_yaml \
 	tests/unit/test_zds
@@ -924,6 +925,7 @@ tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
 tests_unit_test_wds_SOURCES = tests/unit/test_wds.c
 
 tests_unit_test_webctx_SOURCES = tests/unit/test_webctx.c
+tests_unit_test_websocket_SOURCES = tests/unit/test_websocket.c
 
 tests_unit_test_xxhash64_SOURCES = tests/unit/test_xxhash64.c
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -42,7 +43,7 @@ static void on_closed(struct h2 *h, enum fail why, void *arg)
 
 static const struct h2_ops ops = { .on_request = on_request, .on_closed = on_closed };
 
-static void start(void)
+static void start_with(const struct h2_ops *server_ops)
 {
 	int fds[2];
 
@@ -51,8 +52,13 @@ static void start(void)
 	held = NULL;
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	client = h2_new(sock_accept(l, fds[0]), false, &h2_conf_tunnels, &ops, &client_closed);
-	server = h2_new(sock_accept(l, fds[1]), true, &h2_conf_tunnels, &ops, &server_closed);
+	server = h2_new(sock_accept(l, fds[1]), true, &h2_conf_tunnels, server_ops, &server_closed);
 	turn(l);
+}
+
+static void start(void)
+{
+	start_with(&ops);
 }
 
 static void stop(void)
@@ -235,6 +241,153 @@ START_TEST(replies_that_nobody_reads_are_capped)
 }
 END_TEST
 
+/* ---- messages ---- */
+
+static struct http_stream *served;
+static struct buf served_body;
+static char served_head[128], served_trailer[32];
+static bool served_closed;
+static int served_infos;
+
+static void on_served(struct stage *s, enum stage_event ev, const struct iovec *iov, int n)
+{
+	const struct http_head *head = served->head;
+	struct http_field f = { str_c("x-info"), str_c("1") };
+
+	if (ev == STAGE_OPEN) {
+		snprintf(served_head, sizeof(served_head), "%.*s %.*s %.*s %d", STR_FMT(head->method), STR_FMT(head->path), STR_FMT(head->upgrade), head->end);
+		http_reply(served, &(struct http_head){ .status = 103, .fields = &f, .n_fields = 1 });
+	} else if (ev == STAGE_DATA) {
+		buf_append_iov(&served_body, iov, n, 0);
+	} else if (ev == STAGE_EOF) {
+		snprintf(served_trailer, sizeof(served_trailer), "%.*s", STR_FMT(http_trailer(served, "X-T")));
+	} else if (ev == STAGE_CLOSED) {
+		served_closed = true;
+	}
+}
+
+static void on_message(struct h2 *h, struct http_stream *s, void *arg)
+{
+	served = s;
+	s->stage.on_event = on_served;
+	stage_want(&s->stage, true);
+}
+
+static void on_info(struct http_stream *s)
+{
+	served_infos += s->head->status;
+}
+
+static const struct h2_ops message_ops = { .on_request = on_message, .on_closed = on_closed };
+
+static void start_messages(void)
+{
+	start_with(&message_ops);
+	buf_done(&served_body);
+	served = NULL;
+	served_closed = false;
+	served_infos = 0;
+	served_trailer[0] = '\0';
+}
+
+static void stop_messages(void)
+{
+	stop();
+	buf_done(&served_body);
+}
+
+static void ask(struct caller *c, const struct http_head *head)
+{
+	memset(c, 0, sizeof(*c));
+	c->s = h2_request(client, head);
+	ck_assert_ptr_nonnull(c->s);
+	c->s->stage.on_event = on_reply;
+	c->s->stage.arg = c;
+	c->s->on_info = on_info;
+	stage_want(&c->s->stage, true);
+}
+
+START_TEST(a_message_each_way)
+{
+	struct http_field length = { str_c("Content-Length"), str_c("5") }, t = { str_c("X-T"), str_c("v") }, bad = { str_c("host"), str_c("v") };
+	struct caller c;
+
+	ask(&c, &(struct http_head){ .method = str_c("POST"), .authority = str_c("h"), .path = str_c("/p"), .fields = &length, .n_fields = 1 });
+	say(&c, "ab", 2);
+	say(&c, "cde", 3);
+	ck_assert(!http_trailers(c.s, &bad, 1));
+	ck_assert(http_trailers(c.s, &t, 1));
+	turn(l);
+	ck_assert_str_eq(served_head, "POST /p  0");
+	ck_assert(str_is(buf_str(&served_body), "abcde"));
+	ck_assert_str_eq(served_trailer, "v");
+	ck_assert_int_eq(served_infos, 103);
+	http_reply(served, &(struct http_head){ .status = 200 });
+	stage_write(&served->stage, &(struct iovec){ "hi", 2 }, 1);
+	ck_assert(http_trailers(served, &t, 1));
+	stage_done(&served->stage, FAIL_NONE);
+	turn(l);
+	ck_assert(c.status == 200 && c.eof && str_is(buf_str(&c.got), "hi"));
+	ck_assert(str_is(http_trailer(c.s, "x-t"), "v"));
+	hang_up(&c);
+}
+END_TEST
+
+START_TEST(less_than_was_promised)
+{
+	struct http_field length = { str_c("content-length"), str_c("5") };
+	struct caller c;
+
+	ask(&c, &(struct http_head){ .method = str_c("GET"), .authority = str_c("h"), .path = str_c("/"), .end = true });
+	turn(l);
+	ck_assert_str_eq(served_head, "GET /  1");
+	http_reply(served, &(struct http_head){ .status = 200, .fields = &length, .n_fields = 1 });
+	stage_write(&served->stage, &(struct iovec){ "hi", 2 }, 1);
+	stage_done(&served->stage, FAIL_NONE);
+	turn(l);
+	ck_assert(c.closed && !c.eof);
+	hang_up(&c);
+}
+END_TEST
+
+START_TEST(extended_connect)
+{
+	struct caller c;
+
+	ask(&c, &(struct http_head){ .method = str_c("GET"), .authority = str_c("h"), .path = str_c("/chat"), .upgrade = str_c("websocket") });
+	say(&c, "early", 5);
+	turn(l);
+	ck_assert_str_eq(served_head, "GET /chat websocket 0");
+	http_reply(served, &(struct http_head){ .status = 101, .upgrade = str_c("websocket") });
+	stage_write(&served->stage, &(struct iovec){ "hi", 2 }, 1);
+	turn(l);
+	ck_assert(c.status == 101 && !c.eof && str_is(buf_str(&c.got), "hi"));
+	ck_assert(str_is(buf_str(&served_body), "early"));
+	stage_done(&served->stage, FAIL_NONE);
+	turn(l);
+	ck_assert(c.eof);
+	hang_up(&c);
+}
+END_TEST
+
+START_TEST(above_the_last_number_is_refused)
+{
+	struct caller a, b;
+
+	ask(&a, &(struct http_head){ .method = str_c("GET"), .authority = str_c("h"), .path = str_c("/"), .end = true });
+	turn(l);
+	h2_close(server, FAIL_NONE);
+	ask(&b, &(struct http_head){ .method = str_c("GET"), .authority = str_c("h"), .path = str_c("/2"), .end = true });
+	turn(l);
+	ck_assert(served_closed && a.closed && b.closed);
+	ck_assert(b.s->refused && !a.s->refused);
+	stage_done(&served->stage, FAIL_NONE);
+	hang_up(&a);
+	hang_up(&b);
+	server_closed = 0;
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("h2");
@@ -248,6 +401,13 @@ int main(void)
 	tcase_add_test(t, reset_maps_to_reset);
 	tcase_add_test(t, drain_lets_live_streams_end);
 	tcase_add_test(t, replies_that_nobody_reads_are_capped);
+	suite_add_tcase(s, t);
+	t = tcase_create("messages");
+	tcase_add_checked_fixture(t, start_messages, stop_messages);
+	tcase_add_test(t, a_message_each_way);
+	tcase_add_test(t, less_than_was_promised);
+	tcase_add_test(t, extended_connect);
+	tcase_add_test(t, above_the_last_number_is_refused);
 	suite_add_tcase(s, t);
 	return suite_run(s);
 }
