@@ -33,7 +33,7 @@ bool conf_kind_is_security(enum conf_kind kind)
 
 bool conf_is_resource(const struct conf_obj *o)
 {
-	return crds[o->kind].object && !o->bad && !o->skipped;
+	return crds[o->kind].object && (!o->bad || crds[o->kind].security) && !o->skipped;
 }
 
 struct conf_obj *conf_obj_ref(struct conf_obj *o)
@@ -53,6 +53,8 @@ static void content_free(struct conf_obj *o)
 		peer_authn_unref(o->u.peer_authn);
 	else if (o->kind == CONF_REQUEST_AUTHN && !o->skipped)
 		request_authn_unref(o->u.request_authn);
+	else if (conf_is_resource(o))
+		resource_unref(o->u.resource);
 	else if (o->bad || o->skipped)
 		free(o->u.named);
 	else if (o->kind == CONF_RATE_LIMIT)
@@ -63,8 +65,6 @@ static void content_free(struct conf_obj *o)
 		free(o->u.ns);
 	else if (o->kind == CONF_GATEWAY)
 		free(o->u.gateway);
-	else if (crds[o->kind].object)
-		resource_unref(o->u.resource);
 	else
 		conf_service_free(o->u.service);
 }
@@ -344,6 +344,9 @@ static bool convert(struct doc *d, const void *spec, struct conf_obj *o)
 	case CONF_TLS_ROUTE:
 		ok = conf_route(d->l, &d->w, &d->meta, spec, d->kind, (struct virtual_service *)o->u.resource);
 		break;
+	case CONF_BACKEND_TLS:
+		ok = conf_backend_tls(d->l, &d->w, &d->meta, spec, (struct destination_rule *)o->u.resource);
+		break;
 	case CONF_PROXY_CONFIG:
 	case CONF_ENVOY_FILTER:
 	case CONF_WASM:
@@ -401,6 +404,12 @@ static void make_broken(struct doc *d, const struct crd_selector *selector, stru
 		p.selector = selector ? selector->labels.v : NULL;
 		p.n_selector = selector ? selector->labels.n : 0;
 		o->u.policy = policy_new(&p);
+	} else if (d->kind == CONF_BACKEND_TLS) {
+		const struct yaml_node *targets = yaml_get(yaml_get(d->root, "spec"), "targetRefs");
+		struct destination_rule *r = resource_new(d->crd->resource, d->crd->object, d->crd->kind, d->meta.ns, name, where, d->meta.created);
+
+		conf_backend_tls_broken(d->l, targets && targets->kind == YAML_LIST ? scalar(yaml_get(targets->child, "name")) : "", r);
+		o->u.resource = &r->r;
 	} else if (d->kind == CONF_REQUEST_AUTHN) {
 		struct request_authn a = { .key = key, .ns = d->meta.ns, .name = name, .where = where, .broken = true, .problem = problem };
 

@@ -79,7 +79,7 @@ struct conf_bad { const char *ns, *name; };
 enum conf_kind {                    /* CRD_* without MeshConfig */
 	CONF_WORKLOAD_ENTRY, CONF_SERVICE_ENTRY, CONF_AUTHZ, CONF_PEER_AUTHN, CONF_SERVICE, CONF_POD, CONF_GATEWAY,
 	CONF_VIRTUAL_SERVICE, CONF_DESTINATION_RULE, CONF_SIDECAR, CONF_REQUEST_AUTHN, CONF_TELEMETRY, CONF_PROXY_CONFIG, CONF_RATE_LIMIT,
-	CONF_HTTP_ROUTE, CONF_GRPC_ROUTE, CONF_TCP_ROUTE, CONF_TLS_ROUTE,
+	CONF_HTTP_ROUTE, CONF_GRPC_ROUTE, CONF_TCP_ROUTE, CONF_TLS_ROUTE, CONF_BACKEND_TLS,
 	CONF_ENVOY_FILTER, CONF_WASM, CONF_WORKLOAD_GROUP, CONF_NAMESPACE,
 };
 
@@ -124,7 +124,7 @@ struct conf_obj *conf_obj_read(struct conf_load *l, const struct yaml_node *root
 struct conf_obj *conf_obj_ref(struct conf_obj *o);
 void conf_obj_unref(struct conf_obj *o);
 void conf_obj_key(const struct conf_obj *o, const char **ns, const char **name);
-bool conf_is_resource(const struct conf_obj *o);                                   /* u.resource is there */
+bool conf_is_resource(const struct conf_obj *o);                                   /* u.resource is there, and counts */
 const char *conf_kind_name(enum conf_kind kind);
 bool conf_kind_is_security(enum conf_kind kind);
 
@@ -158,6 +158,9 @@ bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta
 		struct policy **ret);
 bool conf_route(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_route *spec, enum conf_kind kind,
 		struct virtual_service *v);
+bool conf_backend_tls(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_backend_tls *spec, struct destination_rule *d);
+/* What a bad one leaves: no server can prove what is demanded. `target` may be anything. */
+void conf_backend_tls_broken(struct conf_load *l, const char *target, struct destination_rule *d);
 bool conf_request_authn(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_request_authn *spec,
 			struct request_authn **ret);
 bool conf_rate_limit(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_rate_limit *spec, struct rate_limit **ret);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Gateway API routes with Services as parents become virtual services, as istiod translates them. */
+/* Gateway API routes with Services as parents become virtual services, BackendTLSPolicies destination rules, as istiod translates them. */
 #include <stdio.h>
 
 #include "source/check.h"
@@ -431,4 +431,56 @@ bool conf_route(struct conf_load *l, struct field_walk *w, const struct crd_meta
 	if (!spec->rules.n && (kind == CONF_TCP_ROUTE || kind == CONF_TLS_ROUTE))
 		field_error(w, 0, "rules", "want at least one, got none");
 	return !w->errors;
+}
+
+/* --- BackendTLSPolicy --- */
+
+static void demand_tls(struct arena *mem, const char *host, const char *sni, const char *const *sans, int n_sans, struct destination_rule *d)
+{
+	struct dr_policy *p = arena_alloc(mem, sizeof(*p));
+	struct dr_tls *t = arena_alloc(mem, sizeof(*t));
+
+	*t = (struct dr_tls){ .mode = DR_TLS_SIMPLE, .client_certificate = "", .private_key = "", .ca_certificates = "", .ca_crl = "", .sni = sni };
+	t->subject_alt_names.v = (const char **)(uintptr_t)sans;
+	t->subject_alt_names.n = n_sans;
+	p->tls = t;
+	d->host = host;
+	d->policy = p;
+	d->fills_gaps = true;
+}
+
+bool conf_backend_tls(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_backend_tls *spec, struct destination_rule *d)
+{
+	struct route r = { l, w, m, NULL };
+	const struct crd_ref *t = spec->targets.v;
+	const struct crd_san *s = spec->sans.v;
+	const char **sans = new(&r, spec->sans.n, sizeof(*sans));
+
+	if (spec->targets.n != 1 || strcmp(t->kind, "Service") || *t->group || !value_is_name(t->name)) {
+		field_error(w, 0, "targetRefs", "want one Service, got %d targets%s", spec->targets.n, spec->targets.n == 1 ? " of another kind" : "");
+		return false;
+	}
+	if (!value_is_host_any(spec->host) || *spec->host == '*')
+		field_error(w, 0, "validation.hostname", "want a host name, got '%.80s'", spec->host);
+	if (!spec->roots)
+		field_error(w, 0, "validation.wellKnownCACertificates", "want System, got nothing");
+	for (int i = 0; i < spec->sans.n; i++) {
+		sans[i] = s[i].type ? s[i].uri : s[i].host;
+		if (!*sans[i])
+			field_error(w, 0, "validation.subjectAltNames", "want a %s, got nothing", s[i].type ? "uri" : "hostname");
+	}
+	demand_tls(w->arena, service_host(&r, t->name, m->ns), spec->host, sans, spec->sans.n, d);
+	return !w->errors;
+}
+
+void conf_backend_tls_broken(struct conf_load *l, const char *target, struct destination_rule *d)
+{
+	static const char *const nobody[] = { "the-policy-is-broken.invalid" };
+	const char *domain = l->settings->cluster_domain;
+	size_t n = strlen(target) + strlen(d->r.ns) + strlen(domain) + 7;
+	char *host = arena_alloc(&d->r.mem, n);
+
+	if (value_is_name(target))
+		snprintf(host, n, "%s.%s.svc.%s", target, d->r.ns, domain);
+	demand_tls(&d->r.mem, host, "", nobody, 1, d);
 }

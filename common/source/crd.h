@@ -206,6 +206,12 @@ struct crd_route_rule {
 	struct opt_ms request_timeout, backend_timeout;
 	struct crd_route_retry *retry;
 };
+struct crd_san { int type; const char *host, *uri; };
+struct crd_backend_tls {
+	struct field_list targets, sans;   /* crd_ref, crd_san */
+	const char *host;
+	int roots;                         /* 1: System */
+};
 struct crd_route {                         /* HTTPRoute, GRPCRoute, TCPRoute, TLSRoute */
 	struct field_list parents, rules;
 	struct field_strings hostnames;
@@ -245,7 +251,7 @@ struct crd_mesh_config {
 enum crd_id {
 	CRD_WORKLOAD_ENTRY, CRD_SERVICE_ENTRY, CRD_AUTHZ, CRD_PEER_AUTHN, CRD_SERVICE, CRD_POD, CRD_GATEWAY,
 	CRD_VIRTUAL_SERVICE, CRD_DESTINATION_RULE, CRD_SIDECAR, CRD_REQUEST_AUTHN, CRD_TELEMETRY, CRD_PROXY_CONFIG, CRD_RATE_LIMIT,
-	CRD_HTTP_ROUTE, CRD_GRPC_ROUTE, CRD_TCP_ROUTE, CRD_TLS_ROUTE,
+	CRD_HTTP_ROUTE, CRD_GRPC_ROUTE, CRD_TCP_ROUTE, CRD_TLS_ROUTE, CRD_BACKEND_TLS,
 	CRD_ENVOY_FILTER, CRD_WASM, CRD_WORKLOAD_GROUP, CRD_NAMESPACE, CRD_MESH_CONFIG, CRD_COUNT,
 };
 
@@ -271,7 +277,7 @@ extern const struct field_table crd_workload_entry_table, crd_service_entry_tabl
 	crd_mesh_table, crd_virtual_service_table, crd_destination_rule_table, crd_sidecar_table, crd_request_authn_table,
 	crd_telemetry_table, crd_proxy_config_table, crd_rate_limit_table,
 	crd_envoy_filter_table, crd_wasm_table, crd_workload_group_table, crd_http_route_table, crd_grpc_route_table,
-	crd_tcp_route_table, crd_tls_route_table;
+	crd_tcp_route_table, crd_tls_route_table, crd_backend_tls_table;
 
 /* Parts that several kinds have. */
 extern const struct field_table crd_string_match_table, crd_destination_table, crd_retries_table, crd_cors_table, crd_locality_table,

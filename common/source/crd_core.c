@@ -192,6 +192,8 @@ const struct crd crds[CRD_COUNT] = {
 	[CRD_GRPC_ROUTE] = ROUTE("GRPCRoute", crd_grpc_route_table),
 	[CRD_TCP_ROUTE] = ROUTE("TCPRoute", crd_tcp_route_table),
 	[CRD_TLS_ROUTE] = ROUTE("TLSRoute", crd_tls_route_table),
+	[CRD_BACKEND_TLS] = { "gateway.networking.k8s.io", "BackendTLSPolicy", route, &crd_backend_tls_table, .security = true, .elsewhere = OTHER_MODE,
+			      .object = sizeof(struct destination_rule), .resource = RESOURCE_DESTINATION_RULE, .apart = true },
 	[CRD_ENVOY_FILTER] = { "networking.istio.io", "EnvoyFilter", filter, &crd_envoy_filter_table,
 			       .elsewhere = OTHER_MODE ": it patches Envoy, which is not here",
 			       .unsupported = "not supported: it patches Envoy, which is not here; see RateLimit, Telemetry and MeshConfig.defaultConfig" },
@@ -206,8 +208,6 @@ const struct crd crds[CRD_COUNT] = {
 static const struct crd_other others[] = {
 	{ "networking.istio.io", "Gateway", FINDING_WARNING, OTHER_MODE, "has no effect in sidecar mode: it is for gateways" },
 	{ "extensions.istio.io", "*", FINDING_WARNING, OTHER_MODE, "not supported: meshd has no extensions; what it would do is missing" },
-	{ "gateway.networking.k8s.io", "BackendTLSPolicy", FINDING_WARNING, OTHER_MODE,
-	  "not supported: TLS to the service is not begun for it; write a DestinationRule with tls" },
 	{ "gateway.networking.k8s.io", "ReferenceGrant", FINDING_INFO, OTHER_MODE, "has no effect in sidecar mode: routes of a mesh need none" },
 	{ "gateway.networking.k8s.io", "*", FINDING_WARNING, OTHER_MODE, "has no effect in sidecar mode" },
 	{ "gateway.networking.x-k8s.io", "*", FINDING_WARNING, OTHER_MODE, "not supported: it is an experiment of the Gateway API" },

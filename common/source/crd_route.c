@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HTTPRoute, GRPCRoute, TCPRoute and TLSRoute (gateway.networking.k8s.io). */
+/* HTTPRoute, GRPCRoute, TCPRoute, TLSRoute and BackendTLSPolicy (gateway.networking.k8s.io). */
 #include "source/check.h"
 #include "source/crd.h"
 
@@ -298,4 +298,45 @@ static const struct field tls_route_rows[] = {
 const struct field_table crd_tls_route_table = {
 	.name = "TLSRoute.spec", .size = sizeof(struct crd_route), .fields = tls_route_rows,
 	.doc = "Where TLS connections to a Service go, which are not ended here. In ztunnel mode it has no effect.",
+};
+
+/* --- BackendTLSPolicy --- */
+
+static const struct field tls_target_rows[] = {
+	ROW("group", STRING, crd_ref, group, "Empty for a Service."),
+	ROW("kind", STRING, crd_ref, kind, "Service."),
+	ROW("name", STRING, crd_ref, name, "Its name."),
+	ROW_NOT("sectionName", REFUSED, "One of its ports.", "the policy holds for all ports; use portLevelSettings of a DestinationRule"),
+	{ 0 },
+};
+static const struct field_table tls_target_table = { .name = "targetRefs", .size = sizeof(struct crd_ref), .fields = tls_target_rows };
+
+static const char *const san_types[] = { "Hostname", "URI", NULL };
+static const struct field san_rows[] = {
+	ROW("type", ENUM, crd_san, type, "What it is.", .words = san_types, .deflt = "Hostname"),
+	ROW("hostname", STRING, crd_san, host, "A DNS name."),
+	ROW("uri", STRING, crd_san, uri, "A URI, such as a SPIFFE identity."),
+	{ 0 },
+};
+static const struct field_table san_table = { .name = "subjectAltNames", .size = sizeof(struct crd_san), .fields = san_rows };
+
+static const char *const well_known[] = { "System", NULL };
+static const struct field validation_rows[] = {
+	ROW("hostname", STRING, crd_backend_tls, host, "Name of the handshake, which the server must prove unless there are subjectAltNames."),
+	ROW("wellKnownCACertificates", ENUM, crd_backend_tls, roots, "System: the roots of the system.", .words = well_known, .min = 1),
+	ROW("subjectAltNames", MESSAGES, crd_backend_tls, sans, "Names of which the server must prove one.", .sub = &san_table),
+	ROW_NOT("caCertificateRefs", REFUSED, "ConfigMaps with roots.", "they are not read; use wellKnownCACertificates, or a DestinationRule with caCertificates"),
+	{ 0 },
+};
+static const struct field_table validation_table = { .name = "validation", .size = sizeof(struct crd_backend_tls), .fields = validation_rows };
+
+static const struct field backend_tls_rows[] = {
+	ROW("targetRefs", MESSAGES, crd_backend_tls, targets, "A Service.", .sub = &tls_target_table),
+	ROW_WHOLE("validation", "What is demanded of the server.", &validation_table),
+	ROW_NOT("options", REFUSED, "An implementation's own.", "meshd has none"),
+	{ 0 },
+};
+const struct field_table crd_backend_tls_table = {
+	.name = "BackendTLSPolicy.spec", .size = sizeof(struct crd_backend_tls), .fields = backend_tls_rows,
+	.doc = "TLS to the endpoints of a Service, where no DestinationRule says otherwise. In ztunnel mode it has no effect.",
 };

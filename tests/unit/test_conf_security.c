@@ -7,6 +7,7 @@
 #define RULE(R) RA("jwtRules: [{issuer: 'https://i.test', " R "}]")
 #define RL(SPEC) "apiVersion: meshd.io/v1alpha1\nkind: RateLimit\nmetadata: {name: r, namespace: n}\nspec: {" SPEC "}\n---\n"
 #define TEL(SPEC) "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: t, namespace: n}\nspec: {" SPEC "}\n---\n"
+#define BT(SPEC) "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: b, namespace: n}\nspec: {" SPEC "}\n---\n"
 #define KEYS "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"1\",\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\",\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\"}]}"   /* of RFC 7517 */
 
 static void fixture_sidecar(struct fixture *f)
@@ -109,6 +110,21 @@ static void tell_telemetry(struct buf *b)
 	free(v);
 }
 
+static void tell_tls(struct buf *b)
+{
+	int n;
+	struct resource **v = mesh_resources(mesh_current(), RESOURCE_DESTINATION_RULE, str_c("n"), &n);
+
+	for (int i = 0; i < n; i++) {
+		const struct destination_rule *d = (const struct destination_rule *)v[i];
+
+		buf_printf(b, "%s %s%s tls %d %s", d->r.key, d->host, d->fills_gaps ? " gaps" : "", d->policy->tls->mode, d->policy->tls->sni);
+		put_texts(b, "san", d->policy->tls->subject_alt_names.v, d->policy->tls->subject_alt_names.n);
+		buf_puts(b, ";");
+	}
+	free(v);
+}
+
 static char *describe(void)
 {
 	struct buf b = { 0 };
@@ -117,6 +133,7 @@ static char *describe(void)
 	mesh_each_request_authn(mesh_current(), on_authn, &b);
 	mesh_each_rate_limit(mesh_current(), on_limit, &b);
 	tell_telemetry(&b);
+	tell_tls(&b);
 	text = str_dup(buf_str(&b));
 	buf_done(&b);
 	return text;
@@ -137,6 +154,11 @@ static const struct { const char *yaml, *want; } rows[] = {
 	  "n/r ns/ratelimit.test:8081/d 20 open {a 1/1s burst=0 match=0 by4};" },
 	{ RL("rules: [{name: c, connections: true, amount: 5, by: [{remoteAddress: true}]}]"), "n/r {c 5/1s burst=0 match=0 connections by1};" },
 	{ RL("rules: []"), "" },
+	{ BT("targetRefs: [{group: '', kind: Service, name: s}], validation: {hostname: x.test, wellKnownCACertificates: System, subjectAltNames: [{type: URI, uri: 'spiffe://a'}, {hostname: y}]}"),
+	  "BackendTLSPolicy/n/b s.n.svc.cluster.local gaps tls 1 x.test san=spiffe://a san=y;" },
+	/* a bad one demands what nobody can prove */
+	{ BT("targetRefs: [{group: '', kind: Service, name: s}], validation: {hostname: x.test, caCertificateRefs: [{name: c, kind: ConfigMap, group: ''}]}"),
+	  "BackendTLSPolicy/n/b s.n.svc.cluster.local gaps tls 1  san=the-policy-is-broken.invalid;" },
 	{ TEL("selector: {matchLabels: {a: b}}, metrics: [{providers: [{name: prometheus}], overrides: [{match: {metric: REQUEST_COUNT, mode: CLIENT}, disabled: true}, "
 	      "{tagOverrides: {m: {value: request.method}, x: {operation: REMOVE}}}]}]"),
 	  "Telemetry/n/t selector m=prometheus {REQUEST_COUNT 1 1} { 0 0 m 0 request.method x 1 };" },
@@ -198,7 +220,10 @@ static const struct { const char *yaml, *finding; } findings[] = {
 	{ TEL("targetRefs: [{kind: Gateway, name: w}]"), "it is for waypoints" },
 	{ "apiVersion: networking.istio.io/v1beta1\nkind: ProxyConfig\nmetadata: {name: p}\nspec: {concurrency: 2, environmentVariables: {A: b}}\n", "concurrency: not honoured yet" },
 	{ "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: p}\nspec: {}\n", "error: EnvoyFilter default/p: not supported: it patches Envoy" },
-	{ "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: p}\nspec: {}\n", "BackendTLSPolicy p: not supported: TLS to the service is not begun" },
+	{ BT("targetRefs: []"), "targetRefs: want one Service, got 0 targets" },
+	{ BT("targetRefs: [{group: '', kind: Service, name: s, sectionName: http}]"), "sectionName: not supported" },
+	{ BT("targetRefs: [{group: '', kind: Service, name: s}], validation: {hostname: x.test, caCertificateRefs: []}"), "caCertificateRefs: not supported" },
+	{ BT("targetRefs: [{group: '', kind: Service, name: s}], validation: {hostname: x.test}"), "wellKnownCACertificates: want System" },
 	{ "apiVersion: v1\nkind: Pod\nmetadata: {name: p, annotations: {proxy.istio.io/config: '{}'}}\nstatus: {podIP: 10.0.0.1}\n", "annotations.proxy.istio.io/config: not honoured: use defaultConfig" },
 	{ "apiVersion: extensions.istio.io/v1alpha1\nkind: TrafficExtension\nmetadata: {name: p}\nspec: {}\n", "TrafficExtension p: not supported" },
 };
