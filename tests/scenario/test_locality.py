@@ -3,7 +3,7 @@
 from balance import cart, get, hosts, who
 from harness import Lab, eventually
 
-OUTLIERS = "outlierDetection: {consecutive5xxErrors: 1, interval: 1s, baseEjectionTime: 2s, maxEjectionPercent: 100}"
+OUTLIERS = "outlierDetection: {consecutive5xxErrors: 1, interval: 1s, baseEjectionTime: 8s, maxEjectionPercent: 100}"
 PLACES = {"front": "r1/z1/s1", "one": "r1/z1/s1", "two": "r1/z2/s1", "three": "r2/z1/s1"}
 
 
@@ -24,7 +24,7 @@ def test_failover_and_return():
         assert who(front, 3) == {"three": 3}
         bad["one"].clear()
         bad["two"].clear()
-        eventually(lambda: who(front, 3) == {"one": 3}, 15, what="the near one is back")
+        eventually(lambda: who(front, 3) == {"one": 3}, 30, what="the near one is back")
 
 
 def test_failover_by_label_and_region():

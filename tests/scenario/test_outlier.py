@@ -13,7 +13,7 @@ def failing(h, codes):
 def test_ejected_and_back():
     with Lab() as lab:
         cart(lab, "trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}, "
-                  "outlierDetection: {consecutive5xxErrors: 3, interval: 1s, baseEjectionTime: 2s, maxEjectionPercent: 50}}")
+                  "outlierDetection: {consecutive5xxErrors: 3, interval: 1s, baseEjectionTime: 8s, maxEjectionPercent: 50}}")
         front, one, two, three = hosts(lab)
         bad = [500]
         failing(one, bad)
@@ -28,7 +28,7 @@ def test_ejected_and_back():
         listed = {c["name"]: c for c in json.loads(front.http("/clusters?format=json")[1])["cluster_statuses"]}
         assert [h["health_status"].get("failed_outlier_check", False) for h in listed[f"outbound|80||{HOST}"]["host_statuses"]] == [True, False, False]
         bad.clear()
-        eventually(lambda: who(front, 6)["one"] == 2, 10, what="it is back")
+        eventually(lambda: who(front, 6)["one"] == 2, 30, what="it is back")
 
 
 def test_codes_and_limits():
