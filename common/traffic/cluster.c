@@ -124,7 +124,7 @@ bool cluster_pick(struct cluster *c, const struct pick_ask *ask, struct pick *re
 	}
 	e = lb_pick(c, s, ask);
 	if (!e)
-		return none(ret, s->why ? s->why : FAIL_NO_ENDPOINT);
+		return none(ret, s->n ? FAIL_NO_ENDPOINT : s->why);
 	*ret = (struct pick){ .host = host_ref(e->host), .workload = e->workload ? workload_ref(e->workload) : NULL,
 			      .transport = e->host->transport };
 	if (e->host->n_addrs)

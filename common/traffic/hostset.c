@@ -224,7 +224,6 @@ static void find_in_service(struct search *f, struct hostset *set)
 	const struct service *s = set->service;
 	uint16_t number = f->cluster->conf.port;
 
-	set->why = FAIL_NO_ENDPOINT;
 	f->port = s ? port_of(s, number) : NULL;
 	for (int i = 0; f->port && i < s->endpoints->n; i++) {
 		const struct endpoint *e = endpoints_at(s->endpoints, i);
@@ -414,6 +413,7 @@ static struct hostset *build(struct cluster *c, const struct pick_ask *ask)
 	atomic_init(&set->generation, mesh_generation(ask->m));
 	atomic_init(&set->policies, mesh_policy_generation(ask->m));
 	set->disables = any_disables(ask->m);
+	set->why = FAIL_NO_ENDPOINT;
 	set->changes = atomic_load(&c->state->changes);
 	set->service = service_of(c, ask->m);
 	if (set->service)
@@ -434,6 +434,7 @@ static struct hostset *build(struct cluster *c, const struct pick_ask *ask)
 struct hostset *hostset_current(struct cluster *c, const struct pick_ask *ask)
 {
 	struct hostset *s = atomic_load_explicit(&c->hosts, memory_order_acquire), *old;
+	struct pick_ask newest = *ask;
 
 	if (s && c->conf.outlier.on)
 		outlier_sweep(c, s, ask->now_ms);
@@ -445,7 +446,8 @@ struct hostset *hostset_current(struct cluster *c, const struct pick_ask *ask)
 		return s;
 	old = atomic_load_explicit(&c->hosts, memory_order_acquire);
 	if (!old || !still_right(c, old, ask)) {
-		s = build(c, ask);
+		newest.m = mesh_current();
+		s = build(c, &newest);
 		atomic_store_explicit(&c->hosts, s, memory_order_release);
 		if (old)
 			epoch_defer(old, hostset_unref);

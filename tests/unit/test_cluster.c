@@ -185,6 +185,10 @@ START_TEST(subsets_ports_and_networks_select)
 	ask = ask_of(1);
 	ck_assert(!cluster_pick(c[0], &ask, &p));
 	ck_assert_int_eq(p.why, FAIL_NO_GATEWAY);
+	publish((struct service){ 0 }, (const struct seat[]){ seats[2], { .uid = "d", .ip = "10.0.0.4", .labels = { { "version", "v2" } }, .sick = true } }, 2);
+	ask = ask_of(1);
+	ck_assert(!cluster_pick(c[0], &ask, &p));
+	ck_assert_int_eq(p.why, FAIL_NO_ENDPOINT);      /* a near one is there */
 	for (int i = 0; i < 4; i++)
 		cluster_unref(c[i]);
 }
