@@ -49,7 +49,7 @@ struct telemetry {
 /* --- MeshConfig --- */
 
 struct tele_header { const char *key, *value; const char *env; /* where value came from; "" */ };
-enum tele_provider_kind { TELE_PROMETHEUS, TELE_FILE_LOG, TELE_OPENTELEMETRY, TELE_ZIPKIN, TELE_OTHER };
+enum tele_provider_kind { TELE_PROMETHEUS, TELE_FILE_LOG, TELE_OPENTELEMETRY, TELE_OTHER };
 struct tele_provider {
 	const char *name;
 	enum tele_provider_kind kind;
@@ -58,7 +58,7 @@ struct tele_provider {
 	const char *path, *text;             /* text "": the default line */
 	LIST_OF(struct label) labels;        /* JSON; not present: text */
 	bool omit_empty;
-	/* OPENTELEMETRY, ZIPKIN */
+	/* OPENTELEMETRY */
 	const char *service;                 /* "ns/host" or host */
 	uint16_t port;
 	bool http;                           /* OTLP over HTTP, at http_path */
@@ -68,8 +68,6 @@ struct tele_provider {
 	uint32_t max_tag_length;             /* 0: 256 */
 	bool environment;                    /* resourceDetectors.environment: OTEL_RESOURCE_ATTRIBUTES */
 	int otel_semantic;                   /* 1: serviceAttributeEnrichment OTEL_SEMANTIC_CONVENTIONS */
-	int b3_with_w3c;                     /* 1: ZIPKIN traceContextOption USE_B3_WITH_W3C_PROPAGATION */
-	bool trace_id_64;
 };
 
 enum tele_xfcc { TELE_XFCC_UNDEFINED, TELE_XFCC_SANITIZE, TELE_XFCC_FORWARD_ONLY, TELE_XFCC_APPEND_FORWARD, TELE_XFCC_SANITIZE_SET, TELE_XFCC_ALWAYS_FORWARD_ONLY };
@@ -78,7 +76,6 @@ enum tele_xfcc { TELE_XFCC_UNDEFINED, TELE_XFCC_SANITIZE, TELE_XFCC_FORWARD_ONLY
 struct proxy_headers {
 	enum opt_bool server_disabled, request_id_disabled, attempt_count_disabled, envoy_debug_disabled, forwarded_host_enabled, forwarded_port_enabled;
 	const char *server_value;
-	int exchange_in_mesh;                /* 1: metadataExchangeHeaders.mode IN_MESH */
 	int xfcc;                            /* enum tele_xfcc */
 	struct proxy_cert_details { enum opt_bool subject, uri, cert, chain, dns; bool set; } details;
 	enum opt_bool preserve_case;
@@ -95,7 +92,7 @@ struct proxy_tracing {
 struct tele_settings {
 	const char *access_log_file, *access_log_format;     /* "": off; "": Envoy's line with Istio's fields */
 	LIST_OF(struct label) access_log_labels;             /* accessLogFormat with the encoding JSON */
-	bool access_log_json, disable_listener_log, enable_tracing;
+	bool access_log_json, enable_tracing;
 	LIST_OF(const char *) default_metrics, default_tracing, default_logging;     /* defaultProviders */
 	LIST_OF(struct tele_provider) providers;             /* extensionProviders, of telemetry's kinds */
 };

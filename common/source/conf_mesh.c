@@ -74,16 +74,16 @@ static void authz_provider(struct field_walk *w, const char *name, const struct 
 
 static void tele_provider(const struct crd_ext_provider *from, struct tele_provider *p)
 {
-	const struct tele_provider *of = from->file ? from->file : from->otel ? from->otel : from->zipkin;
+	const struct tele_provider *of = from->file ? from->file : from->otel;
 	static const char *const others[] = {
-		"envoyHttpAls", "envoyTcpAls", "envoyOtelAls", "stackdriver", "datadog", "skywalking", "lightstep", "opencensus", "sds",
+		"envoyHttpAls", "envoyTcpAls", "envoyOtelAls", "stackdriver", "datadog", "skywalking", "lightstep", "opencensus", "sds", "zipkin",
 	};
 
 	*p = of ? *of : (struct tele_provider){ 0 };
 	p->name = from->name;
-	p->kind = from->file ? TELE_FILE_LOG : from->otel ? TELE_OPENTELEMETRY : from->zipkin ? TELE_ZIPKIN :
+	p->kind = from->file ? TELE_FILE_LOG : from->otel ? TELE_OPENTELEMETRY :
 		  from->prometheus ? TELE_PROMETHEUS : TELE_OTHER;
-	p->what = from->file ? "envoyFileAccessLog" : from->otel ? "opentelemetry" : from->zipkin ? "zipkin" : "prometheus";
+	p->what = from->file ? "envoyFileAccessLog" : from->otel ? "opentelemetry" : "prometheus";
 	for (size_t i = 0; i < ARRAY_LEN(others); i++)
 		if (from->others[i])
 			p->what = others[i];

@@ -232,7 +232,7 @@ struct crd_authz_provider {                 /* envoyExtAuthzHttp, envoyExtAuthzG
 struct crd_ext_provider {
 	const char *name;
 	struct crd_authz_provider *authz_http, *authz_grpc;
-	struct tele_provider *file, *otel, *zipkin;
+	struct tele_provider *file, *otel;
 	bool prometheus, others[10];         /* in the order of the rows */
 };
 

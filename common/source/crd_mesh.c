@@ -55,7 +55,7 @@ static const struct field mesh_rows[] = {
 	SIDECAR("accessLogFile", STRING, mesh.tele.access_log_file, "Access log; none when absent."),
 	SIDECAR("accessLogFormat", STRING, mesh.tele.access_log_format, "Its line, with Envoy's %OPERATORS%; with JSON an object."),
 	SIDECAR("accessLogEncoding", ENUM, encoding, "TEXT or JSON.", .words = encodings, .deflt = "TEXT"),
-	SIDECAR("disableEnvoyListenerLog", BOOL, mesh.tele.disable_listener_log, "No lines for connections without a route."),
+	TODO("disableEnvoyListenerLog", "No lines for connections without a route.", "filter them by a Telemetry"),
 	SIDECAR("enableTracing", BOOL, mesh.tele.enable_tracing, "Traces, if a provider is named.", .deflt = "true"),
 	SIDECAR("extensionProviders", MESSAGES, providers, "What policies and Telemetry name.", .sub = &crd_provider_table),
 	SIDECAR("defaultProviders", INLINE, mesh.tele, "Providers without a Telemetry.", .sub = &default_provider_table),

@@ -106,7 +106,7 @@ static const struct field_table file_table = {
 	.name = "envoyFileAccessLog", .size = sizeof(struct tele_provider), .fields = file_rows, .check = check_file,
 };
 
-/* --- opentelemetry, zipkin --- */
+/* --- opentelemetry --- */
 
 static void check_sent_header(struct field_walk *w, void *out)
 {
@@ -189,22 +189,6 @@ static const struct field_table otel_table = {
 	.name = "opentelemetry", .size = sizeof(struct tele_provider), .fields = otel_rows, .check = check_collector,
 };
 
-static const char *const contexts[] = { "USE_B3", "USE_B3_WITH_W3C_PROPAGATION", NULL };
-static const struct field zipkin_rows[] = {
-	ROW("service", STRING, tele_provider, service, "The collector: a host, or NAMESPACE/HOST."),
-	ROW("port", PORT, tele_provider, port, "Its port."),
-	ROW("maxTagLength", U32, tele_provider, max_tag_length, "Longer paths are cut; 256 when absent."),
-	ROW("enable64bitTraceId", BOOL, tele_provider, trace_id_64, "Trace ids of 64 bits."),
-	ROW("path", STRING, tele_provider, http_path, "/api/v2/spans when absent."),
-	ROW("traceContextOption", ENUM, tele_provider, b3_with_w3c, "Which headers.", .words = contexts, .deflt = "USE_B3"),
-	ROW("timeout", OPT_MS, tele_provider, timeout, "How long an export may take.", .min = 1),
-	ROW("headers", MESSAGES, tele_provider, headers, "Headers of exports.", .sub = &sent_header_table),
-	{ 0 },
-};
-static const struct field_table zipkin_table = {
-	.name = "zipkin", .size = sizeof(struct tele_provider), .fields = zipkin_rows, .check = check_collector,
-};
-
 /* --- the list --- */
 
 #define OTHER(NAME, I) \
@@ -213,7 +197,7 @@ static const struct field_table zipkin_table = {
 static void check_provider(struct field_walk *w, void *out)
 {
 	const struct crd_ext_provider *p = out;
-	int n = (p->authz_http != NULL) + (p->authz_grpc != NULL) + (p->file != NULL) + (p->otel != NULL) + (p->zipkin != NULL) + p->prometheus;
+	int n = (p->authz_http != NULL) + (p->authz_grpc != NULL) + (p->file != NULL) + (p->otel != NULL) + p->prometheus;
 
 	for (size_t i = 0; i < ARRAY_LEN(p->others); i++)
 		n += p->others[i];
@@ -229,10 +213,10 @@ static const struct field provider_rows[] = {
 	ROW("envoyExtAuthzGrpc", MESSAGE, crd_ext_provider, authz_grpc, "Decides for AuthorizationPolicies with CUSTOM, by gRPC.", .sub = &grpc_table),
 	ROW("envoyFileAccessLog", MESSAGE, crd_ext_provider, file, "Access log in a file.", .sub = &file_table),
 	ROW("opentelemetry", MESSAGE, crd_ext_provider, otel, "Traces by OTLP.", .sub = &otel_table),
-	ROW("zipkin", MESSAGE, crd_ext_provider, zipkin, "Traces by Zipkin's API.", .sub = &zipkin_table),
 	ROW("prometheus", PRESENT, crd_ext_provider, prometheus, "Metrics, on the port of metrics."),
 	OTHER("envoyHttpAls", 0), OTHER("envoyTcpAls", 1), OTHER("envoyOtelAls", 2), OTHER("stackdriver", 3), OTHER("datadog", 4),
 	OTHER("skywalking", 5), OTHER("lightstep", 6), OTHER("opencensus", 7), OTHER("sds", 8),
+	OTHER("zipkin", 9),
 	{ 0 },
 };
 const struct field_table crd_provider_table = {

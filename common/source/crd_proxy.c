@@ -95,11 +95,6 @@ static const struct field attempt_rows[] = { ROW("disabled", OPT_BOOL, proxy_hea
 static const struct field debug_rows[] = { ROW("disabled", OPT_BOOL, proxy_headers, envoy_debug_disabled, "No x-envoy- headers for debugging."), { 0 } };
 static const struct field forwarded_host_rows[] = { ROW("enabled", OPT_BOOL, proxy_headers, forwarded_host_enabled, "Adds x-forwarded-host when the Host is changed."), { 0 } };
 static const struct field forwarded_port_rows[] = { ROW("enabled", OPT_BOOL, proxy_headers, forwarded_port_enabled, "Adds x-forwarded-port."), { 0 } };
-static const char *const exchange_modes[] = { "UNDEFINED", "IN_MESH", NULL };
-static const struct field exchange_rows[] = {
-	ROW("mode", ENUM, proxy_headers, exchange_in_mesh, "IN_MESH: peers outside the mesh get no metadata.", .words = exchange_modes, .deflt = "UNDEFINED"),
-	{ 0 },
-};
 
 #define PART(TABLE, NAME, ROWS) static const struct field_table TABLE = { .name = NAME, .size = sizeof(struct proxy_headers), .fields = ROWS }
 PART(server_table, "server", server_rows);
@@ -108,7 +103,6 @@ PART(attempt_table, "attemptCount", attempt_rows);
 PART(debug_table, "envoyDebugHeaders", debug_rows);
 PART(forwarded_host_table, "xForwardedHost", forwarded_host_rows);
 PART(forwarded_port_table, "xForwardedPort", forwarded_port_rows);
-PART(exchange_table, "metadataExchangeHeaders", exchange_rows);
 
 static void check_details(struct field_walk *w, void *out)
 {
@@ -138,7 +132,7 @@ static const struct field headers_rows[] = {
 	ROW_WHOLE("server", "server.", &server_table),
 	ROW_WHOLE("attemptCount", "x-envoy-attempt-count.", &attempt_table),
 	ROW_WHOLE("envoyDebugHeaders", "x-envoy-upstream-service-time and others.", &debug_table),
-	ROW_WHOLE("metadataExchangeHeaders", "x-envoy-peer-metadata.", &exchange_table),
+	TODO("metadataExchangeHeaders", "IN_MESH: peers outside the mesh get no x-envoy-peer-metadata.", "all upstreams get it, as without the field"),
 	ROW("preserveHttp1HeaderCase", OPT_BOOL, proxy_headers, preserve_case, "HTTP/1 headers keep their case."),
 	ROW_WHOLE("xForwardedHost", "x-forwarded-host.", &forwarded_host_table),
 	ROW_WHOLE("xForwardedPort", "x-forwarded-port.", &forwarded_port_table),

@@ -36,8 +36,8 @@ static const struct { const char *yaml, *part; } rows[] = {
 	{ "defaultTrafficPolicy: {connectionPool: {http: {http2MaxRequests: 7}}}", "defaultTrafficPolicy={connectionPool={http={http2MaxRequests=7 }}}" },
 	{ "defaultConfig: {tracing: {sampling: 12.5, customTags: {a: {literal: {value: b}}, c: {header: {name: x, defaultValue: y}}}}, gatewayTopology: {numTrustedProxies: 2}}",
 	  "{sampling=12.5 customTags=[a:{{value=b }{name=b }{name=b }{value=b }}c:{{value=x }{name=x defaultValue=y }{name=x defaultValue=y }{value=x }}] }{numTrustedProxies=2 }" },
-	{ "defaultConfig: {proxyHeaders: {forwardedClientCert: SANITIZE_SET, setCurrentClientCertDetails: {cert: true}, server: {disabled: true}, requestId: {}, metadataExchangeHeaders: {mode: IN_MESH}}}",
-	  "{forwardedClientCert=4 {cert=yes }{}{disabled=yes }{}{}{mode=1 }{}{}}" },
+	{ "defaultConfig: {proxyHeaders: {forwardedClientCert: SANITIZE_SET, setCurrentClientCertDetails: {cert: true}, server: {disabled: true}, requestId: {}}}",
+	  "{forwardedClientCert=4 {cert=yes }{}{disabled=yes }{}{}{}{}}" },
 };
 
 START_TEST(test_mesh)
@@ -121,8 +121,8 @@ START_TEST(test_providers)
 	ck_assert_int_eq(t->providers.v[1].kind, TELE_OPENTELEMETRY);
 	ck_assert(t->providers.v[1].http && t->providers.v[1].environment);
 	ck_assert_str_eq(t->providers.v[1].headers.v[0].value, "secret");
-	ck_assert_int_eq(t->providers.v[2].kind, TELE_ZIPKIN);
-	ck_assert_int_eq(t->providers.v[2].b3_with_w3c, 1);
+	ck_assert_int_eq(t->providers.v[2].kind, TELE_OTHER);
+	ck_assert_str_eq(t->providers.v[2].what, "zipkin");
 	ck_assert_int_eq(t->providers.v[3].kind, TELE_PROMETHEUS);
 	ck_assert_int_eq(t->providers.v[4].kind, TELE_OTHER);
 	ck_assert_str_eq(t->providers.v[4].what, "envoyHttpAls");
