@@ -1108,6 +1108,7 @@ EXTRA_FILES = \
 	tests/interop/test_outage.py \
 	tests/interop/test_parts.py \
 	tests/interop/test_ratelimit.py \
+	tests/interop/test_promtool.py \
 	tests/interop/test_rotation.py \
 	tests/interop/test_sidecar_envoy.py \
 	tests/interop/test_swap.py \
