@@ -1089,6 +1089,7 @@ EXTRA_FILES = \
 	tests/interop/rds/main.go \
 	tests/interop/routes.py \
 	tests/interop/run \
+	tests/interop/test_authz.py \
 	tests/interop/test_balance.py \
 	tests/interop/test_ca.py \
 	tests/interop/test_cluster.py \
@@ -1098,6 +1099,7 @@ EXTRA_FILES = \
 	tests/interop/test_http.py \
 	tests/interop/test_image.py \
 	tests/interop/test_istioctl.py \
+	tests/interop/test_jwt.py \
 	tests/interop/test_login.py \
 	tests/interop/test_logs_envoy.py \
 	tests/interop/test_routes.py \
