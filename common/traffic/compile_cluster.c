@@ -331,6 +331,8 @@ static void add_cluster(struct compile *c, struct seen *s, const struct service_
 	/* MeshConfig.h2UpgradePolicy is for ports that are known to be HTTP. */
 	if (c->mc->h2_upgrade == DR_H2_UPGRADE && port->app == PROTOCOL_HTTP && !(http && (http->use_client_protocol || http->h2_upgrade != DR_H2_DEFAULT)))
 		conf.pool.h2 = H2_ALWAYS;
+	if (port->app == PROTOCOL_AUTO)
+		conf.pool.h2 = H2_AS_CLIENT;     /* what the client speaks, whatever a policy says */
 	fill_outlier(c, b.outlier, &conf.outlier);
 	fill_tls(c, b.tls, s, port->port, name, &conf.tls);
 	if (conf.kind == CLUSTER_BLACKHOLE) {

@@ -177,6 +177,7 @@ static void fill_targets(struct compile *c, const struct vs *v, const struct vs_
 
 	for (int i = 0; i < h->route.n; i++)
 		counted += !v->gateway || h->route.v[i].weight > 0;
+	e->single = counted == 1;
 	for (int i = 0; i < h->route.n; i++) {
 		const struct vs_target *from = &h->route.v[i];
 		const struct dr_consistent_hash *hash;
@@ -378,7 +379,7 @@ static const struct cors *cors_of(struct compile *c, const struct vs *v, const s
 /* ---- the whole rule ---- */
 
 /* Of spans. */
-static const char *operation_of(struct compile *c, const struct vs *v, const struct route *r, uint16_t port)
+static const char *operation_of(struct compile *c, const struct vs *v, const struct route *r, bool single, uint16_t port)
 {
 	const char *path = "/", *star = "*";
 
@@ -386,7 +387,7 @@ static const char *operation_of(struct compile *c, const struct vs *v, const str
 		path = r->match.path_text;
 		star = r->match.path == PATH_PREFIX ? "*" : "";
 	}
-	if (r->action == ROUTE_FORWARD && r->n_targets == 1 && !strncmp(r->targets->cluster_name, "outbound|", 9)) {
+	if (single && r->n_targets == 1 && !strncmp(r->targets->cluster_name, "outbound|", 9)) {
 		const char *number = r->targets->cluster_name + 9, *host = strrchr(number, '|') + 1;
 
 		return compile_printf(c->mem, "%s:%.*s%s%s", host, (int)strcspn(number, "|"), number, path, star);
@@ -415,7 +416,7 @@ static bool fill_route(struct compile *c, const struct vs *v, const struct vs_ht
 	else
 		fill_forward(c, v, h, port, &e, r);
 	edits_finish(c, v, &e, r);
-	r->operation = operation_of(c, v, r, port);
+	r->operation = operation_of(c, v, r, e.single, port);
 	fill_fault(h->fault, r);
 	r->cors = cors_of(c, v, h->cors);
 	r->websocket = true;

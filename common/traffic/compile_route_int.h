@@ -8,6 +8,7 @@
 struct edits {
 	const struct vs_headers *of[2];      /* of the route, and of its only destination */
 	int n;
+	bool single;                         /* the rule names one destination */
 	const char *authority;               /* "": as it is */
 };
 

@@ -306,7 +306,7 @@ static void add_service(struct compile *c, struct seen *x)
 	c->services[c->n_services++] = x;
 }
 
-/* only: of an egress entry with a port; 0: all ports. */
+/* only: the destination's port, or that of an egress entry; 0: all ports. */
 static void add_named(struct compile *c, const char *host, uint16_t only)
 {
 	struct named_like n = { c, NULL };
@@ -320,20 +320,25 @@ static void add_named(struct compile *c, const char *host, uint16_t only)
 		add_service(c, x);
 }
 
+static void add_destination(struct compile *c, const struct vs_destination *d, uint16_t only)
+{
+	add_named(c, d->host, only ? only : d->port);
+}
+
 static void add_destinations(struct compile *c, const struct vs *v, uint16_t only)
 {
 	for (int i = 0; i < v->n_http; i++) {
 		for (int k = 0; k < v->http[i].route.n; k++)
-			add_named(c, v->http[i].route.v[k].destination->host, only);
+			add_destination(c, v->http[i].route.v[k].destination, only);
 		for (int k = 0; k < v->http[i].mirrors.n; k++)
-			add_named(c, v->http[i].mirrors.v[k].destination->host, only);
+			add_destination(c, v->http[i].mirrors.v[k].destination, only);
 	}
 	for (int i = 0; i < v->from->tcp.n; i++)
 		for (int k = 0; k < v->from->tcp.v[i].route.n; k++)
-			add_named(c, v->from->tcp.v[i].route.v[k].destination->host, only);
+			add_destination(c, v->from->tcp.v[i].route.v[k].destination, only);
 	for (int i = 0; i < v->from->tls.n; i++)
 		for (int k = 0; k < v->from->tls.v[i].route.n; k++)
-			add_named(c, v->from->tls.v[i].route.v[k].destination->host, only);
+			add_destination(c, v->from->tls.v[i].route.v[k].destination, only);
 }
 
 static void add_host_of(struct compile *c, const char *service)

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* decide DIR NAMESPACE NAME reads the configuration in DIR as the sidecar of that WorkloadEntry or Pod would, and answers requests,
  * one JSON object a line: {"to": "10.0.0.1:80", "method": "GET", "authority": "cart", "path": "/", "headers": [["a", "b"]]}.
+ * {"dump": true} asks for the whole plan (decide_dump.c).
  *   {"to": "PassthroughCluster"}                            no listener is there
  *   {"l4": ["outbound|9000||…"]}                            bytes
  *   {"status": 301, "route": "", "responses": [[["location", "…"]]], "body": ""}        answered by the proxy
  *   {"route": "", "targets": [{"cluster": "…", "exists": true, "weight": 1, "authority": "…", "path": "…", "request": […], "response": […]}]}
  * The filters of routes are the real ones; of exchanges it has only what they call. */
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "model/meshconfig.h"
 #include "source/confdir.h"
+#include "tests/interop/decide.h"
 #include "traffic/plan.h"
 #include "traffic/router_int.h"
 
@@ -110,6 +111,8 @@ static json_t *decide(const json_t *ask, struct router_env *env)
 	json_t *out, *list;
 	int n;
 
+	if (json_object_get(ask, "dump"))
+		return decide_dump(env->plan);
 	if (addr_parse(str_c(json_string_value(json_object_get(ask, "to"))), &to) != 0)
 		return json_pack("{s:s}", "error", "to");
 	o = plan_outbound(env->plan, &to);

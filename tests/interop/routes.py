@@ -50,10 +50,31 @@ spec:
   endpoints: [{address: 10.1.0.5}]
 ---
 apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: db, namespace: shop}
+spec:
+  hosts: [db.shop.svc.cluster.local]
+  addresses: [10.0.0.5]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{number: 5432, name: tcp, protocol: TCP}, {number: 443, name: tls, protocol: TLS}]
+  endpoints: [{address: 10.1.0.6, labels: {version: v1}}, {address: 10.1.0.7, labels: {version: v2}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: secure, namespace: bank}
+spec:
+  hosts: [secure.example.com]
+  location: MESH_EXTERNAL
+  resolution: DNS
+  ports: [{number: 443, name: tls, protocol: TLS}]
+---
+apiVersion: networking.istio.io/v1
 kind: WorkloadEntry
 metadata: {name: me, namespace: shop}
 spec: {address: 10.2.0.1, labels: {app: me, version: v1}, serviceAccount: me}
 """
+SHARED = "10.0.0.4"         # of two hosts: istiod gives it to either
 NAMESPACE, NAME, ADDRESS, LABELS = "shop", "me", "10.2.0.1", "app=me,version=v1"
 HOSTS = ["cart.shop.svc.cluster.local", "user.shop.svc.cluster.local", "pay.bank.svc.cluster.local", "api.example.com", "www.example.com"]
 EXTRA_HOSTS = ["*.shop.svc.cluster.local", "*.example.com", "*.svc.cluster.local", "outer.test", "*.test", "nobody.example.com"]
@@ -182,6 +203,13 @@ def rule(r, i, delegate=None):
                 for x in [h] + h["route"]:
                     x.get("headers", {}).get("request", {}).get("set", {}).pop(":authority", None)
                     x.get("headers", {}).get("request", {}).get("set", {}).pop("Host", None)
+        if r.random() < 0.3:
+            h["timeout"] = r.choice(["1s", "1.5s", "30s"])
+        if r.random() < 0.3:
+            h["retries"] = r.choice([{"attempts": 0}, {"attempts": 3, "retryOn": "5xx,reset,503", "perTryTimeout": "2s"}, {"attempts": 1, "retryOn": "gateway-error,retriable-4xx"},
+                                     {"attempts": 4, "retryRemoteLocalities": True, "retryIgnorePreviousHosts": False}, {"attempts": 2, "backoff": "0.1s", "retryOn": "429,connect-failure"}])
+        if r.random() < 0.2:
+            h["mirrors"] = [{"destination": destination(r), **r.choice([{}, {"percentage": {"value": 0.5}}, {"percentage": {"value": 0}}])} for _ in range(r.choice([1, 1, 2]))]
         if r.random() < 0.1:
             h["fault"] = {"abort": r.choice([{"httpStatus": 418, "percentage": {"value": 100}}, {"grpcStatus": r.choice(["UNAVAILABLE", "NOT_FOUND", "INTERNAL", "ABORTED"]), "percentage": {"value": 100}},
                                              {"httpStatus": 500, "percentage": {"value": 0}}, {"httpStatus": 500}])}
@@ -207,6 +235,35 @@ def clean(o):
         o = {k: clean(v) for k, v in o.items()}
         return {k: v for k, v in o.items() if not (k in ("request", "response", "set", "add") and v == {}) and not (k == "headers" and v == {})}
     return [clean(v) for v in o] if isinstance(o, list) else o
+
+
+def policy(r, ports=True):
+    p = {}
+    if r.random() < 0.5:
+        p["loadBalancer"] = r.choice([{"simple": "ROUND_ROBIN"}, {"simple": "RANDOM"}, {"consistentHash": {"httpHeaderName": "x-user"}}, {"consistentHash": {"useSourceIp": True}},
+                                      {"consistentHash": {"httpCookie": {"name": "sid", "ttl": "60s", "path": "/"}}}, {"consistentHash": {"httpQueryParameterName": "q", "maglev": {"tableSize": 1009}}}])
+    if r.random() < 0.5:
+        p["connectionPool"] = r.choice([{"tcp": {"maxConnections": 3, "connectTimeout": "2s", "idleTimeout": "30s"}}, {"http": {"http1MaxPendingRequests": 5, "maxRequestsPerConnection": 7, "idleTimeout": "9s"}},
+                                        {"tcp": {"maxConnectionDuration": "60s"}, "http": {"http2MaxRequests": 11, "maxRetries": 2, "h2UpgradePolicy": "UPGRADE", "maxConcurrentStreams": 13}}])
+    if r.random() < 0.4:
+        p["outlierDetection"] = r.choice([{"consecutive5xxErrors": 3}, {"consecutiveGatewayErrors": 2, "consecutive5xxErrors": 0, "interval": "5s", "maxEjectionPercent": 50}, {"baseEjectionTime": "10s", "minHealthPercent": 30}])
+    if r.random() < 0.3:
+        p["tls"] = r.choice([{"mode": "DISABLE"}, {"mode": "ISTIO_MUTUAL"}, {"mode": "SIMPLE", "sni": "sni.test"}, {"mode": "SIMPLE", "subjectAltNames": ["a.test"]}])
+    if ports and r.random() < 0.3:
+        p["portLevelSettings"] = [{"port": {"number": r.choice([80, 8080, 9000])}, **policy(r, False)}]
+    return p or {"loadBalancer": {"simple": "LEAST_REQUEST"}}
+
+
+def bytes_of(r):
+    """A VirtualService of TCP and TLS."""
+    to = lambda: [{"destination": {"host": r.choice(["db.shop.svc.cluster.local", "secure.example.com"]), **r.choice([{}, {"subset": "v1"}, {"port": {"number": 443}}])}, "weight": r.choice([1, 9])}
+                  for _ in range(r.choice([1, 2]))]
+    spec = {"hosts": r.sample(["db.shop.svc.cluster.local", "secure.example.com"], r.choice([1, 1, 2]))}
+    if r.random() < 0.7:
+        spec["tcp"] = [{**r.choice([{}, {"match": [{"port": r.choice([5432, 443, 1])}]}, {"match": [{"sourceLabels": {"app": r.choice(["me", "no"])}}]}]), "route": to()} for _ in range(r.choice([1, 2]))]
+    if r.random() < 0.7 or "tcp" not in spec:
+        spec["tls"] = [{"match": [{"port": r.choice([443, 443, 5432]), "sniHosts": [r.choice(spec["hosts"])]}], "route": to()} for _ in range(r.choice([1, 2]))]
+    return spec
 
 
 def obj(kind, ns, name, spec):
@@ -239,7 +296,11 @@ def world(seed):
     for i in range(r.randint(0, 3)):
         ns = r.choice(["shop", "bank", "istio-system"])
         out.append(obj("DestinationRule", ns, f"d{i}", {"host": r.choice(HOSTS + ["*.shop.svc.cluster.local", "*.local"]),
-                                                        "subsets": [{"name": n, "labels": {"version": n}} for n in r.sample(["v1", "v2", "v3"], r.randint(1, 2))]}))
+                                                        **({"trafficPolicy": policy(r)} if r.random() < 0.7 else {}),
+                                                        "subsets": [{"name": n, "labels": {"version": n}, **({"trafficPolicy": policy(r)} if r.random() < 0.3 else {})}
+                                                                    for n in r.sample(["v1", "v2", "v3"], r.randint(1, 2))]}))
+    if r.random() < 0.6:
+        out.append(obj("VirtualService", r.choice(["shop", "bank"]), f"b{r.randint(0, 99):02}", bytes_of(r)))
     if r.random() < 0.3:
         hosts = r.sample(["*/*", "./*", "bank/*", "shop/cart.shop.svc.cluster.local", "*/api.example.com", "~bank/*", "*/*.svc.cluster.local", "~./user.shop.svc.cluster.local"], r.randint(1, 3))
         if all(h.startswith("~") for h in hosts):
@@ -427,6 +488,112 @@ def unknown(world):
 
 def interesting(fields, names=("x-t", "access-control-", "location", "x-envoy-original-")):
     return sorted([k, v] for k, v in fields if k.startswith(names) and k not in ("access-control-request-method",))
+
+
+# ---- what is configured, where requests alone do not show it ----
+
+def ms(d):
+    return round(float(d[:-1]) * 1000) if d else 0
+
+
+def route_of(r):
+    a = r.get("route", {})
+    p = a.get("retryPolicy")
+    targets = [[a["cluster"], 1]] if "cluster" in a else [[c["name"], c["weight"]] for c in a.get("weightedClusters", {}).get("clusters", [])]
+    h = (a.get("hashPolicy") or [None])[0]
+    if h:
+        kind = next(k for k in ("header", "cookie", "connectionProperties", "queryParameter") if k in h)
+        v = h[kind]
+        h = [{"connectionProperties": "source_ip", "queryParameter": "query"}.get(kind, kind), v.get("headerName", v.get("name", "")), v.get("path", ""),
+             ms(v["ttl"]) // 1000 if "ttl" in v else -1]
+    mirrors = [[m["cluster"], m["runtimeFraction"]["defaultValue"].get("numerator", 0), 1000000 if m["runtimeFraction"]["defaultValue"].get("denominator") == "MILLION" else 100]
+               for m in a.get("requestMirrorPolicies", [])]
+    return {"name": r.get("name", ""), "operation": r.get("decorator", {}).get("operation", ""), "action": 0 if "route" in r else 1 if "redirect" in r else 2,
+            "timeout": ms(a.get("timeout")), "grpc_timeout": ms(a.get("maxGrpcTimeout")), "targets": targets, "hash": h, "mirrors": mirrors,
+            "retry": p and {"on": sorted(p["retryOn"].split(",")), "codes": p.get("retriableStatusCodes", []), "attempts": p["numRetries"], "per_try": ms(p.get("perTryTimeout")),
+                            "backoff": ms(p.get("retryBackOff", {}).get("baseInterval")) or 25, "previous_hosts": "retryHostPredicate" in p, "remote": "retryPriority" in p}}
+
+
+def vhosts_of(table):
+    return {v["name"]: [sorted(d for d in v["domains"] if d != SHARED), [route_of(r) for r in v["routes"]]] for v in table["virtualHosts"]}
+
+
+def differences(world, dump):
+    """Lines that say what of the configuration differs."""
+    out = []
+    tables = {t["name"]: t for t in world.get("routes", [])}
+    theirs = {l["name"]: l for l in world["listeners"] if l["name"] not in ("virtualOutbound", "virtualInbound")}
+    ours = {n: l for n, l in dump["listeners"].items() if not n.startswith(("240.240.", "2001:2:"))}
+    for name in sorted(set(theirs) ^ set(ours)):
+        out.append(f"listener {name} is {'meshd' if name in ours else 'istiod'}'s alone")
+    existing = set(dump["clusters"])
+    for name in sorted(set(theirs) & set(ours)):
+        l, o = theirs[name], ours[name]
+        chains = l.get("filterChains", []) + [l.get("defaultFilterChain") or {}]
+        rds = [f["typedConfig"]["rds"]["routeConfigName"] for c in chains for f in c.get("filters", []) if "rds" in f.get("typedConfig", {})]
+        want = vhosts_of(tables[rds[0]]) if rds else {}
+        got = {}
+        for v in o["vhosts"]:
+            for r in v["routes"]:
+                r["retry"] and r["retry"]["on"].sort()
+                if r["action"]:
+                    r["timeout"] = r["grpc_timeout"] = 0
+                    r["targets"], r["retry"], r["hash"] = [], None, None
+            got[v["name"]] = [sorted(d for d in v["domains"] if d != SHARED and not d.startswith("240.240.")), v["routes"]]
+        for v in want.values():        # mirrors to nowhere are left out
+            for r in v[1]:
+                r["mirrors"] = [m for m in r["mirrors"] if m[0] in existing]
+        for v in sorted(set(want) | set(got)):
+            if want.get(v) != got.get(v):
+                out.append(f"listener {name} vhost {v}:\n    istiod {json.dumps(want.get(v))}\n    meshd  {json.dumps(got.get(v))}")
+        rows = lambda c, f: {"sni": c, "targets": [[f["cluster"], 1]] if "cluster" in f else [[w["name"], w["weight"]] for w in f["weightedClusters"]["clusters"]],
+                             "idle": ms(f["idleTimeout"]) if "idleTimeout" in f else 3600000}
+        want = sorted((rows(s, f["typedConfig"]) for c in chains if c.get("name") != "PassthroughFilterChain" for s in c.get("filterChainMatch", {}).get("serverNames", [""])
+                       for f in c.get("filters", []) if "TcpProxy" in f["typedConfig"].get("@type", "")), key=json.dumps)
+        first = {}
+        for r in o["tls"] + o["tcp"]:      # what is hidden by an earlier row istiod leaves out
+            first.setdefault((r["sni"], r["to"]), {k: r[k] for k in ("sni", "targets", "idle")})
+        got = sorted(first.values(), key=json.dumps)
+        if want != got:
+            out.append(f"listener {name} bytes:\n    istiod {json.dumps(want)}\n    meshd  {json.dumps(got)}")
+    return out + cluster_differences(world, dump)
+
+
+def cluster_of(c):
+    t = c["circuitBreakers"]["thresholds"][0]
+    http = c.get("typedExtensionProtocolOptions", {}).get("envoy.extensions.upstreams.http.v3.HttpProtocolOptions", {})
+    common = http.get("commonHttpProtocolOptions", {})
+    h2 = http.get("explicitHttpConfig", {}).get("http2ProtocolOptions")
+    o = c.get("outlierDetection")
+    tls = c.get("transportSocket") or next((m["transportSocket"] for m in c.get("transportSocketMatches", []) if m["name"] == "tlsMode-istio"), None)
+    tls = tls and tls.get("typedConfig", {})
+    out = {"lb": c.get("lbPolicy", "ROUND_ROBIN"), "thresholds": [t[k] for k in ("maxConnections", "maxPendingRequests", "maxRequests", "maxRetries")], "connect": ms(c["connectTimeout"]),
+           "idle": ms(common["idleTimeout"]) if "idleTimeout" in common else 3600000, "per_connection": common.get("maxRequestsPerConnection", 0),
+           "duration": ms(common.get("maxConnectionDuration")), "h2": h2 is not None, "sni": (tls or {}).get("sni", "")}
+    if h2 is not None:
+        out["streams"] = h2.get("maxConcurrentStreams", 0)
+    if o is not None:
+        enforced = lambda field, deflt: o.get(field, deflt)
+        out["outlier"] = [o.get("consecutive5xx", 5) if o.get("enforcingConsecutive5xx", 100) else 0, o.get("consecutiveGatewayFailure", 5) if o.get("enforcingConsecutiveGatewayFailure", 0) else 0,
+                          ms(o.get("interval")) or 10000, ms(o.get("baseEjectionTime")) or 30000, o.get("maxEjectionPercent", 10),
+                          int(c.get("commonLbConfig", {}).get("healthyPanicThreshold", {}).get("value", 0))]
+    return out
+
+
+def cluster_differences(world, dump):
+    out = []
+    theirs = {c["name"]: c for c in world["clusters"] if c["name"].startswith("outbound|")}
+    ours = {n: c for n, c in dump["clusters"].items() if n.startswith("outbound|")}
+    for name in sorted(set(theirs) ^ set(ours)):
+        out.append(f"cluster {name} is {'meshd' if name in ours else 'istiod'}'s alone")
+    for name in sorted(set(theirs) & set(ours)):
+        want = cluster_of(theirs[name])
+        got = {k: ours[name].get(k) for k in want}
+        if ours[name]["tls"] in ("DISABLE",):
+            got["sni"] = want["sni"] if not want["sni"] else got["sni"]
+        if want != got:
+            out.append(f"cluster {name}:\n    istiod {json.dumps(want)}\n    meshd  {json.dumps(got)}")
+    return out
 
 
 def compare(world, envoy, i, q, got):
