@@ -119,13 +119,15 @@ static void drain_sidecar(struct pod *pod)
 	inbound_drain(pod);
 }
 
-void pod_drain(struct pod *pod)
+void pod_drain(struct pod *pod, bool handed_over)
 {
 	pod->draining = true;
-	if (pod->sidecar) {
+	if (pod->sidecar && !handed_over) {
 		drain_sidecar(pod);
 		return;
 	}
+	if (pod->sidecar)
+		sidecar_hand_over(pod);
 	close_listeners(pod);
 	if (pod->dns && !timer_armed(&pod->dns_end))
 		timer_start(&pod->dns_end, LIMIT_DRAIN_MS);

@@ -82,7 +82,7 @@ void pod_unref(struct pod_shared *s);
 /* A worker's, on its own part. */
 void pod_start(struct pod *pod);         /* without accepting */
 void pod_listen(struct pod *pod);        /* once all parts are started: connections are passed between them */
-void pod_drain(struct pod *pod);         /* listeners close, GOAWAY; live connections go on */
+void pod_drain(struct pod *pod, bool handed_over);   /* as proxy_drain */
 void pod_end(struct pod *pod);           /* cuts everything */
 void pod_tick(struct pod *pod);          /* live connections' bytes to the metrics; those that were idle too long end */
 

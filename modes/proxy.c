@@ -166,10 +166,16 @@ static void run_recheck(struct pworker *w, struct order *o)
 		inbound_recheck(pod);
 }
 
+static void run_hand_over(struct pworker *w, struct order *o)
+{
+	each_pod(pod, w)
+		pod_drain(pod, true);
+}
+
 static void run_drain(struct pworker *w, struct order *o)
 {
 	each_pod(pod, w)
-		pod_drain(pod);
+		pod_drain(pod, false);
 }
 
 static void bury_resolver(struct deferred *d)
@@ -225,9 +231,9 @@ void proxy_recheck_certs(struct proxy *p)
 	send_all(p, run_recheck, NULL);
 }
 
-void proxy_drain(struct proxy *p)
+void proxy_drain(struct proxy *p, bool handed_over)
 {
-	send_all(p, run_drain, NULL);
+	send_all(p, handed_over ? run_hand_over : run_drain, NULL);
 }
 
 int proxy_busy(const struct proxy *p)

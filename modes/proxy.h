@@ -104,7 +104,8 @@ void proxy_rejudge(struct proxy *p);                            /* after a publi
 void proxy_wake(struct proxy *p);                               /* certificates came, or a workload: who waits for them looks again */
 void proxy_retire(struct proxy *p, struct tlsctx *old);         /* a certificate was replaced */
 void proxy_recheck_certs(struct proxy *p);                      /* a CRL changed */
-void proxy_drain(struct proxy *p);                              /* listeners close, GOAWAY; live connections go on */
+/* Listeners close, GOAWAY; live connections go on. A sidecar's outbound side works on, unless another process takes over. */
+void proxy_drain(struct proxy *p, bool handed_over);
 int proxy_connections(const struct proxy *p);
 int proxy_busy(const struct proxy *p);                          /* with HBONE connections, and those that wait */
 /* Cuts what is left and joins the workers. */

@@ -63,6 +63,13 @@ void sidecar_drain(struct pod *pod)
 	}
 }
 
+void sidecar_hand_over(struct pod *pod)
+{
+	binds_close(pod, false);
+	list_each_safe(at, next, &pod->sidecar->https)
+		hconn_drain(container_of(at, struct hconn, link));
+}
+
 static bool is_gone(const struct cluster *c, const struct workload *w, void *plan)
 {
 	return plan_cluster(plan, str_c(cluster_conf(c)->name)) != c;

@@ -20,6 +20,7 @@ struct sidecar_part {
 void sidecar_register(void);                     /* its metrics; once, on the control thread */
 struct sidecar_part *sidecar_new(struct pod *pod);
 void sidecar_drain(struct pod *pod);             /* inbound alone: outbound works until the end */
+void sidecar_hand_over(struct pod *pod);         /* all: another process serves from now on */
 void sidecar_rejudge(struct pod *pod);
 void sidecar_renew(struct pod *pod);             /* another plan, or other endpoints */
 void sidecar_leaving(struct pod *pod, struct cluster *cl);   /* a server of it said that it goes away */

@@ -115,7 +115,7 @@ void serve_drain(struct serve *s)
 	s->handover = NULL;
 	log_info(LOG_MAIN, "draining: no new connections; %d live ones have up to %u ms", proxy_connections(s->proxy), s->opt.drain_ms);
 	notify_stopping();
-	proxy_drain(s->proxy);
+	proxy_drain(s->proxy, false);
 	s->drain_until_ms = loop_now_ms(s->loop) + s->opt.drain_ms;
 	timer_start(&s->drain_poll, DRAIN_POLL_MS);
 }

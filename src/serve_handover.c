@@ -17,7 +17,7 @@ static void on_taken(bool same_netns, void *arg)
 	s->draining = s->handed_over = true;
 	log_info(LOG_MAIN, "another meshd has taken over; %d live connections go on here%s", proxy_busy(s->proxy),
 		 s->inpod ? " until SIGTERM" : "");
-	proxy_drain(s->proxy);
+	proxy_drain(s->proxy, true);
 	if (s->inpod)
 		inpod_retire(s->inpod);
 	if (same_netns) {

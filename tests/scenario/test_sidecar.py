@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sidecar pairs: what goes in and out, by Istio's mutual TLS and without it."""
-import os, signal, socket, threading, time
+import http.client, os, signal, socket, threading, time
 
 from harness import *
 from httpapp import *
@@ -304,3 +304,92 @@ def test_probes():
                 t.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
         shop.serve(8443, tls)
         assert ask("tls/livez")[0] == 204
+
+
+def test_handover():
+    """Another process takes over, at both ends in turn: no request fails, and the old one lets go of its listeners."""
+    with Lab() as lab:
+        lab.write("svc.yaml", service("shop", {80: 8080}, [VIP], app="shop", family="v4", protocol="HTTP"))
+        web, shop = lab.plain("web", "shop")
+        args = {h.name: [f"--handover-dir={lab.dir}/{h.name}.handover"] for h in (web, shop)}
+        for h in web, shop:
+            h.mode = "sidecar"
+            lab.workload(h)
+        for h in web, shop:
+            h.start(*args[h.name])
+        shop.serve_http(8080)
+        results, end = [], threading.Event()
+        def load(keep):
+            c = None
+            while not end.is_set():
+                c = c or http.client.HTTPConnection(VIP, 80, timeout=5)
+                if not c.sock:
+                    c.sock = web.connect(VIP, 80)
+                try:
+                    c.request("GET", "/", headers={"Host": SHOP})
+                    r = c.getresponse()
+                    r.read()
+                    results.append(r.status)
+                except Exception as e:
+                    results.append(repr(e))
+                    c = None
+                if not keep:
+                    c and c.close()
+                    c = None
+                time.sleep(0.01)
+        threads = [threading.Thread(target=load, args=(i % 2 == 0,)) for i in range(4)]
+        [t.start() for t in threads]
+        old = []
+        for h in web, shop:
+            time.sleep(0.3)
+            old.append(h.proc)
+            h.start(*args[h.name], ready=False, capture=False)
+            eventually(lambda: "has taken over" in h.log(), 10)
+            eventually(lambda: h.http("/healthz/ready", port=15021)[0] == 200, 10)
+        time.sleep(0.5)
+        end.set()
+        [t.join() for t in threads]
+        assert set(results) == {200} and len(results) > 100, [r for r in results if r != 200][:5]
+        for p in old:
+            assert p.wait(20) == 0
+
+
+def test_streams():
+    """A slow reader holds its sender back; half-close either way; resets come through; sixteen megabytes."""
+    with Lab() as lab:
+        lab.write("svc.yaml", service("shop", {9000: 9000, 9001: 9001, 9002: 9002}, [VIP], app="shop", family="v4"))
+        web, shop = lab.sidecars("web", "shop")
+        seen = []
+        def flood(c, peer):
+            n = 0
+            try:
+                while n < 1 << 28:
+                    n += c.send(b"x" * 65536)
+            except OSError as e:
+                seen.append((n, e))
+        def early(c, peer):
+            c.sendall(b"bye")
+            c.shutdown(socket.SHUT_WR)
+            seen.append(read_all(c))
+        shop.serve(9000, flood)
+        shop.serve(9001, early)
+        shop.serve(9002, echo)
+        with web.connect(VIP, 9000) as c:
+            read_exact(c, 1 << 20)
+            time.sleep(1)
+            rss = max(web.memory_kib(), shop.memory_kib())
+            assert rss < 40_000, rss
+            reset(c)
+        n, error = eventually(lambda: seen and seen.pop())
+        assert n < 64 << 20, n
+        with web.connect(VIP, 9001) as c:
+            assert read_all(c) == b"bye"
+            c.sendall(b"and more")
+            c.shutdown(socket.SHUT_WR)
+            assert eventually(lambda: seen and seen.pop()) == b"and more"
+        big = os.urandom(16 << 20)
+        with web.connect(VIP, 9002, timeout=20) as c:
+            t = threading.Thread(target=lambda: (c.sendall(big), c.shutdown(socket.SHUT_WR)))
+            t.start()
+            assert read_all(c) == big
+            t.join()
