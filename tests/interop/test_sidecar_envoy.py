@@ -79,12 +79,12 @@ def test_sidecar_to_envoy():
 
 
 def test_sidecar_to_permissive_envoy():
-    """A host that has no sidecar label is called in plaintext; the server's Envoy takes that as well."""
+    """A host that is said to have no mutual TLS is called in plaintext; the server's Envoy takes that as well."""
     envoy_path()
     with Lab() as lab:
         lab.write("svc.yaml", SERVICE)
         web, shop = lab.sidecars("web"), lab.plain("shop")
-        lab.workload(shop, tunnel=False)
+        lab.workload(shop, tunnel=False, labels={"security.istio.io/tlsMode": "disabled"})
         app = shop.serve_http(8080)
         shop.serve(9000, echo)
         istioenvoy.server(lab, shop)
