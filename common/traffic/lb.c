@@ -67,13 +67,13 @@ static struct group *turn_of_place(struct level *l)
 
 static uint64_t weight_now(const struct lb_conf *lb, const struct entry *e, uint64_t now_ms)
 {
-	return (uint64_t)(e->weight * 65536.0 * warmth(lb, e->host->joined_ms, now_ms));
+	return (uint64_t)(e->weight * 65536.0 * warmth(lb, e->host->joined_ms, now_ms)) + 1;
 }
 
 static uint32_t in_turn(const struct lb_conf *lb, const struct hostset *s, struct group *g, uint64_t now_ms)
 {
 	bool slow = is_slow(lb, g, now_ms);
-	uint64_t max = slow ? (uint64_t)(g->max_weight * 65536.0 * warmth(lb, g->oldest_ms, now_ms)) : g->max_weight, w;
+	uint64_t max = slow ? (uint64_t)(g->max_weight * 65536.0 * warmth(lb, g->oldest_ms, now_ms)) + 1 : g->max_weight, w;
 	unsigned k = 0;
 
 	for (uint32_t i = 0; i < 64 * g->n; i++) {

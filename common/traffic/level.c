@@ -94,7 +94,7 @@ static void divide(const struct cluster *c, struct hostset *s, int level, const 
 		}
 		part = total ? v[k].n * (OVERPROVISIONING / 100.0) / total : 0;
 		/* In thousandths, so that small weights are not rounded away. */
-		v[k].share = (uint64_t)((p->weights ? p->weights[k] : own) * 1000.0 * (part < 1 ? part : 1));
+		v[k].share = (uint64_t)((p->weights ? p->weights[k] : own) * 1000.0 * (part < 1 ? part : 1)) + (v[k].n > 0);
 		l->max_share = v[k].share > l->max_share ? v[k].share : l->max_share;
 	}
 	l->places = v;

@@ -43,6 +43,28 @@ START_TEST(newcomers_warm_up)
 }
 END_TEST
 
+/* The first millisecond of an hour. */
+START_TEST(the_coldest_newcomers)
+{
+	const enum lb_policy policies[] = { LB_ROUND_ROBIN, LB_LEAST_REQUEST };
+
+	for (int i = 0; i < 2; i++) {
+		struct cluster_conf conf = conf_of(policies[i]);
+		struct cluster *c;
+		struct pick_ask ask;
+		int n[27];
+
+		conf.lb.warmup_ms = 3600000;
+		c = cluster_new(&conf, NULL);
+		publish((struct service){ 0 }, three, 3);
+		ask = ask_of(1);
+		count_picks(c, &ask, 300, n);
+		ck_assert(n[0] > 50 && n[1] > 50 && n[2] > 50);
+		cluster_unref(c);
+	}
+}
+END_TEST
+
 /* Big and small weights together, in turn: exact in the long run, and nobody waits for ever. */
 START_TEST(turns_are_fair_with_any_weights)
 {
@@ -217,6 +239,7 @@ int main(void)
 
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, newcomers_warm_up);
+	tcase_add_test(t, the_coldest_newcomers);
 	tcase_add_test(t, turns_are_fair_with_any_weights);
 	tcase_add_test(t, picks_follow_the_mesh);
 	tcase_add_loop_test(t, threads_pick_while_all_changes, LB_LEAST_REQUEST, LB_MAGLEV + 1);

@@ -198,6 +198,35 @@ START_TEST(distribute_gives_each_locality_its_share)
 }
 END_TEST
 
+/* One of two thousand is well, in a locality of the weight 1. */
+START_TEST(a_share_is_never_nothing)
+{
+	const struct locality_weight d = { "r1", (const char *const[]){ "r1" }, (const uint32_t[]){ 1 }, 1 };
+	struct cluster_conf conf = conf_of(LB_ROUND_ROBIN);
+	struct seat *seats = calloc(2000, sizeof(*seats));
+	char (*texts)[2][16] = calloc(2000, sizeof(*texts));
+	struct pick_ask ask;
+	struct cluster *c;
+
+	for (int i = 0; i < 2000; i++) {
+		snprintf(texts[i][0], sizeof(texts[i][0]), "u%d", i);
+		snprintf(texts[i][1], sizeof(texts[i][1]), "10.1.%d.%d", i / 250, i % 250);
+		seats[i] = (struct seat){ .uid = texts[i][0], .ip = texts[i][1], AT("r1", "z1", "s1"), .sick = i != 77 };
+	}
+	conf.lb.locality = true;
+	conf.lb.distribute = &d;
+	conf.lb.n_distribute = 1;
+	publish((struct service){ 0 }, seats, 2000);
+	c = cluster_new(&conf, NULL);
+	ask = ask_of(1);
+	ask.client = client();
+	ck_assert_str_eq(picked(c, &ask), "u77");
+	cluster_unref(c);
+	free(seats);
+	free(texts);
+}
+END_TEST
+
 START_TEST(hashes_keep_to_shares)
 {
 	const struct seat seats[] = {
@@ -440,6 +469,7 @@ int main(void)
 	tcase_add_test(t, failover_by_labels);
 	tcase_add_test(t, traffic_distribution_prefers_near_ones);
 	tcase_add_test(t, distribute_gives_each_locality_its_share);
+	tcase_add_test(t, a_share_is_never_nothing);
 	tcase_add_test(t, hashes_keep_to_shares);
 	tcase_add_test(t, zone_aware_evens_out);
 	tcase_add_test(t, retries_look_elsewhere);
