@@ -1102,6 +1102,7 @@ EXTRA_FILES = \
 	tests/interop/test_jwt.py \
 	tests/interop/test_login.py \
 	tests/interop/test_logs_envoy.py \
+	tests/interop/test_retries.py \
 	tests/interop/test_routes.py \
 	tests/interop/test_samples.py \
 	tests/interop/test_networks.py \

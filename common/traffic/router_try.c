@@ -39,15 +39,15 @@ static const char *details_of(struct exchange *x, const struct fail_http *f, con
 	return s.p;
 }
 
-static struct str text_of(struct exchange *x, const struct fail_http *f, const char *detail, bool retried)
+/* What the transport said is for logs: the client is told no more than Envoy's tells it. */
+static struct str text_of(struct exchange *x, const struct fail_http *f, bool retried)
 {
 	static const char mark[] = "reset reason: ";
 	const char *at = strstr(f->text, mark);
 
-	if (!at)
+	if (!at || !retried)
 		return str_c(f->text);
-	return exchange_printf(x, "%.*s%s%s%s%s", (int)(at - f->text), f->text, retried ? "retried and the latest " : "", at,
-			       *detail ? ", transport failure reason: " : "", detail);
+	return exchange_printf(x, "%.*sretried and the latest %s", (int)(at - f->text), f->text, at);
 }
 
 void routing_fail(struct routing *r, enum fail why, const char *detail)
@@ -56,7 +56,7 @@ void routing_fail(struct routing *r, enum fail why, const char *detail)
 	const struct fail_http *f = fail_http(why);
 	struct exchange *x = r->x;
 
-	exchange_reply(x, why, 0, details_of(x, f, detail), text_of(x, f, detail, x->log.attempts > 1), &overloaded, why == FAIL_OVERFLOW);
+	exchange_reply(x, why, 0, details_of(x, f, detail), text_of(x, f, x->log.attempts > 1), &overloaded, why == FAIL_OVERFLOW);
 }
 
 bool routing_again(struct routing *r, const struct try_result *res, bool closed)
@@ -172,6 +172,8 @@ static void on_conn(struct uwait *w, struct uconn *c, enum fail why, const char 
 		return;
 	}
 	host_answered(r->cluster, r->pick.host, HOST_LOCAL_ERROR, 0, loop_now_ms(r->env->loop));
+	if (why == FAIL_CONNECT && *detail)      /* in Envoy's words */
+		detail = exchange_printf(r->x, "delayed connect error: %s", detail).p;
 	try_failed(r, TRY_NO_CONNECTION, why, detail);
 }
 
