@@ -231,6 +231,9 @@ static void check_entry(struct field_walk *w, const struct crd_service_entry *sp
 	}
 	if (spec->resolution == CRD_NONE && !s->n_vips && !w->settings->sidecar)
 		field_warn(w, 0, "addresses", "without addresses the resolution NONE has no effect at L4");
+	for (int i = 0; i < s->n_ports && !s->n_vips && spec->resolution == CRD_NONE && w->settings->sidecar; i++)
+		if (s->ports[i].app == PROTOCOL_TCP)
+			field_warn(w, 0, "addresses", "without addresses the TCP port %u stands for that port of every address", s->ports[i].port);
 	for (int i = 0; i < s->n_vips && spec->resolution >= CRD_DNS; i++) {
 		if (s->vips[i].bits != 128)
 			field_error(w, 0, "addresses", "want no CIDR block with a DNS resolution");

@@ -10,6 +10,7 @@
 #include "source/value.h"
 
 #define BODY_MAX (1 << 20)
+#define BODY_LARGE 100000
 #define STRING_ROWS(STRUCT, MEMBER) \
 	ROW("exact", ONE_TEXT, STRUCT, MEMBER, "The whole text.", .min = STRING_EXACT), \
 	ROW("prefix", ONE_TEXT, STRUCT, MEMBER, "The beginning of the text.", .min = STRING_PREFIX), \
@@ -248,6 +249,8 @@ static void check_body(struct field_walk *w, void *out)
 		field_error(w, 0, NULL, "want either string or bytes, got both");
 	if (n > BODY_MAX)
 		field_error(w, 0, NULL, "want at most %d bytes, got %zu", BODY_MAX, n);
+	else if (n > BODY_LARGE)
+		field_warn(w, 0, NULL, "%zu bytes are much for a body that stands in the configuration", n);
 	if (!b->string)
 		b->string = "";
 }

@@ -197,6 +197,8 @@ static const struct { const char *yaml, *finding; } findings[] = {
 	{ POLICY("portLevelSettings: [{tls: {mode: SIMPLE}}]"), "portLevelSettings[0].port.number: want a port" },
 	{ POLICY("portLevelSettings: [{port: {number: 80}}]"), "portLevelSettings[0]: want at least one of" },
 	{ POLICY("tunnel: {targetHost: x, targetPort: 1}"), "tunnel: not supported" },
+	{ "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: s, namespace: n}\nspec: {hosts: [a.test], resolution: NONE, ports: [{number: 99, name: tcp}]}\n",
+	  "the TCP port 99 stands for that port of every address" },
 	/* Sidecar */
 	{ SC(""), "spec: want ingress, egress" },
 	{ SC("egress: [{hosts: ['*/*']}, {port: {number: 80}, hosts: ['*/*']}]"), "egress: want the entry without a port last" },
