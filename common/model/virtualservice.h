@@ -120,7 +120,12 @@ struct vs_l4 { LIST_OF(struct vs_l4_match) match; LIST_OF(struct vs_target) rout
 /* --- the object --- */
 
 /* What a Gateway API route is attached to. */
-struct vs_parent { const char *host; uint16_t port; /* 0: all */ };
+struct vs_parent {
+	const char *host;            /* of a Service; "" */
+	uint16_t port;               /* 0: all */
+	const char *entry;           /* or a ServiceEntry of that name, all its hosts; "" */
+	const char *entry_ns;
+};
 
 struct virtual_service {
 	struct resource r;
@@ -130,7 +135,7 @@ struct virtual_service {
 	LIST_OF(struct vs_l4) tls, tcp;
 	LIST_OF(const char *) export_to;                     /* none: the mesh's default */
 	bool gateway_api;                                    /* segment prefixes, sorted rules, 500 for what leads nowhere */
-	LIST_OF(struct vs_parent) parents;                   /* gateway_api: instead of hosts (which has each of them once) */
+	LIST_OF(struct vs_parent) parents;                   /* gateway_api: instead of hosts (which has each Service once) */
 	LIST_OF(const char *) hostnames;                     /* of TLSRoute: SNI names */
 };
 

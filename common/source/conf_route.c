@@ -42,11 +42,15 @@ static void read_parents(struct route *r, const struct field_list *list)
 	for (int i = 0; i < list->n; i++) {
 		const char *ns = *p[i].ns ? p[i].ns : r->m->ns, *host;
 
+		if (!strcmp(p[i].kind, "ServiceEntry") && p[i].group && !strcmp(p[i].group, "networking.istio.io") && value_is_name(p[i].name)) {
+			parents[r->v->parents.n++] = (struct vs_parent){ "", p[i].port, p[i].name, arena_dup(r->w->arena, str_c(ns)) };
+			continue;
+		}
 		if (strcmp(p[i].kind, "Service") || (p[i].group && *p[i].group)) {
 			if (!strcmp(p[i].kind, "Gateway"))
 				field_info(r->w, 0, "parentRefs", "the Gateway '%.80s' has no effect in sidecar mode", p[i].name);
 			else
-				field_warn(r->w, 0, "parentRefs", "a %.40s as parent is not honoured: want a Service", p[i].kind);
+				field_warn(r->w, 0, "parentRefs", "a %.40s as parent is not honoured: want a Service, or a ServiceEntry of networking.istio.io", p[i].kind);
 			continue;
 		}
 		if (!p[i].group) {
@@ -58,7 +62,7 @@ static void read_parents(struct route *r, const struct field_list *list)
 			continue;
 		}
 		host = service_host(r, p[i].name, ns);
-		parents[r->v->parents.n++] = (struct vs_parent){ host, p[i].port };
+		parents[r->v->parents.n++] = (struct vs_parent){ host, p[i].port, "", "" };
 		add_host(r, host, hosts);
 	}
 	r->v->parents.v = parents;

@@ -6,8 +6,8 @@
 /* --- references --- */
 
 static const struct field parent_rows[] = {
-	ROW("group", TEXT, crd_ref, group, "Empty for a Service."),
-	ROW("kind", STRING, crd_ref, kind, "Service; others have no effect in sidecar mode.", .deflt = "Gateway"),
+	ROW("group", TEXT, crd_ref, group, "Empty for a Service, networking.istio.io for a ServiceEntry."),
+	ROW("kind", STRING, crd_ref, kind, "Service or ServiceEntry; others have no effect in sidecar mode.", .deflt = "Gateway"),
 	ROW("name", STRING, crd_ref, name, "Its name."),
 	ROW("namespace", STRING, crd_ref, ns, "Its namespace; the route's own when absent."),
 	ROW("port", PORT, crd_ref, port, "One of its ports; all when absent."),
@@ -257,7 +257,7 @@ static const struct field_table l4_rule_table = { .name = "rules", .size = sizeo
 
 /* --- the kinds --- */
 
-#define PARENTS ROW("parentRefs", MESSAGES, crd_route, parents, "Services to which calls are routed.", .sub = &parent_table), \
+#define PARENTS ROW("parentRefs", MESSAGES, crd_route, parents, "Services and ServiceEntries to which calls are routed.", .sub = &parent_table), \
 	ROW_NOT("useDefaultGateways", IGNORED, "Of gateways.", NULL)
 
 static const struct field http_route_rows[] = {

@@ -248,7 +248,7 @@ static void check_virtual_service(struct cross *c, const struct virtual_service 
 	check_conflicts(c, v);
 	check_delegates(c, v);
 	for (int i = 0; v->gateway_api && i < v->parents.n; i++)
-		if (!host_known(c, v->parents.v[i].host))
+		if (*v->parents.v[i].host && !host_known(c, v->parents.v[i].host))
 			say(c, FINDING_WARNING, "spec.parentRefs", "there is no service '%.200s' [IST0101]", v->parents.v[i].host);
 }
 

@@ -308,7 +308,7 @@ static int split_rules(struct compile *c, const struct virtual_service *from, ui
 
 struct group { struct vs vs; struct sorted *rules; int n, cap; };
 
-static struct group *group_for(struct compile *c, struct map *groups, const struct virtual_service *from, const struct vs_parent *parent, bool *ret_made)
+static struct group *group_for(struct compile *c, struct map *groups, const struct virtual_service *from, const struct vs_parent *parent, int at, bool *ret_made)
 {
 	const char *key = parent->port ? compile_printf(c->mem, "%s~%u~%s", from->r.ns, parent->port, parent->host)
 				       : compile_printf(c->mem, "%s~%s", from->r.ns, parent->host);
@@ -316,7 +316,7 @@ static struct group *group_for(struct compile *c, struct map *groups, const stru
 
 	/* Only rules of HTTP are merged. */
 	if (!from->http.n)
-		key = compile_printf(c->mem, "%s~%s~%s~%u", from->r.origin, from->r.name, key, (unsigned)(parent - from->parents.v));
+		key = compile_printf(c->mem, "%s~%s~%s~%u", from->r.origin, from->r.name, key, (unsigned)at);
 	g = map_get(groups, str_c(key));
 	*ret_made = !g;
 	if (g)
@@ -365,6 +365,45 @@ static int precedence(struct compile *c, const struct vs *v)
 	return (v->closed ? 0 : v->named ? 2 : 4) + !(v->gateway && !strcmp(v->ns, c->w->ns));
 }
 
+struct entry { struct compile *c; const struct vs_parent *from; struct vs_parent *v; int n, cap; };
+
+static void add_parent(struct entry *e, struct vs_parent p)
+{
+	if (e->n == e->cap) {
+		struct vs_parent *more = TMP(e->c, struct vs_parent, e->cap = e->cap ? 2 * e->cap : 8);
+
+		if (e->n)
+			memcpy(more, e->v, (size_t)e->n * sizeof(*more));
+		e->v = more;
+	}
+	e->v[e->n++] = p;
+}
+
+static bool on_entry(struct service *s, void *arg)
+{
+	struct entry *e = arg;
+
+	if (!s->core && !strcmp(s->name, e->from->entry) && !strcmp(s->ns, e->from->entry_ns))
+		add_parent(e, (struct vs_parent){ s->hostname, e->from->port, "", "" });
+	return true;
+}
+
+/* The parents of a route, ServiceEntries by their hosts. */
+static const struct vs_parent *parents_of(struct compile *c, const struct virtual_service *from, int *n)
+{
+	struct entry e = { .c = c };
+
+	for (int i = 0; from->gateway_api && i < from->parents.n; i++) {
+		e.from = &from->parents.v[i];
+		if (*e.from->entry)
+			mesh_each_service(c->m, on_entry, &e);
+		else
+			add_parent(&e, *e.from);
+	}
+	*n = e.n;
+	return e.v;
+}
+
 void compile_virtual_services(struct compile *c)
 {
 	struct map groups = { 0 };
@@ -373,21 +412,26 @@ void compile_virtual_services(struct compile *c)
 	struct resource **list = mesh_resources(c->m, RESOURCE_VIRTUAL_SERVICE, str_c(""), &n);
 	int max = n;
 
-	for (int i = 0; i < n; i++)
-		max += ((const struct virtual_service *)list[i])->parents.n;
+	for (int i = 0, k; i < n; i++) {
+		parents_of(c, (const struct virtual_service *)list[i], &k);
+		max += k;
+	}
 	all = TMP(c, struct vs *, max);
 	for (int i = 0; i < n; i++) {
 		const struct virtual_service *from = (const struct virtual_service *)list[i];
 		struct vs x = { .from = from, .name = from->r.name, .ns = from->r.ns, .n_hosts = from->hosts.n };
+		const struct vs_parent *parents;
+		int n_parents;
 
 		if (!exported(c, from, &x) || (!from->gateway_api && (!from->hosts.n || !for_mesh(from))))
 			continue;
 		compile_hold(c, &from->r);
-		for (int k = 0; from->gateway_api && k < from->parents.n; k++) {
+		parents = parents_of(c, from, &n_parents);
+		for (int k = 0; k < n_parents; k++) {
 			bool new_one;
-			struct group *g = group_for(c, &groups, from, &from->parents.v[k], &new_one);
+			struct group *g = group_for(c, &groups, from, &parents[k], k, &new_one);
 
-			g->n = split_rules(c, from, from->parents.v[k].port, &g->rules, g->n, &g->cap);
+			g->n = split_rules(c, from, parents[k].port, &g->rules, g->n, &g->cap);
 			if (new_one)
 				all[made++] = &g->vs;
 		}

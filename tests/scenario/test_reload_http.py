@@ -63,6 +63,12 @@ def test_http_route_and_refused_kinds():
                   "{path: {type: ReplacePrefixMatch, replacePrefixMatch: /new}}}]}, {backendRefs: [{name: core, port: 80}]}]}"))
         eventually(lambda: ask("/old/x")[0] == 302, 3)
         assert ask("/old/x")[2]["location"].endswith("/new/x") and ask("/older")[0] == 200
+        # a ServiceEntry is a parent, too
+        lab.write("e.yaml", obj("gateway.networking.k8s.io/v1", "HTTPRoute", "e", "{parentRefs: [{group: networking.istio.io, kind: ServiceEntry, name: shop}], rules: "
+                  "[{matches: [{path: {value: /gone}}], filters: [{type: RequestRedirect, requestRedirect: {hostname: x.test}}]}, "
+                  f"{{backendRefs: [{{group: networking.istio.io, kind: Hostname, name: {SHOP}, port: 80}}]}}]}}"))
+        becomes(web, 302, "/gone")
+        assert get(web, "/here")[0] == 200
         lab.write("r.yaml", obj("networking.istio.io/v1alpha3", "EnvoyFilter", "f", "{configPatches: []}"))
         says(web, "EnvoyFilter default/f: not supported: it patches Envoy")
         eventually(lambda: ask("/old/x")[0] == 200, 3)

@@ -26,7 +26,7 @@ static char *describe(void)
 		const struct virtual_service *s = (const struct virtual_service *)v[i];
 
 		for (int k = 0; k < s->parents.n; k++)
-			buf_printf(&b, "%s:%u ", s->parents.v[k].host, s->parents.v[k].port);
+			buf_printf(&b, "%s%s%s%s:%u ", s->parents.v[k].host, s->parents.v[k].entry_ns, *s->parents.v[k].entry ? "/" : "", s->parents.v[k].entry, s->parents.v[k].port);
 		for (int k = 0; k < s->hostnames.n; k++)
 			buf_printf(&b, "sni=%s ", s->hostnames.v[k]);
 		for (int k = 0; k < s->http.n; k++) {
@@ -76,6 +76,7 @@ static const struct { const char *yaml, *want; } rows[] = {
 	{ GRPC(TO), "s." FQ ":0 {hosts=s." FQ " http=[{name=" R0 " match=[{{}{}{}{}}] " ROUTE_B "}] }" },
 	{ ROUTE("TCPRoute", PARENT "rules: [{" TO "}]"), "s." FQ ":0 {hosts=s." FQ " tcp=[{" ROUTE_B "}] }" },
 	{ ROUTE("TLSRoute", PARENT "hostnames: [a.test, '*.b.test'], rules: [{" TO "}]"), "s." FQ ":0 sni=a.test sni=*.b.test {hosts=s." FQ " tls=[{" ROUTE_B "}] }" },
+	{ ROUTE("TCPRoute", "parentRefs: [{group: networking.istio.io, kind: ServiceEntry, name: e, port: 80}], rules: [{" TO "}]"), "n/e:80 {tcp=[{" ROUTE_B "}] }" },
 	{ ROUTE("HTTPRoute", "parentRefs: [{name: gw}], rules: [{" TO "}]"), "{http=[{name=" R0 " " ANY ROUTE_B "}] }" },
 };
 
@@ -107,7 +108,7 @@ END_TEST
 static const struct { const char *yaml, *finding; } findings[] = {
 	{ ROUTE("HTTPRoute", "parentRefs: [{name: gw}]"), "info: HTTPRoute n/r: spec.parentRefs: the Gateway 'gw' has no effect in sidecar mode" },
 	{ ROUTE("HTTPRoute", "parentRefs: [{kind: Service, name: s}]"), "the group of the Service 's' must be said" },
-	{ ROUTE("HTTPRoute", "parentRefs: [{kind: ServiceEntry, group: networking.istio.io, name: s}]"), "a ServiceEntry as parent is not honoured" },
+	{ ROUTE("HTTPRoute", "parentRefs: [{kind: ServiceEntry, group: '', name: s}]"), "a ServiceEntry as parent is not honoured" },
 	{ HTTP("matches: [{path: {value: a}}], " TO), "path.value: want a path that begins with /" },
 	{ HTTP("matches: [{path: {type: RegularExpression, value: '('}}], " TO), "path.value: want a regular expression" },
 	{ HTTP("matches: [{headers: [{value: v}]}], " TO), "headers[0].name: want a name" },
