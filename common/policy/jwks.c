@@ -48,6 +48,36 @@ static const char *unusable(const json_t *j, bool secrets)
 	return !strcmp(kty, "EC") ? NULL : "is of a kind that is not supported (want RSA or EC)";
 }
 
+static bool copy_number(json_t *to, const json_t *from, const char *name)
+{
+	json_t *v = json_object_get(from, name);
+
+	return json_is_string(v) && jwt_is_base64url((struct str){ json_string_value(v), json_string_length(v) }) &&
+	       json_object_set(to, name, v) == 0;
+}
+
+/* The members that make up a key, which must be base64url: cjose asserts that they are. NULL: they are not. */
+static char *essence(const json_t *j)
+{
+	static const struct { const char *kty, *numbers[3]; } kinds[] = { { "RSA", { "n", "e" } }, { "EC", { "x", "y" } }, { "oct", { "k" } } };
+	json_t *to = json_object();
+	bool good = false;
+	char *text;
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		if (strcmp(text_of(j, "kty"), kinds[i].kty))
+			continue;
+		good = json_object_set(to, "kty", json_object_get(j, "kty")) == 0;
+		for (int k = 0; good && kinds[i].numbers[k]; k++)
+			good = copy_number(to, j, kinds[i].numbers[k]);
+		if (*text_of(j, "crv"))
+			json_object_set(to, "crv", json_object_get(j, "crv"));
+	}
+	text = good ? json_dumps(to, JSON_COMPACT) : NULL;
+	json_decref(to);
+	return text;
+}
+
 static bool read_key(const json_t *j, bool secrets, struct key *ret, struct err *err)
 {
 	const char *why = json_is_object(j) ? unusable(j, secrets) : "is no object";
@@ -58,7 +88,7 @@ static bool read_key(const json_t *j, bool secrets, struct key *ret, struct err 
 		err_set(err, 0, "key '%.60s' %s", text_of(j, "kid"), why);
 		return false;
 	}
-	text = json_dumps(j, JSON_COMPACT);
+	text = essence(j);
 	*ret = (struct key){ .jwk = text ? cjose_jwk_import(text, strlen(text), &ce) : NULL };
 	free(text);
 	if (!ret->jwk) {

@@ -84,7 +84,7 @@ static bool decode(struct str s, char *out, size_t *ret)
 	return true;
 }
 
-static bool is_base64url(struct str s)
+bool jwt_is_base64url(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++)
 		if (digit(s.p[i]) < 0)
@@ -175,7 +175,7 @@ static enum jwt_status read_parts(struct str header, struct str signature, char 
 	if (!t->claims)
 		return JWT_PAYLOAD_JSON;
 	s = read_payload(t);
-	return s == JWT_OK && !is_base64url(signature) ? JWT_SIGNATURE_BASE64 : s;
+	return s == JWT_OK && !jwt_is_base64url(signature) ? JWT_SIGNATURE_BASE64 : s;
 }
 
 enum jwt_status jwt_parse(struct str token, const char *const *words, int n_words, struct jwt *ret)

@@ -16,6 +16,7 @@ enum jwt_status {
 	JWT_AUD, JWT_SIGNATURE_BASE64, JWT_UNKNOWN_ISSUER, JWT_AUDIENCE, JWT_VERIFICATION, JWT_NO_KEY, JWT_FETCH, JWT_MEMORY,
 };
 const char *jwt_status_text(enum jwt_status s);      /* "Jwt is expired" */
+bool jwt_is_base64url(struct str s);                 /* RFC 7515 2: without padding; not empty */
 
 /* ---- keys ---- */
 

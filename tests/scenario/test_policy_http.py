@@ -98,7 +98,7 @@ def test_tokens():
                   policy("p", "[{from: [{source: {requestPrincipals: ['https://id.test/joe']}}]}, {to: [{operation: {paths: [/open]}}]}]", app="shop"))
         bearer = lambda t: {"Authorization": "Bearer " + t}
         now(lambda: get(web, VIP)[0] == 403)
-        status, text, _ = get(web, VIP, headers=bearer(token(sub="joe")))
+        status, text, _ = get(web, VIP, headers=bearer(token(sub="joe", nothing=None, list=[None])))
         names = {k.lower(): v for k, v in json.loads(text)["headers"]}
         assert status == 200 and names["x-sub"] == "joe" and "authorization" not in names, names
         assert get(web, VIP, headers=bearer(token(sub="ann")))[0] == 403
