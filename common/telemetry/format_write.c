@@ -400,7 +400,7 @@ void format_value(const struct format_element *e, const struct exchange *x, stru
 	case OP_DURATION: case OP_REQUEST_DURATION: case OP_REQUEST_TX_DURATION: case OP_RESPONSE_DURATION: case OP_RESPONSE_TX_DURATION:
 		of_times(e, x, v);
 		break;
-	case OP_RESPONSE_FLAGS: v->text = str_c(respflag(l->why, l->delayed, l->retry_limit, v->scratch)); break;
+	case OP_RESPONSE_FLAGS: v->text = str_c(respflag(x, v->scratch)); break;
 	case OP_RESPONSE_FLAGS_LONG: v->text = str_c(respflag_long(l->why)); break;
 	case OP_GRPC_STATUS: case OP_GRPC_STATUS_NUMBER: grpc_status(v, x, e->op == OP_GRPC_STATUS_NUMBER); break;
 	case OP_TRACE_ID: trace_id(v, x); break;

@@ -212,7 +212,7 @@ static void put_all(struct labels *l, const struct exchange *x, unsigned kind)
 	l->v[L_response_code] = str_c(l->code);
 	snprintf(l->grpc, sizeof(l->grpc), "%d", x->log.grpc_status);
 	l->v[L_grpc_response_status] = x->log.grpc && x->log.grpc_status >= 0 ? str_c(l->grpc) : (struct str){ "", 0 };
-	l->v[L_response_flags] = str_c(respflag(x->log.why, x->log.delayed, x->log.retry_limit, l->flags));
+	l->v[L_response_flags] = str_c(respflag(x, l->flags));
 	l->v[L_connection_security_policy] = str_c(!c->inbound ? "unknown" : c->peer_id.n && c->local_id.n ? "mutual_tls" : "none");
 }
 

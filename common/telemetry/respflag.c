@@ -5,7 +5,7 @@
 
 #include "base/str.h"
 
-/* In Envoy's order (stream_info/response_flag): that is how several are printed. */
+/* Envoy's (stream_info/response_flag). */
 static const struct flag {
 	const char *flag, *text;
 } flags[] = {
@@ -49,19 +49,18 @@ static int find(const char *flag)
 	return 0;
 }
 
-const char *respflag(enum fail why, bool delayed, bool retry_limit, char text[RESPFLAG_BYTES])
+const char *respflag(const struct exchange *x, char text[RESPFLAG_BYTES])
 {
-	const char *own = fail_http(why)->flag;
-	int set[3] = { find(own), delayed ? find("DI") : 0, retry_limit ? find("URX") : 0 };
+	const char *own = flags[find(fail_http(x->log.why)->flag)].flag;
+	bool limit = x->log.retry_limit, first = x->request.method.n != 0;
+	const char *set[] = { x->log.delayed ? "DI" : "-", limit && first ? "URX" : "-", own, limit && !first ? "URX" : "-" };
 	size_t n = 0;
 
-	if (!delayed && !retry_limit)
-		return flags[set[0]].flag;
-	for (int i = 1; i < (int)ARRAY_LEN(flags); i++) {
-		if (i != set[0] && i != set[1] && i != set[2])
-			continue;
-		n += (size_t)snprintf(text + n, RESPFLAG_BYTES - n, "%s%s", n ? "," : "", flags[i].flag);
-	}
+	if (!x->log.delayed && !limit)
+		return own;
+	for (size_t i = 0; i < ARRAY_LEN(set); i++)
+		if (set[i][0] != '-')
+			n += (size_t)snprintf(text + n, RESPFLAG_BYTES - n, "%s%s", n ? "," : "", set[i]);
 	return text;
 }
 

@@ -3,14 +3,12 @@
 #ifndef TELEMETRY_RESPFLAG_H
 #define TELEMETRY_RESPFLAG_H
 
-#include <stdbool.h>
-
-#include "base/fail.h"
+#include "http/exchange.h"
 
 #define RESPFLAG_BYTES 24
 
-/* "UF", "NR", "DI,UF,URX", "-": in Envoy's order. delayed: a fault's delay was injected (DI); retry_limit: another try was wanted (URX). */
-const char *respflag(enum fail why, bool delayed, bool retry_limit, char text[RESPFLAG_BYTES]);
+/* "UF", "NR", "DI,URX,UF", "-": in the order in which Envoy sets them, which for connections of bytes is "UF,URX". */
+const char *respflag(const struct exchange *x, char text[RESPFLAG_BYTES]);
 const char *respflag_long(enum fail why);     /* "UpstreamConnectionFailure"; "-" */
 
 #endif

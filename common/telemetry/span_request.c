@@ -42,7 +42,7 @@ static void put_response(struct span_draft *m, const struct exchange *x)
 		span_put_text(m, "upstream_address", str_c(addr_format(&x->log.upstream, text)));
 	snprintf(text, sizeof(text), "%d", x->response.status);
 	span_put_text(m, "http.status_code", str_c(text));
-	span_put_text(m, "response_flags", str_c(respflag(x->log.why, x->log.delayed, x->log.retry_limit, flags)));
+	span_put_text(m, "response_flags", str_c(respflag(x, flags)));
 	span_put_number(m, "response_size", x->log.bytes_sent);
 	if (x->log.grpc) {
 		span_put_text(m, "grpc.path", x->request.path);

@@ -114,6 +114,48 @@ def test_refused():
         assert "no healthy upstream" in told, told
 
 
+FLAGS = f"""apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: shop, namespace: default}}
+spec:
+  hosts: [{NAME}]
+  http:
+  - {{match: [{{uri: {{prefix: /abort}}}}], fault: {{abort: {{httpStatus: 418, percentage: {{value: 100}}}}}}, route: [{{destination: {{host: {NAME}}}}}]}}
+  - {{match: [{{uri: {{prefix: /delay}}}}], fault: {{delay: {{fixedDelay: 20ms, percentage: {{value: 100}}}}}}, route: [{{destination: {{host: {NAME}}}}}]}}
+  - {{match: [{{uri: {{prefix: /slow}}}}], timeout: 200ms, route: [{{destination: {{host: {NAME}}}}}]}}
+  - {{match: [{{uri: {{prefix: /subset}}}}], route: [{{destination: {{host: {NAME}, subset: none}}}}]}}
+  - {{match: [{{uri: {{prefix: /gone}}}}], retries: {{attempts: 0}}, route: [{{destination: {{host: gone.default.svc.cluster.local, port: {{number: 80}}}}}}]}}
+  - {{match: [{{uri: {{prefix: /tries}}}}], retries: {{attempts: 1, retryOn: connect-failure}}, route: [{{destination: {{host: gone.default.svc.cluster.local, port: {{number: 80}}}}}}]}}
+  - {{match: [{{uri: {{prefix: /direct}}}}], directResponse: {{status: 202}}}}
+  - {{match: [{{uri: {{prefix: /fine}}}}], route: [{{destination: {{host: {NAME}}}}}]}}
+"""
+
+
+def test_flags():
+    """What users look for when something went wrong: the flag, the details, and the label in the metrics."""
+    with Lab() as lab:
+        lab.write("mesh.yaml", mesh("accessLogFile: /dev/stdout\naccessLogFormat: \"FLAGS %PATH(NQ)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\\n\"\n"))
+        out = lab.plain("out")
+        lab.write("svc.yaml", SHOP + FLAGS + "---\n" + f"""apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: gone, namespace: default}}
+spec: {{hosts: [gone.default.svc.cluster.local], addresses: [10.88.0.9], location: MESH_EXTERNAL, resolution: STATIC,
+  ports: [{{number: 80, targetPort: 9, name: http, protocol: HTTP}}], endpoints: [{{address: {out.v4}}}]}}
+""")
+        web, shop = lab.sidecars("web", "shop")
+        shop.serve_http(8080, lambda handler, got: time.sleep(1) if got["path"] == "/slow" else None)
+        want = {"/abort": (418, "FI", "fault_filter_abort"), "/delay": (200, "DI", "via_upstream"), "/slow": (504, "UT", "response_timeout"),
+                "/subset": (503, "NC", "cluster_not_found"), "/nowhere": (404, "NR", "route_not_found"), "/direct": (202, "-", "direct_response"),
+                "/gone": (503, "UF", r"upstream_reset_before_response_started\{.*\}"), "/tries": (503, "URX,UF", r"upstream_reset_before_response_started\{.*\}"),
+                "/fine": (200, "-", "via_upstream")}
+        for path, (status, flags, details) in want.items():
+            got = get(web, path)[0]
+            assert got == status, (path, got)
+            line(web, f"FLAGS {path} {status} {flags} {details}")
+        for _, flags, _ in want.values():
+            assert web.metric("istio_requests_total", reporter="source", response_flags=flags) >= 1, flags
+
+
 def test_tcp():
     """Bytes have a line, too."""
     with Lab() as lab:

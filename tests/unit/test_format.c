@@ -114,9 +114,9 @@ START_TEST(failures)
 	is("%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG% %RESPONSE_CODE_DETAILS% \"%UPSTREAM_TRANSPORT_FAILURE_REASON%\"",
 	   "503 UF UpstreamConnectionFailure upstream_reset_before_response_started{connection_failure} \"delayed connect error\"");
 	x.log.retry_limit = x.log.delayed = true;
-	is("%RESPONSE_FLAGS%", "UF,DI,URX");
+	is("%RESPONSE_FLAGS%", "DI,URX,UF");
 	x.log.why = FAIL_TRY_TIMEOUT;
-	is("%RESPONSE_FLAGS%", "UT,DI,URX");
+	is("%RESPONSE_FLAGS%", "DI,URX,UT");
 	x.log.why = FAIL_NONE;
 	is("%RESPONSE_FLAGS%", "DI,URX");
 	x.log.grpc = true;

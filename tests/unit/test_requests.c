@@ -125,7 +125,7 @@ START_TEST(flags_and_plaintext)
 	x.response.status = 503;
 	requests_count(teleconf_side(conf, true), &x, 0, 0);
 	has("source_workload=\"unknown\",source_canonical_service=\"unknown\",source_canonical_revision=\"latest\"");
-	has("response_code=\"503\",grpc_response_status=\"\",response_flags=\"UC,URX\",connection_security_policy=\"none\"");
+	has("response_code=\"503\",grpc_response_status=\"\",response_flags=\"URX,UC\",connection_security_policy=\"none\"");
 }
 END_TEST
 
