@@ -251,16 +251,12 @@ struct stage *pod_sock(struct pod *pod, int fd)
 	return s;
 }
 
-/* Refuses a connection that was counted, without a word in the access log for each. */
-static void shed(struct pod *pod, int fd, enum flow_shed why)
+/* Without a word in the access log for each. */
+void pod_shed(struct pod *pod, enum flow_shed why)
 {
-	static const struct linger reset = { .l_onoff = 1 };
 	struct pod_shared *s = pod->shared;
 	uint64_t now = loop_now_ms(pod->worker->loop), told = atomic_load(&s->told_ms);
 
-	pod_uncount(pod);
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	close(fd);
 	flow_shed(pod->worker->metrics, why);
 	atomic_fetch_add(&s->shed, 1);
 	if (now - told < SHED_TELL_MS || !atomic_compare_exchange_strong(&s->told_ms, &told, now))
@@ -269,6 +265,16 @@ static void shed(struct pod *pod, int fd, enum flow_shed why)
 		 atomic_exchange(&s->shed, 0), why == SHED_POD_CONNECTIONS ? s->proxy->conf.pod_conns : s->proxy->conf.pod_handshakes,
 		 why == SHED_POD_CONNECTIONS ? "connections" : "TLS handshakes of peers that do not go on",
 		 why == SHED_POD_CONNECTIONS ? "CONNECTIONS" : "HANDSHAKES");
+}
+
+static void shed(struct pod *pod, int fd, enum flow_shed why)
+{
+	static const struct linger reset = { .l_onoff = 1 };
+
+	pod_uncount(pod);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(fd);
+	pod_shed(pod, why);
 }
 
 bool pod_admit(struct pod *pod, int fd)

@@ -93,6 +93,7 @@ bool pod_count(struct pod *pod);
 void pod_uncount(struct pod *pod);
 /* A connection that was accepted: counts it. False: it was refused, and fd is closed. */
 bool pod_admit(struct pod *pod, int fd);
+void pod_shed(struct pod *pod, enum flow_shed why);   /* counts and tells that a connection is refused */
 /* An accepted connection as a stage, in the pod's share; owns fd. NULL: out of memory. */
 struct stage *pod_sock(struct pod *pod, int fd);
 

@@ -162,8 +162,11 @@ static void run_retire(struct pworker *w, struct order *o)
 
 static void run_recheck(struct pworker *w, struct order *o)
 {
-	each_pod(pod, w)
+	each_pod(pod, w) {
 		inbound_recheck(pod);
+		if (pod->sidecar)
+			sidecar_recheck(pod);
+	}
 }
 
 static void run_hand_over(struct pworker *w, struct order *o)

@@ -20,12 +20,29 @@ static void give_back(struct side *s)
 	s->picked = false;
 }
 
+void side_handshake_over(struct side *s)
+{
+	if (s->handshaking)
+		atomic_fetch_sub_explicit(&s->conn.pod->shared->n_handshakes, 1, memory_order_relaxed);
+	s->handshaking = false;
+}
+
+static void on_patience(struct timer *t)
+{
+	struct side *s = container_of(t, struct side, patience);
+
+	if (!s->bytes)
+		side_fail(s, FAIL_BAD_REQUEST, "the client's first message did not end in time");
+}
+
 static void side_free(struct conn *c)
 {
 	struct side *s = side_of(c);
 
 	l4_cancel(s->trying);
 	give_back(s);
+	timer_stop(&s->patience);
+	side_handshake_over(s);
 	sniff_done(&s->sniff);
 	buf_done(&s->early);
 	env_unref(s->env);
@@ -187,9 +204,15 @@ static void on_client(struct stage *down, enum stage_event ev, const struct iove
 			break;
 		}
 		kind = sniff_take(&s->sniff, iov, n);
+		if (kind == SNIFF_MORE) {
+			if (!timer_armed(&s->patience))
+				timer_start(&s->patience, LIMIT_HANDSHAKE_MS);
+			break;
+		}
+		timer_stop(&s->patience);
 		if (kind == SNIFF_MEMORY)
 			side_fail(s, FAIL_MEMORY, NULL);
-		else if (kind != SNIFF_MORE)
+		else
 			s->decide(s, kind);
 		break;
 	case STAGE_EOF:
@@ -387,6 +410,7 @@ struct side *side_new(struct pod *pod, struct stage *down, enum flow_direction d
 		return NULL;
 	}
 	conn_init(&s->conn, pod, direction, local, side_free);
+	timer_init(&s->patience, pod->worker->loop, on_patience);
 	if (s->env->chain->tele)
 		flow_set_proxy(&s->conn.flow, s->env->chain->tele);
 	s->conn.pump.down = down;

@@ -25,7 +25,9 @@ struct side {
 	struct cluster *cluster;         /* of that; borrowed from the plan */
 	const struct l4_route *route;    /* that led there; of env's plan; NULL: none did */
 	struct pick pick;                /* of pump.up; ours when picked */
+	struct timer patience;           /* a first message that was begun must end; what it is, no timer decides */
 	bool picked, bytes, client_eof;
+	bool handshaking;                /* counted in pod.shared.n_handshakes */
 	void (*decide)(struct side *s, enum sniff_kind kind);   /* what the first bytes say; then it is one of the ways below */
 };
 
@@ -39,6 +41,7 @@ void side_bytes(struct side *s, struct cluster *to);
 void side_http(struct side *s, enum http_codec codec, const struct hconn_from *from);
 /* What the peer says of itself (modes/mx.h). */
 void side_on_peer(void *side, const struct peer *peer);
+void side_handshake_over(struct side *s);
 /* False, and it is ended, when policy denies it. */
 bool side_judge(struct side *s);
 void side_drop_dial(struct side *s);

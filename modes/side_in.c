@@ -97,6 +97,11 @@ static void on_tls(struct stage *tls, enum stage_event ev, const struct iovec *i
 	}
 	if (ev != STAGE_OPEN)
 		return;
+	side_handshake_over(s);
+	if (sidecar_revoked(s->conn.pod, s->conn.local, tls)) {
+		side_fail(s, FAIL_CERT_REVOKED, NULL);   /* the CRL changed while the handshake ran */
+		return;
+	}
 	f->mtls = true;
 	flow_set(&f->source_id, tls_peer_id(tls));
 	flow_set(&f->dest_id, str_c(s->conn.local->identity));
@@ -122,6 +127,13 @@ static void end_tls(struct side *s)
 	side_drop_dial(s);
 	if (!ctx) {
 		side_fail(s, FAIL_IDENTITY, NULL);
+		return;
+	}
+	s->handshaking = true;
+	if (atomic_fetch_add_explicit(&pod->shared->n_handshakes, 1, memory_order_relaxed) >= pod->worker->proxy->conf.pod_handshakes) {
+		tlsctx_unref(ctx);
+		pod_shed(pod, SHED_POD_HANDSHAKES);
+		side_leave(s, FAIL_OVERLOAD);
 		return;
 	}
 	s->conn.pump.down = tls = tls_server(sock, ctx);

@@ -5,7 +5,10 @@
 
 #include "modes/binds.h"
 #include "modes/hconn.h"
+#include "modes/mx.h"
+#include "modes/side.h"
 #include "telemetry/prom.h"
+#include "tls/tls.h"
 
 static atomic_ulong unused_dials;
 
@@ -68,6 +71,40 @@ void sidecar_hand_over(struct pod *pod)
 	binds_close(pod, false);
 	list_each_safe(at, next, &pod->sidecar->https)
 		hconn_drain(container_of(at, struct hconn, link));
+}
+
+bool sidecar_revoked(struct pod *pod, const struct workload *local, struct stage *s)
+{
+	struct tlsctx *now;
+	bool revoked;
+
+	s = s ? mx_below(s) : NULL;
+	if (!s || strcmp(s->ops->name, "tls") != 0 || !tls_peer_id(s).n)
+		return false;
+	/* Without a certificate of our own there is no CRL to judge by. */
+	now = identity_get(pod->worker->proxy->identity, str_c(local->identity));
+	revoked = now && !tls_still_valid(s, now);
+	tlsctx_unref(now);
+	return revoked;
+}
+
+void sidecar_recheck(struct pod *pod)
+{
+	list_each_safe(at, next, &pod->conns) {
+		struct conn *c = container_of(at, struct conn, link);
+
+		if (c->local && (sidecar_revoked(pod, c->local, c->pump.down) || sidecar_revoked(pod, c->local, c->pump.up)))
+			conn_end(c, FAIL_CERT_REVOKED, NULL);
+	}
+	list_each_safe(at, next, &pod->sidecar->https) {
+		struct hconn *h = container_of(at, struct hconn, link);
+		struct stage *below = h->http ? http_conn_below(h->http) : NULL;
+
+		if (sidecar_revoked(pod, h->env->local, below))
+			hconn_close(h, FAIL_CERT_REVOKED);
+		else if (below && h->client.mtls && strcmp(below->ops->name, "tls") == 0 && tls_expired(below))
+			hconn_drain(h);                /* new requests come with the new certificate */
+	}
 }
 
 static bool is_gone(const struct cluster *c, const struct workload *w, void *plan)

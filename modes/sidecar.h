@@ -22,6 +22,7 @@ struct sidecar_part *sidecar_new(struct pod *pod);
 void sidecar_drain(struct pod *pod);             /* inbound alone: outbound works until the end */
 void sidecar_hand_over(struct pod *pod);         /* all: another process serves from now on */
 void sidecar_rejudge(struct pod *pod);
+void sidecar_recheck(struct pod *pod);           /* a CRL changed: connections of peers that are revoked are cut */
 void sidecar_renew(struct pod *pod);             /* another plan, or other endpoints */
 void sidecar_leaving(struct pod *pod, struct cluster *cl);   /* a server of it said that it goes away */
 void sidecar_retire(struct pod *pod);            /* a certificate was replaced: connections to servers take no new streams */
@@ -37,6 +38,9 @@ void side_accept_in_at(struct pod *pod, int fd, const struct addr *peer, const s
 /* A CONNECT that came to 15008, still without an answer. to: of the application. Counted by pod_count. */
 void side_accept_tunnel(struct pod *pod, struct http_stream *tunnel, struct workload *local, const struct addr *peer, struct str peer_id,
 			const struct addr *to);
+
+/* Whether the mesh's CRL revokes the peer of a stage, if that is TLS and open. */
+bool sidecar_revoked(struct pod *pod, const struct workload *local, struct stage *s);
 
 /* A dial that nobody needed: the client's first bytes said something else. */
 void sidecar_note_unused(void);

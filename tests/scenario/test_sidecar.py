@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sidecar pairs: what goes in and out, by Istio's mutual TLS and without it."""
-import http.client, os, signal, socket, threading, time
+import http.client, os, signal, socket, ssl, threading, time
 
 from harness import *
 from httpapp import *
+from pki import Pki
+from test_certs import context, put
 
 VIP = "10.88.0.1"
 
@@ -87,7 +89,6 @@ def test_permissive():
         assert status == 200 and json.loads(text)["path"] == "/"
         assert h2c(out, shop.v4, 8080)[0] == 200
         # the application's own TLS
-        import ssl
         cert, key, root = lab.issue("own")
         ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         ctx.load_cert_chain(cert, key)
@@ -293,7 +294,6 @@ def test_probes():
         assert ask("shop/startupz")[0] == 200
         assert ask("other/livez")[0] == 500 and ask("grpc/livez")[0] == 500 and ask("tls/livez")[0] == 500
         assert ask("shop/nothing")[0] == 404
-        import ssl
         cert, key, _ = lab.issue("own")
         ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         ctx.load_cert_chain(cert, key)
@@ -392,3 +392,69 @@ def test_streams():
             t.start()
             assert read_all(c) == big
             t.join()
+
+
+def test_revoked_peer():
+    """After its revocation a peer's live connections end, and it gets no new one; bytes and requests."""
+    with Lab() as lab:
+        pki = Pki(lab.dir)
+        crl = f"{lab.dir}/crl.pem"
+        pki.crl(crl)
+        shop, out = lab.plain("shop", "out")
+        shop.mode = "sidecar"
+        lab.workload(shop)
+        shop.start(certs=put(lab, "shop", pki.leaf("shop")), env={"CRL_PATH": crl})
+        shop.serve(9000, echo)
+        shop.serve_http(8080)
+        thief = pki.leaf("thief")
+
+        def tls(port, alpn, cert=thief):
+            ctx = context(cert)
+            ctx.set_alpn_protocols(alpn)
+            return ctx.wrap_socket(out.connect(shop.v4, port))
+        raw, http = tls(9000, ["istio"]), tls(8080, ["istio-http/1.1", "istio", "http/1.1"])
+        raw.sendall(b"x")
+        assert raw.recv(1) == b"x"
+        http.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert http.recv(100).startswith(b"HTTP/1.1 200")
+        pki.revoke(thief[0], crl)
+        for c in raw, http:
+            eventually(lambda: ended(c), 8)
+        def refused():
+            try:
+                c = tls(9000, ["istio"])
+                c.sendall(b"x")
+                return c.recv(1) == b""
+            except OSError:
+                return True
+        assert refused()
+        good = tls(9000, ["istio"], pki.leaf("web"))
+        good.sendall(b"y")
+        assert good.recv(1) == b"y"
+
+
+def test_unfinished_beginnings():
+    """Peers that begin TLS or a request and do not go on are counted, and end."""
+    with Lab() as lab:
+        shop = lab.sidecars("shop", env={"MESHD_POD_HANDSHAKES": "5"})
+        out = lab.plain("out")
+        shop.serve(9000, echo)
+        ctx = ssl.create_default_context()
+        inc, outb = ssl.MemoryBIO(), ssl.MemoryBIO()
+        ctx.check_hostname = False
+        ctx.set_alpn_protocols(["istio"])
+        o = ctx.wrap_bio(inc, outb)
+        try:
+            o.do_handshake()
+        except Exception:
+            pass
+        hello = outb.read()
+        conns = []
+        for _ in range(12):
+            c = out.connect(shop.v4, 9000)
+            c.sendall(hello)
+            conns.append(c)
+        eventually(lambda: shop.metric("meshd_connections_shed_total") >= 7)
+        for c in conns:
+            c.close()
+        eventually(lambda: out.talk(shop.v4, 9000, b"hello") == b"hello")
