@@ -78,7 +78,7 @@ static bool on_response(struct exchange *x)
 	status = counted_status(&res);
 	host_answered(r->cluster, r->pick.host, event_of(status), status, loop_now_ms(r->env->loop));
 	if (r->conn)
-		uconn_promise(r->conn, x->response.keep_alive_s);
+		uconn_answered(r->conn, x->response.keep_alive_s);
 	routing_time_stop(r);
 	if (routing_again(r, &res, false))
 		return false;

@@ -4,8 +4,7 @@
 
 #include <stdlib.h>
 
-/* Nothing is closed for being quiet but by the sweep: the times differ from host to host. */
-static const struct http_conn_ops conn_ops;
+#define DAY_S 86400
 
 static const struct pool_conf *conf_of(const struct uconn *c)
 {
@@ -201,10 +200,15 @@ void uconn_sent(struct uconn *c, bool ok)
 		uconn_retire(c);
 }
 
-void uconn_promise(struct uconn *c, unsigned keep_alive_s)
+void uconn_answered(struct uconn *c, unsigned keep_alive_s)
 {
-	if (keep_alive_s && !c->ended)
-		c->promised_ms = keep_alive_s > 2 ? (keep_alive_s - 1) * 1000 : keep_alive_s * 500;
+	if (c->ended)
+		return;
+	if (keep_alive_s)
+		c->promised_ms = keep_alive_s > DAY_S ? DAY_S * 1000 : keep_alive_s > 2 ? (keep_alive_s - 1) * 1000 : keep_alive_s * 500;
+	if (c->was_idle_ms && !c->entry->h2)
+		upool_memory_open(upool_memory_of(c->entry->pool, c->entry), c->was_idle_ms);
+	c->was_idle_ms = 0;
 }
 
 /* ---- connecting ---- */

@@ -104,8 +104,8 @@ struct str upool_sni(struct str authority);
 /* Around the sending of a request: begin, then sent with whether there is a stream now. */
 void uconn_begin(struct uconn *c);
 void uconn_sent(struct uconn *c, bool ok);
-/* The server named the time it keeps idle connections (Keep-Alive: timeout=); 0: it did not. */
-void uconn_promise(struct uconn *c, unsigned keep_alive_s);
+/* The head of a response came. The server may have named the time it keeps idle connections (Keep-Alive: timeout=); 0: it did not. */
+void uconn_answered(struct uconn *c, unsigned keep_alive_s);
 
 /* ---- within the pool ---- */
 

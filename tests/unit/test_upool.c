@@ -476,11 +476,32 @@ START_TEST(test_keep_alive_is_learnt)
 }
 END_TEST
 
+/* An answer proves that the connection was open. */
+START_TEST(test_answers_prove_ages)
+{
+	ask(&client[0], UPOOL_ANY);
+	turn(l);
+	client[0].conn->idle_ms -= 8000;
+	ask(&client[0], UPOOL_SURE);
+	ck_assert_int_eq(client[0].answer, UPOOL_WAIT);
+	turn(l);
+	client[0].conn->idle_ms -= 8000;
+	ask(&client[0], UPOOL_ANY);
+	ck_assert_int_eq(client[0].answer, UPOOL_READY);
+	uconn_answered(client[0].conn, 0);
+	turn(l);
+	client[0].conn->idle_ms -= 7000;
+	ask(&client[0], UPOOL_SURE);
+	ck_assert_int_eq(client[0].answer, UPOOL_READY);
+	turn(l);
+}
+END_TEST
+
 START_TEST(test_keep_alive_is_promised)
 {
 	ask(&client[0], UPOOL_ANY);
 	turn(l);
-	uconn_promise(client[0].conn, 5);
+	uconn_answered(client[0].conn, 5);
 	client[0].conn->idle_ms -= 3000;
 	ask(&client[0], UPOOL_ANY);
 	ck_assert_int_eq(client[0].answer, UPOOL_READY);
@@ -515,6 +536,7 @@ int main(void)
 	tcase_add_test(t, test_gone_host);
 	tcase_add_test(t, test_sure_connections);
 	tcase_add_test(t, test_keep_alive_is_learnt);
+	tcase_add_test(t, test_answers_prove_ages);
 	tcase_add_test(t, test_keep_alive_is_promised);
 	suite_add_tcase(s, t);
 	tcase_add_checked_fixture(h2, start_h2, stop);
