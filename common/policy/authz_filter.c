@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
+#include "base/tuning.h"
 #include "policy/authz.h"
 #include "telemetry/why.h"
 
@@ -18,8 +19,9 @@ static void on_quiet(struct policy *p, const struct authz_input *in, void *arg)
 {
 	const struct exchange *x = arg;
 
-	log_debug(LOG_POLICY, "%s policy %s matches %.*s %.*s", p->action == POLICY_AUDIT ? "AUDIT" : p->action == POLICY_DENY ?
-		  "dry-run DENY" : "dry-run ALLOW", p->key, STR_FMT(in->request->method), STR_FMT(x->request.path));
+	log_msg(LOG_POLICY, tuning.dry_run_info ? LOG_INFO : LOG_DEBUG, p->action == POLICY_AUDIT ? "AUDIT policy %s%s matches %.*s %.*s" :
+		"dry-run: %s policy %s would match %.*s %.*s", p->action == POLICY_AUDIT ? "" : p->action == POLICY_DENY ? "deny" : "allow", p->key,
+		STR_FMT(in->request->method), STR_FMT(x->request.path));
 }
 
 /* For `meshd why`. */

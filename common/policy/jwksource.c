@@ -20,7 +20,7 @@
 struct jwksource {
 	struct list link;
 	atomic_uint refs, attempts;
-	atomic_bool wanted, busy;
+	atomic_bool used, wanted, busy;
 	_Atomic(const struct jwks *) keys;   /* reference held; readers look within a turn */
 	_Atomic uint64_t asked_ms;           /* when the last attempt began, by the control loop's clock; 0: never */
 	char *url;                           /* owned; the issuer with discovery */
@@ -82,6 +82,11 @@ void jwksource_unref(struct jwksource *s)
 {
 	if (s)
 		atomic_fetch_sub(&s->refs, 1);
+}
+
+void jwksource_touch(struct jwksource *s)
+{
+	atomic_store(&s->used, true);
 }
 
 const struct jwks *jwksource_keys(const struct jwksource *s)
@@ -300,7 +305,7 @@ static bool is_due(struct jwksource *s)
 	uint64_t asked = atomic_load(&s->asked_ms), age = now_ms() - asked;
 	uint64_t pause = 1000u << (s->failures < 6 ? s->failures : 6);
 
-	if (s->get)
+	if (s->get || !atomic_load(&s->used))
 		return false;
 	if (!asked || atomic_load(&s->wanted))
 		return true;

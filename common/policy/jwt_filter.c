@@ -72,6 +72,15 @@ int jwt_compile(struct request_authn *a, struct err *err)
 	return 0;
 }
 
+void jwt_touch(const struct request_authn *a)
+{
+	const struct book *b = a->compiled;
+
+	for (int i = 0; b && i < b->n; i++)
+		if (b->rules[i].source)
+			jwksource_touch(b->rules[i].source);
+}
+
 static const struct jwks *keys_of(const struct book_rule *b)
 {
 	return b->keys ? b->keys : jwksource_keys(b->source);

@@ -12,6 +12,9 @@
  * fetched from then on (policy/jwksource.h). */
 int jwt_compile(struct request_authn *a, struct err *err);
 
+/* Any thread: a workload here needs its keys. */
+void jwt_touch(const struct request_authn *a);
+
 /* By x->client->local_workload: no token passes, a bad one is answered 401 (403 for its audience). conf: unused. */
 extern const struct filter_ops jwt_filter;
 

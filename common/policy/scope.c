@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "policy/jwt_filter.h"
 
 #define SLOTS 1024   /* workloads remembered per thread: a node has up to some hundred pods, and two in one slot drive each other out */
 
@@ -185,7 +186,10 @@ static bool on_request_authn(struct request_authn *a, void *arg)
 {
 	struct finder *f = arg;
 
-	return !chosen(f, a->selector, a->n_selector) || append(f, &f->s->authns, &f->s->n_authns, &f->s->authns_cap, a);
+	if (!chosen(f, a->selector, a->n_selector))
+		return true;
+	jwt_touch(a);
+	return append(f, &f->s->authns, &f->s->n_authns, &f->s->authns_cap, a);
 }
 
 static bool on_rate_limit(struct rate_limit *r, void *arg)

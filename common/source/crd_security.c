@@ -200,7 +200,8 @@ static const struct field rate_limit_rows[] = {
 	    .sub = &crd_match_labels_table),
 	ROW("rules", MESSAGES, crd_rate_limit, rules, "Limits, which all hold.", .sub = &rate_rule_table),
 	ROW("headers", BOOL, crd_rate_limit, headers, "Responses say RateLimit and RateLimit-Policy."),
-	ROW("shared", MESSAGE, crd_rate_limit, shared, "A server counts, for all workloads together; without it each process counts for itself.", .sub = &shared_table),
+	ROW("shared", MESSAGE, crd_rate_limit, shared, "A server counts, for all workloads together; without it each process counts for itself. "
+	    "The entries of a descriptor: rule with the rule's name, then for each of `by` header:NAME, claim:A.B, identity, remote_address, path, method or host.", .sub = &shared_table),
 	{ 0 },
 };
 const struct field_table crd_rate_limit_table = {

@@ -127,6 +127,7 @@ def test_keys_are_fetched():
         app = issuer.serve_http(8000, lambda s, _: s.answer(body=KEYS) or True)
         now(lambda: get(web, VIP, headers=bearer)[1] == "Jwt verification fails")     # HS256, and no secret among the keys
         eventually(lambda: "/keys: 1" in shop.log())
+        assert "/keys" not in web.log()             # no workload there needs them
 
 
 # ---- limits ----
