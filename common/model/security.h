@@ -106,7 +106,7 @@ struct ext_provider {
 	uint16_t port;
 	unsigned timeout_ms;         /* 600000 */
 	const char *path_prefix;     /* HTTP; "" */
-	bool fail_open, clear_route;
+	bool fail_open;
 	int status_on_error;         /* 403 */
 	const struct match *include;             /* request headers that go into the check; EXACT, PREFIX, SUFFIX, without regard to case */
 	int n_include;

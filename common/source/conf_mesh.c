@@ -54,7 +54,7 @@ static void authz_provider(struct field_walk *w, const char *name, const struct 
 
 	*p = (struct ext_provider){ .name = name, .problem = "", .grpc = grpc, .service = from->service, .port = from->port, .path_prefix = "",
 				    .timeout_ms = from->timeout.set ? from->timeout.ms : 600000, .fail_open = from->fail_open,
-				    .clear_route = from->clear_route, .add = from->add.v, .n_add = from->add.n };
+				    .add = from->add.v, .n_add = from->add.n };
 	if (*from->status_on_error)
 		str_to_u64(str_c(from->status_on_error), &status);
 	p->status_on_error = (int)status;

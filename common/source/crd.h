@@ -224,7 +224,7 @@ struct crd_authz_provider {                 /* envoyExtAuthzHttp, envoyExtAuthzG
 	uint16_t port;
 	struct opt_ms timeout;
 	const char *path_prefix, *status_on_error;
-	bool fail_open, clear_route;
+	bool fail_open;
 	struct field_strings include, include_old, up_on_allow, down_on_deny, down_on_allow;
 	struct field_labels add;
 	struct crd_authz_body *body;

@@ -44,7 +44,7 @@ static void check_authz(struct field_walk *w, void *out)
 	ROW("port", PORT, crd_authz_provider, port, "Its port."), \
 	ROW("timeout", OPT_MS, crd_authz_provider, timeout, "How long it may take; 600s when absent.", .min = 1), \
 	ROW("failOpen", BOOL, crd_authz_provider, fail_open, "Without an answer requests pass."), \
-	ROW("clearRouteCache", BOOL, crd_authz_provider, clear_route, "The route is looked for again after its changes of headers."), \
+	ROW_NOT("clearRouteCache", IGNORED, "The route is looked for after the check: there is nothing to clear.", NULL), \
 	ROW("statusOnError", STRING, crd_authz_provider, status_on_error, "Status without an answer; 403 when absent."), \
 	ROW("includeRequestBodyInCheck", MESSAGE, crd_authz_provider, body, "The body is sent, too.", .sub = &body_table)
 
