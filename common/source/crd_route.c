@@ -133,6 +133,12 @@ static const struct field backend_rows[] = {
 	{ 0 },
 };
 static const struct field_table backend_table = { .name = "backendRefs", .size = sizeof(struct crd_backend), .fields = backend_rows };
+static const struct field l4_backend_rows[] = {
+	REF_ROWS,
+	ROW("weight", U32, crd_backend, weight, "Share, relative to the sum of all weights; 0: none.", .max = 1000000, .deflt = "1"),
+	{ 0 },
+};
+static const struct field_table l4_backend_table = { .name = "backendRefs", .size = sizeof(struct crd_backend), .fields = l4_backend_rows };
 
 /* --- matches --- */
 
@@ -250,7 +256,7 @@ static const struct field grpc_rule_rows[] = {
 static const struct field_table grpc_rule_table = { .name = "rules", .size = sizeof(struct crd_route_rule), .fields = grpc_rule_rows };
 static const struct field l4_rule_rows[] = {
 	ROW("name", STRING, crd_route_rule, name, "Name of the rule."),
-	ROW("backendRefs", MESSAGES, crd_route_rule, backends, "Where connections go.", .sub = &backend_table),
+	ROW("backendRefs", MESSAGES, crd_route_rule, backends, "Where connections go.", .sub = &l4_backend_table),
 	{ 0 },
 };
 static const struct field_table l4_rule_table = { .name = "rules", .size = sizeof(struct crd_route_rule), .fields = l4_rule_rows };
