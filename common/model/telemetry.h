@@ -19,7 +19,7 @@ struct tele_override {
 	LIST_OF(struct tele_tag) tags;
 	struct tele_metric_match match;       /* for sources */
 };
-struct tele_metrics { LIST_OF(const char *) providers; LIST_OF(struct tele_override) overrides; struct opt_ms interval; };
+struct tele_metrics { LIST_OF(const char *) providers; LIST_OF(struct tele_override) overrides; };
 
 /* --- accessLogging --- */
 
