@@ -197,10 +197,11 @@ static bool is_version(const char *p)
 /* method SP target SP version, where llhttp saw the target. */
 static int check_request_line(struct h1 *h, struct str line, struct str target, struct str *ret_method)
 {
-	struct str method = { line.p, (size_t)(target.p - line.p) - 1 };
-	const char *version = target.p + target.n + 1;
+	bool there = target.p && target.p > line.p + 1;
+	struct str method = { line.p, there ? (size_t)(target.p - line.p) - 1 : 0 };
+	const char *version = there ? target.p + target.n + 1 : NULL;
 
-	if (target.p <= line.p + 1 || target.p[-1] != ' ' || memchr(method.p, ' ', method.n) || version[-1] != ' ' ||
+	if (!there || target.p[-1] != ' ' || memchr(method.p, ' ', method.n) || version[-1] != ' ' ||
 	    version + 8 != line.p + line.n)
 		return h->error = "the request line is not valid", 400;
 	if (!is_version(version))
