@@ -210,6 +210,7 @@ libmeshd_a_SOURCES = \
 	common/tls/digest.c \
 	common/tls/hello.c \
 	common/tls/origin.c \
+	common/tls/ed25519.c \
 	common/tls/pem.c \
 	common/tls/resume.c \
 	common/tls/spiffe.c \
@@ -491,6 +492,7 @@ HEADERS_ALL = \
 	common/telemetry/why.h \
 	common/tls/certtext_int.h \
 	common/tls/digest.h \
+	common/tls/ed25519.h \
 	common/tls/hello.h \
 	common/tls/origin.h \
 	common/tls/pem_int.h \

@@ -7,11 +7,13 @@
 
 #include "base/limits.h"
 #include "policy/jwt.h"
+#include "tls/ed25519.h"
 
 #define KEYS_MAX 256
 
 struct key {
-	cjose_jwk_t *jwk;            /* owned */
+	cjose_jwk_t *jwk;            /* owned; NULL: Ed25519, which cjose does not know */
+	uint8_t ed25519[ED25519_KEY_BYTES];
 	char *kid, *alg;             /* owned; "": it says none */
 	cjose_jwk_kty_t kty;
 	char curve[8];               /* of EC: "P-256" */
@@ -45,7 +47,9 @@ static const char *unusable(const json_t *j, bool secrets)
 	if (!strcmp(kty, "RSA"))
 		return strlen(text_of(j, "n")) > LIMIT_JWK_RSA_BYTES * 4 / 3 + 4 ? "is an RSA key beyond 8192 bits" :
 		       strlen(text_of(j, "e")) > 8 ? "is an RSA key with an exponent beyond 48 bits" : NULL;
-	return !strcmp(kty, "EC") ? NULL : "is of a kind that is not supported (want RSA or EC)";
+	if (!strcmp(kty, "OKP"))
+		return strcmp(text_of(j, "crv"), "Ed25519") ? "is of a curve that is not supported (want Ed25519)" : NULL;
+	return !strcmp(kty, "EC") ? NULL : "is of a kind that is not supported (want RSA, EC or OKP)";
 }
 
 static bool copy_number(json_t *to, const json_t *from, const char *name)
@@ -78,24 +82,43 @@ static char *essence(const json_t *j)
 	return text;
 }
 
+static bool read_ed25519(const json_t *j, struct key *ret)
+{
+	struct str x = str_c(text_of(j, "x"));
+	char room[44];
+	size_t n;
+
+	*ret = (struct key){ 0 };
+	if (x.n > sizeof(room) || !jwt_base64url(x, room, &n) || n != ED25519_KEY_BYTES)
+		return false;
+	memcpy(ret->ed25519, room, n);
+	return true;
+}
+
+static bool read_cjose(const json_t *j, struct key *ret)
+{
+	char *text = essence(j);
+	cjose_err ce = { 0 };
+
+	*ret = (struct key){ .jwk = text ? cjose_jwk_import(text, strlen(text), &ce) : NULL };
+	free(text);
+	if (ret->jwk)
+		ret->kty = cjose_jwk_get_kty(ret->jwk, &ce);
+	return ret->jwk;
+}
+
 static bool read_key(const json_t *j, bool secrets, struct key *ret, struct err *err)
 {
 	const char *why = json_is_object(j) ? unusable(j, secrets) : "is no object";
-	cjose_err ce = { 0 };
-	char *text;
 
 	if (why) {
 		err_set(err, 0, "key '%.60s' %s", text_of(j, "kid"), why);
 		return false;
 	}
-	text = essence(j);
-	*ret = (struct key){ .jwk = text ? cjose_jwk_import(text, strlen(text), &ce) : NULL };
-	free(text);
-	if (!ret->jwk) {
+	if (strcmp(text_of(j, "kty"), "OKP") ? !read_cjose(j, ret) : !read_ed25519(j, ret)) {
 		err_set(err, 0, "key '%.60s' is not valid", text_of(j, "kid"));
 		return false;
 	}
-	ret->kty = cjose_jwk_get_kty(ret->jwk, &ce);
 	ret->kid = xstrdup(text_of(j, "kid"));
 	ret->alg = xstrdup(text_of(j, "alg"));
 	snprintf(ret->curve, sizeof(ret->curve), "%s", text_of(j, "crv"));
@@ -142,7 +165,8 @@ void jwks_unref(const struct jwks *keys)
 	if (!k || atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	for (int i = 0; i < k->n; i++) {
-		cjose_jwk_release(k->keys[i].jwk);
+		if (k->keys[i].jwk)
+			cjose_jwk_release(k->keys[i].jwk);
 		free(k->keys[i].kid);
 		free(k->keys[i].alg);
 	}
@@ -166,6 +190,8 @@ static bool fits(const struct key *k, const char *alg)
 {
 	static const struct { const char *alg, *curve; } curves[] = { { "ES256", "P-256" }, { "ES384", "P-384" }, { "ES512", "P-521" } };
 
+	if (!k->jwk)
+		return !strcmp(alg, "EdDSA");
 	switch (k->kty) {
 	case CJOSE_JWK_KTY_RSA:
 		return alg[0] == 'R' || alg[0] == 'P';
@@ -180,28 +206,44 @@ static bool fits(const struct key *k, const char *alg)
 	return false;
 }
 
+static bool verified_ed25519(const struct key *k, struct str token)
+{
+	const char *dot = memrchr(token.p, '.', token.n);
+	struct str text = { token.p, (size_t)(dot - token.p) }, signature = { dot + 1, token.n - text.n - 1 };
+	char room[88];
+	size_t n;
+
+	return signature.n <= sizeof(room) && jwt_base64url(signature, room, &n) && n == ED25519_SIGNATURE_BYTES &&
+	       ed25519_verify(k->ed25519, text, (const uint8_t *)room);
+}
+
+static bool verified(const struct key *k, struct str token)
+{
+	cjose_err err = { 0 };
+	cjose_jws_t *jws;
+	bool good;
+
+	if (!k->jwk)
+		return verified_ed25519(k, token);
+	/* Read anew for each key: a failed verification leaves it in no defined state. */
+	jws = cjose_jws_import(token.p, token.n, &err);
+	good = jws && cjose_jws_verify(jws, k->jwk, &err);
+	if (jws)
+		cjose_jws_release(jws);
+	return good;
+}
+
 enum jwt_status jwt_verify(const struct jwt *t, const struct jwks *keys)
 {
 	enum jwt_status s = JWT_NO_KEY;
-	cjose_err err = { 0 };
 
 	for (int i = 0; i < keys->n; i++) {
 		const struct key *k = &keys->keys[i];
-		cjose_jws_t *jws;
-		bool good;
 
 		if ((*t->kid && *k->kid && strcmp(t->kid, k->kid)) || (*k->alg && strcmp(t->alg, k->alg)))
 			continue;
 		s = JWT_VERIFICATION;
-		if (!fits(k, t->alg))
-			continue;
-		/* Read anew for each key: a failed verification leaves it in no defined state. */
-		jws = cjose_jws_import(t->text.p, t->text.n, &err);
-		if (!jws)
-			return JWT_VERIFICATION;
-		good = cjose_jws_verify(jws, k->jwk, &err);
-		cjose_jws_release(jws);
-		if (good)
+		if (fits(k, t->alg) && verified(k, t->text))
 			return JWT_OK;
 	}
 	return s;

@@ -59,8 +59,7 @@ static int digit(char c)
 	return c == '-' ? 62 : c == '_' ? 63 : -1;
 }
 
-/* Without padding (RFC 7515 2). out: s.n bytes. False: it is none. */
-static bool decode(struct str s, char *out, size_t *ret)
+bool jwt_base64url(struct str s, char *out, size_t *ret)
 {
 	uint32_t bits = 0;
 	int n_bits = 0;
@@ -98,6 +97,7 @@ static bool alg_known(const char *alg)
 {
 	static const char *const known[] = {
 		"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "HS256", "HS384", "HS512",
+		"EdDSA",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
@@ -164,12 +164,12 @@ static enum jwt_status read_parts(struct str header, struct str signature, char 
 	enum jwt_status s;
 	size_t n;
 
-	if (!decode(header, room, &n))
+	if (!jwt_base64url(header, room, &n))
 		return JWT_HEADER_BASE64;
 	s = read_header((struct str){ room, n }, t);
 	if (s != JWT_OK)
 		return s;
-	if (!decode(t->payload, room, &n))
+	if (!jwt_base64url(t->payload, room, &n))
 		return JWT_PAYLOAD_BASE64;
 	t->claims = claims_new((struct str){ room, n }, words, n_words);
 	if (!t->claims)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON web tokens (RFC 7519) in compact JWS form (RFC 7515), verified by cjose: RS, PS, ES and HS with 256, 384 and 512 bits. The algorithm
+/* JSON web tokens (RFC 7519) in compact JWS form (RFC 7515), verified by cjose: RS, PS, ES and HS with 256, 384 and 512 bits; and EdDSA with
+ * Ed25519 (RFC 8037). The algorithm
  * must be one that fits the key's type, so that a public key is never taken for a secret; tokens without signature, with a "crit"
  * that nobody understands, encrypted or in JSON form are refused. */
 #ifndef POLICY_JWT_H
@@ -17,6 +18,8 @@ enum jwt_status {
 };
 const char *jwt_status_text(enum jwt_status s);      /* "Jwt is expired" */
 bool jwt_is_base64url(struct str s);                 /* RFC 7515 2: without padding; not empty */
+/* out: s.n bytes. False: it is none. */
+bool jwt_base64url(struct str s, char *out, size_t *ret);
 
 /* ---- keys ---- */
 

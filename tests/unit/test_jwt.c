@@ -65,7 +65,7 @@ START_TEST(table)
 	ck_assert(next_line(f, &line, &cap, &row) && next_line(f, &line, &cap, &row));
 	keys = jwks_parse(row, true, &err);
 	ck_assert_ptr_nonnull(keys);
-	ck_assert_int_eq(jwks_count(keys), 8);      /* without the one for encryption and Ed25519 */
+	ck_assert_int_eq(jwks_count(keys), 9);      /* without the one for encryption */
 	for (; next_line(f, &line, &cap, &row); n++) {
 		struct str status, token, name = str_cut(row, '|', &status);
 		enum jwt_status s;
@@ -92,7 +92,8 @@ static const struct { const char *json, *why; } bad_keys[] = {
 	{ "{\"keys\":[null]}", "is no object" },
 	{ "{\"keys\":null}", "want a JWKS" },
 	{ "{\"keys\":[{\"kty\":null,\"kid\":null,\"n\":null}]}", "is of a kind that is not supported" },
-	{ "{\"keys\":[{\"kty\":\"OKP\",\"kid\":\"e\",\"crv\":\"Ed25519\",\"x\":\"AA\"}]}", "key 'e' is of a kind that is not supported" },
+	{ "{\"keys\":[{\"kty\":\"OKP\",\"kid\":\"e\",\"crv\":\"Ed25519\",\"x\":\"AA\"}]}", "key 'e' is not valid" },
+	{ "{\"keys\":[{\"kty\":\"OKP\",\"kid\":\"e\",\"crv\":\"Ed448\",\"x\":\"AA\"}]}", "is of a curve that is not supported" },
 	{ "{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"r\",\"n\":\"A=A\",\"e\":\"AQAB\"}]}", "key 'r' is not valid" },
 	{ "{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"r\",\"n\":\"AQABx\",\"e\":\"AQAB\"}]}", "key 'r' is not valid" },
 	{ "{\"keys\":[{\"kty\":\"EC\",\"kid\":\"c\",\"crv\":\"P-256\",\"x\":\"A\",\"y\":\"\"}]}", "key 'c' is not valid" },
