@@ -365,6 +365,17 @@ static int precedence(struct compile *c, const struct vs *v)
 	return (v->closed ? 0 : v->named ? 2 : 4) + !(v->gateway && !strcmp(v->ns, c->w->ns));
 }
 
+/* The oldest first; merged routes have the age of the oldest, and a name of their own. */
+static int age_cmp(const void *a, const void *b)
+{
+	const struct vs *x = *(struct vs *const *)a, *y = *(struct vs *const *)b;
+	int d = strcmp(x->name, y->name);
+
+	if (x->from->r.created != y->from->r.created)
+		return x->from->r.created < y->from->r.created ? -1 : 1;
+	return d ? d : strcmp(x->ns, y->ns);
+}
+
 struct entry { struct compile *c; const struct vs_parent *from; struct vs_parent *v; int n, cap; };
 
 static void add_parent(struct entry *e, struct vs_parent p)
@@ -455,6 +466,7 @@ void compile_virtual_services(struct compile *c)
 		g->vs.n_http = g->n;
 	}
 	map_done(&groups);
+	qsort(all, (size_t)made, sizeof(*all), age_cmp);
 	c->vs = TMP(c, struct vs *, made);
 	for (int p = 0; p < 6; p++)
 		for (int i = 0; i < made; i++)

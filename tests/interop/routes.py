@@ -314,7 +314,7 @@ def world(seed):
     return out
 
 
-def requests(seed, n):
+def requests(seed, n, names=NAMES, dests=DESTS):
     r = random.Random(seed)
     out = []
     for _ in range(n):
@@ -326,8 +326,91 @@ def requests(seed, n):
             h.append(["origin", r.choice(["https://a.test", "https://b.test", "https://other.test"])])
             if method == "OPTIONS":
                 h.append(["access-control-request-method", "PUT"])
-        out.append({"to": r.choice(DESTS), "method": method, "authority": r.choice(NAMES), "path": r.choice(PATHS), "headers": h})
+        out.append({"to": r.choice(dests), "method": method, "authority": r.choice(names), "path": r.choice(PATHS), "headers": h})
     return out
+
+
+# ---- worlds of the Gateway API ----
+
+def kube(kind, ns, name, spec, api="gateway.networking.k8s.io/v1"):
+    return {"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": ns, "creationTimestamp": f"2026-01-{1 + len(name) % 20:02}T00:00:00Z"}, "spec": spec}
+
+
+KUBE = [kube("Service", ns, name, {"clusterIP": ip, "clusterIPs": [ip], "selector": {"app": name},
+                                   "ports": [{"name": "http", "port": 80, "targetPort": 8000, "protocol": "TCP"}, {"name": "http-b", "port": 8080, "targetPort": 8001, "protocol": "TCP"}]}, "v1")
+        for ns, name, ip in (("shop", "web", "10.0.1.1"), ("shop", "img", "10.0.1.2"), ("bank", "acc", "10.0.1.3"))]
+KUBE_NAMES = ["web", "web.shop", "web.shop.svc.cluster.local", "img.shop.svc:80", "acc.bank", "acc.bank.svc.cluster.local", "10.0.1.1", "nobody"]
+KUBE_DESTS = ["10.0.1.1:80", "10.0.1.2:80", "10.0.1.3:80", "10.0.1.1:8080", "9.9.9.9:80"]
+
+
+def modifier(r):
+    pairs = lambda: [{"name": n, "value": r.choice(["1", "two"])} for n in r.sample(["x-t1", "x-t2", "x-t4"], r.randint(1, 2))]
+    m = {k: pairs() for k in ("set", "add") if r.random() < 0.6}
+    if r.random() < 0.4 or not m:
+        m["remove"] = r.sample(["x-t1", "x-t2", "x-t3"], 1)
+    return m
+
+
+def backend(r):
+    ns, name = r.choice([("shop", "web"), ("shop", "img"), ("bank", "acc"), ("shop", "nowhere")])
+    b = {"name": name, "namespace": ns, "port": r.choice([80, 80, 8080])}
+    if r.random() < 0.5:
+        b["weight"] = r.choice([0, 1, 9])
+    if r.random() < 0.2:
+        b["filters"] = [{"type": "RequestHeaderModifier", "requestHeaderModifier": modifier(r)}]
+    return b
+
+
+def http_rule(r):
+    h = {"matches": [{"path": {"type": t, "value": r.choice({"Exact": ["/a", "/a/b", "/"], "PathPrefix": ["/", "/a", "/a/", "/foo", "/a/b"], "RegularExpression": ["/.*", "/a.*", "/[ab]/.+"]}[t])},
+                      **({"headers": [{"name": r.choice(["x-t1", "x-t2"]), "value": "1", "type": "Exact"}]} if r.random() < 0.25 else {}),
+                      **({"queryParams": [{"name": "q", "value": "1", "type": "Exact"}]} if r.random() < 0.2 else {}),
+                      **({"method": r.choice(["GET", "PUT"])} if r.random() < 0.2 else {})}
+                     for t in r.choices(["Exact", "PathPrefix", "PathPrefix", "RegularExpression"], k=r.choice([1, 1, 2]))]}
+    filters = []
+    if r.random() < 0.25:
+        filters.append({"type": "RequestHeaderModifier", "requestHeaderModifier": modifier(r)})
+    if r.random() < 0.2:
+        filters.append({"type": "ResponseHeaderModifier", "responseHeaderModifier": modifier(r)})
+    prefix = all(m["path"]["type"] == "PathPrefix" for m in h["matches"])
+    path = lambda: r.choice([{"type": "ReplaceFullPath", "replaceFullPath": "/full"}] + [{"type": "ReplacePrefixMatch", "replacePrefixMatch": p} for p in ("/", "/new", "/new/") if prefix])
+    kind = r.random()
+    if kind < 0.2:
+        d = {}
+        if r.random() < 0.5:
+            d["hostname"] = "to.test"
+        if r.random() < 0.4:
+            d["scheme"] = r.choice(["http", "https"])
+        if r.random() < 0.3:
+            d["port"] = r.choice([80, 443, 8443])
+        if r.random() < 0.5 or not d:
+            d["path"] = path()
+        d["statusCode"] = r.choice([301, 302])      # the CRD's default is not the generators'
+        filters.append({"type": "RequestRedirect", "requestRedirect": d})
+    else:
+        if r.random() < 0.3:
+            filters.append({"type": "URLRewrite", "urlRewrite": r.choice([{"hostname": "re.test"}, {"path": path()}, {"hostname": "re.test", "path": path()}])})
+        if r.random() < 0.9:
+            h["backendRefs"] = [backend(r) for _ in range(r.choice([1, 1, 2]))]
+        if r.random() < 0.2:
+            h["timeouts"] = r.choice([{"request": "3s"}, {"request": "5s", "backendRequest": "1s"}, {"request": "0s"}])
+        if r.random() < 0.2:
+            h["retry"] = r.choice([{"attempts": 3, "codes": [503]}, {"codes": [500, 502], "backoff": "100ms"}, {"attempts": 1}])
+    return {**h, **({"filters": filters} if filters else {})}
+
+
+def kube_world(seed):
+    r = random.Random(seed)
+    out = []
+    for i in range(r.randint(1, 4)):
+        ns = r.choice(["shop", "shop", "bank"])
+        parents = [{"group": "", "kind": "Service", "name": n, "namespace": p, **({"port": r.choice([80, 8080])} if r.random() < 0.3 else {})}
+                   for p, n in r.sample([("shop", "web"), ("shop", "img"), ("bank", "acc")], r.choice([1, 1, 2]))]
+        out.append(kube("HTTPRoute", ns, f"r{'x' * r.randint(0, 9)}{i}", {"parentRefs": parents, "rules": [http_rule(r) for _ in range(r.randint(1, 4))]}))
+    if r.random() < 0.3:
+        out.append(obj("VirtualService", r.choice(["shop", "bank"]), "v", {"hosts": [r.choice(["web.shop.svc.cluster.local", "acc.bank.svc.cluster.local"])],
+                                                                        "http": [{"name": "v", "route": [{"destination": {"host": "img.shop.svc.cluster.local", "port": {"number": 80}}}]}]}))
+    return KUBE + out
 
 
 # ---- Envoy ----

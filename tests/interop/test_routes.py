@@ -73,3 +73,8 @@ def test_configuration():
         got, _ = meshd(yaml, [{"dump": True}])
         differ += [f"seed {seed}: {d}" for d in routes.differences(told, got[0])]
     assert not differ, f"{len(differ)} differ\n" + "\n".join(differ[:8])
+
+
+def test_gateway_api():
+    seeds = [SEED * 1000 + 700 + i for i in range(WORLDS // 2)]
+    judge([routes.yaml_of(routes.kube_world(s)) for s in seeds], [routes.requests(s, REQUESTS, routes.KUBE_NAMES, routes.KUBE_DESTS) for s in seeds])
