@@ -208,9 +208,9 @@ libmeshd_a_SOURCES = \
 	common/telemetry/why.c \
 	common/tls/certtext.c \
 	common/tls/digest.c \
+	common/tls/ed25519.c \
 	common/tls/hello.c \
 	common/tls/origin.c \
-	common/tls/ed25519.c \
 	common/tls/pem.c \
 	common/tls/resume.c \
 	common/tls/spiffe.c \

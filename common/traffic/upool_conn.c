@@ -2,9 +2,11 @@
 /* A pooled connection: how it comes, how long it may stay, when it goes. */
 #include "traffic/upool_int.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #define DAY_S 86400
+#define MANY  32         /* connections that ended at once: it is worth it to give the memory back */
 
 static const struct pool_conf *conf_of(const struct uconn *c)
 {
@@ -314,7 +316,11 @@ void upool_sweep_by(struct upool *p, uint64_t at_ms)
 void upool_sweep(struct upool *p)
 {
 	uint64_t now = loop_now_ms(p->loop), next = UINT64_MAX;
+	int ended = 0;
 
+	if (p->shrunk)
+		malloc_trim(0);
+	p->shrunk = false;
 	list_each_safe(at, after, &p->idle) {
 		struct uconn *c = container_of(at, struct uconn, idle);
 		uint64_t age = now - c->idle_ms, limit = idle_limit(c), wait;
@@ -323,6 +329,7 @@ void upool_sweep(struct upool *p)
 			upool_memory_open(upool_memory_of(p, c->entry), age);
 		if (age >= limit || host_gone(c->entry->pick.host)) {
 			uconn_end(c, FAIL_NONE);
+			ended++;
 			continue;
 		}
 		/* How long servers keep connections is learnt by looking at them, the older they are the less often. */
@@ -334,6 +341,10 @@ void upool_sweep(struct upool *p)
 		if (now + wait < next)
 			next = now + wait;
 	}
+	/* Their memory is free some moments later. */
+	p->shrunk = ended >= MANY;
+	if (p->shrunk && next > now + 2 * LIMIT_POOL_SWEEP_MS)
+		next = now + 2 * LIMIT_POOL_SWEEP_MS;
 	if (next != UINT64_MAX)
 		upool_sweep_by(p, next);
 }

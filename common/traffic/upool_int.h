@@ -25,6 +25,7 @@ struct upool {
 	struct list all;           /* every entry */
 	struct list idle;          /* connections without a stream, quiet longest first */
 	struct timer sweep;        /* over those */
+	bool shrunk;               /* the last sweep ended many */
 	uint64_t sweep_ms;         /* when it comes, while it is armed */
 	struct deferred grave;
 	bool draining, closed;     /* closed: upool_free was called */
