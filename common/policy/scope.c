@@ -68,6 +68,7 @@ struct finder {
 	struct scope *s;
 	const struct workload *w;
 	bool root;            /* the objects at hand are the root namespace's */
+	bool sidecar;         /* requests are seen, and their tokens */
 	bool no_memory;
 };
 
@@ -186,7 +187,7 @@ static bool on_request_authn(struct request_authn *a, void *arg)
 {
 	struct finder *f = arg;
 
-	if (!chosen(f, a->selector, a->n_selector))
+	if (!f->sidecar || !chosen(f, a->selector, a->n_selector))
 		return true;
 	jwt_touch(a);
 	return append(f, &f->s->authns, &f->s->n_authns, &f->s->authns_cap, a);
@@ -242,7 +243,7 @@ static void find_in(struct finder *f, const struct mesh *m, struct str ns)
 static bool find(struct scope *s, const struct mesh *m, const struct workload *w)
 {
 	struct str root = str_c(mesh_settings(m)->root_ns), ns = str_c(w->ns);
-	struct finder f = { .s = s, .w = w, .root = true };
+	struct finder f = { .s = s, .w = w, .root = true, .sidecar = mesh_settings(m)->sidecar };
 
 	mesh_each_policy_in(m, str_c(""), on_global, &f);
 	find_in(&f, m, root);
