@@ -26,7 +26,7 @@ struct http_stream {
 };
 
 /* Server: answers, once; before it an interim 1xx may be sent any number of times. What head->end, a Content-Length or
- * the request's method say of the body is kept to: more is cut off, less aborts the connection. A head that cannot be
+ * the request's method say of the body is kept to: more is cut off or aborts the message, less aborts it. A head that cannot be
  * sent as it is becomes a 502. Nothing may be written before. */
 static inline void http_reply(struct http_stream *s, const struct http_head *head) { s->ops->reply(s, head); }
 /* From EOF or CLOSED on: the trailers that came; how many, at most max. Borrowed from the stream. */
