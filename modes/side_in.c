@@ -10,7 +10,10 @@
 #include "modes/side.h"
 #include "modes/sidecar.h"
 #include "net/origdst.h"
+#include "tls/origin.h"
 #include "tls/tls.h"
+
+#define INGRESS_NAMES 64    /* of clients, that one port accepts */
 
 static bool is_http(enum port_protocol p)
 {
@@ -117,6 +120,69 @@ static void on_tls(struct stage *tls, enum stage_event ev, const struct iovec *i
 		as_bytes_in_tls(s, tls);
 }
 
+/* A Sidecar's ingress.tls: clients from outside the mesh. */
+static void on_web_tls(struct stage *tls, enum stage_event ev, const struct iovec *iov, int n)
+{
+	struct side *s = tls->arg;
+
+	if (ev == STAGE_CLOSED) {
+		tls_failed(s, tls);
+		return;
+	}
+	if (ev != STAGE_OPEN)
+		return;
+	side_handshake_over(s);
+	if (is_http(s->in->protocol))
+		as_http(s, HTTP_CODEC_AUTO);
+	else
+		side_bytes(s, s->in->to);
+}
+
+static bool count_handshake(struct side *s)
+{
+	struct pod *pod = s->conn.pod;
+
+	s->handshaking = true;
+	if (atomic_fetch_add_explicit(&pod->shared->n_handshakes, 1, memory_order_relaxed) < pod->worker->proxy->conf.pod_handshakes)
+		return true;
+	pod_shed(pod, SHED_POD_HANDSHAKES);
+	side_leave(s, FAIL_OVERLOAD);
+	return false;
+}
+
+static void end_web_tls(struct side *s)
+{
+	const struct tls_conf *t = &s->in->tls;
+	bool mutual = t->mode == TLS_MUTUAL;
+	const struct origin_conf oc = { .cert = t->cert, .key = t->key, .roots = mutual ? t->ca : "", .crl = mutual ? t->crl : "", .server = true };
+	struct str names[INGRESS_NAMES];
+	struct tlsctx *ctx;
+	struct stage *tls;
+	struct err err;
+	int n = 0;
+
+	ctx = mutual && !*t->ca ? NULL : origin_get(&oc, loop_now_ms(s->conn.pod->worker->loop), &err);
+	if (!ctx) {
+		side_fail(s, FAIL_TLS, mutual && !*t->ca ? "MUTUAL without caCertificates" : err.msg);
+		return;
+	}
+	if (!count_handshake(s)) {
+		tlsctx_unref(ctx);
+		return;
+	}
+	s->conn.pump.down = tls = tls_server(s->conn.pump.down, ctx);
+	tlsctx_unref(ctx);
+	for (; mutual && n < t->n_sans && n < INGRESS_NAMES; n++)
+		names[n] = str_c(t->sans[n]);
+	if (!tls || (n && !tls_set_expect(tls, names, n))) {
+		side_fail(s, FAIL_MEMORY, NULL);
+		return;
+	}
+	tls_set_alpn(tls, is_http(s->in->protocol) ? TLS_ALPN_HTTP2 : TLS_ALPN_NONE);
+	tls->on_event = on_web_tls;
+	tls->arg = s;
+}
+
 static void end_tls(struct side *s)
 {
 	struct pod *pod = s->conn.pod;
@@ -129,11 +195,8 @@ static void end_tls(struct side *s)
 		side_fail(s, FAIL_IDENTITY, NULL);
 		return;
 	}
-	s->handshaking = true;
-	if (atomic_fetch_add_explicit(&pod->shared->n_handshakes, 1, memory_order_relaxed) >= pod->worker->proxy->conf.pod_handshakes) {
+	if (!count_handshake(s)) {
 		tlsctx_unref(ctx);
-		pod_shed(pod, SHED_POD_HANDSHAKES);
-		side_leave(s, FAIL_OVERLOAD);
 		return;
 	}
 	s->conn.pump.down = tls = tls_server(sock, ctx);
@@ -280,7 +343,7 @@ static void start(struct pod *pod, int fd, const struct addr *peer, const struct
 		scope_peer_authn(scope, to.port, &s->mtls);
 	note_names(s, peer);
 	if (s->in->tls.mode == TLS_SIMPLE || s->in->tls.mode == TLS_MUTUAL)
-		side_fail(s, FAIL_TLS, "a Sidecar's ingress.tls is not built in this version: the port refuses everybody");
+		end_web_tls(s);
 	else
 		begin(s);
 }

@@ -16,7 +16,7 @@ struct origin {
 	struct list link;
 	char *file[FILES];             /* owned: cert, key, roots, crl */
 	struct stat seen[FILES];
-	bool insecure;
+	bool insecure, server;
 	uint64_t looked_ms;
 	struct tlsctx *ctx;            /* reference; NULL: there was never a good one */
 	struct err err;                /* of the last try */
@@ -40,7 +40,7 @@ static struct origin *find(const struct origin_conf *conf)
 		bool same;
 
 		o = container_of(at, struct origin, link);
-		same = o->insecure == conf->insecure;
+		same = o->insecure == conf->insecure && o->server == conf->server;
 		for (int i = 0; i < FILES; i++)
 			same &= strcmp(o->file[i], file_of(conf, i)) == 0;
 		if (same)
@@ -50,6 +50,7 @@ static struct origin *find(const struct origin_conf *conf)
 	for (int i = 0; i < FILES; i++)
 		o->file[i] = xstrdup(file_of(conf, i));
 	o->insecure = conf->insecure;
+	o->server = conf->server;
 	list_add_tail(&origins, &o->link);
 	if (o->insecure)
 		log_warn(LOG_TLS, "a DestinationRule says insecureSkipVerify: whoever answers there is believed, and may read and change what is sent");
@@ -75,8 +76,8 @@ static bool changed(struct origin *o)
 static void make(struct origin *o)
 {
 	struct webctx_conf conf = {
-		.roots = str_c(o->file[2][0] ? o->file[2] : "SYSTEM"), .cert_file = str_c(o->file[0]), .key_file = str_c(o->file[1]), .crl_file = str_c(o->file[3]),
-		.any_name = true, .insecure = o->insecure, .roots_hint = "caCertificates", .name_hint = "subjectAltNames or sni",
+		.roots = str_c(o->file[2][0] || o->server ? o->file[2] : "SYSTEM"), .cert_file = str_c(o->file[0]), .key_file = str_c(o->file[1]), .crl_file = str_c(o->file[3]),
+		.server = o->server, .any_name = true, .insecure = o->insecure, .roots_hint = "caCertificates", .name_hint = "subjectAltNames or sni",
 	};
 	struct tlsctx *ctx;
 
@@ -86,7 +87,7 @@ static void make(struct origin *o)
 		o->err.msg[0] = '\0';
 		return;
 	}
-	log_error(LOG_TLS, "TLS origination: %s%s", o->err.msg, o->ctx ? "; what was read before stays in force" : "");
+	log_error(LOG_TLS, "TLS by files: %s%s", o->err.msg, o->ctx ? "; what was read before stays in force" : "");
 }
 
 struct tlsctx *origin_get(const struct origin_conf *conf, uint64_t now_ms, struct err *err)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Contexts of TLS origination (DestinationRule tls SIMPLE and MUTUAL): made from files when they are first used, shared by all
+/* Contexts of TLS by files: origination (DestinationRule tls SIMPLE and MUTUAL), and servers (a Sidecar's ingress.tls): made from files when they are first used, shared by all
  * workers, and made anew when a file changed. A file that became bad leaves the last good context in force, said once. */
 #ifndef TLS_ORIGIN_H
 #define TLS_ORIGIN_H
@@ -10,6 +10,7 @@ struct origin_conf {
 	const char *cert, *key;        /* files; "": nothing is shown */
 	const char *roots;             /* file; "": the system's */
 	const char *crl;               /* file; "": none */
+	bool server;                   /* for tls_server; roots "": clients need no certificate */
 	bool insecure;                 /* the peer is not verified at all */
 };
 

@@ -527,6 +527,16 @@ static struct str *copy_names(const struct str *v, int n)
 	return copy;
 }
 
+bool tls_set_expect(struct stage *s, const struct str *expect, int n_expect)
+{
+	struct tls *t = tls_of(s);
+
+	t->expect = copy_names(expect, n_expect);
+	t->verify.expect = t->expect;
+	t->verify.n_expect = t->expect ? n_expect : 0;
+	return t->expect != NULL;
+}
+
 struct stage *tls_client(struct stage *below, struct tlsctx *ctx, const struct str *expect, int n_expect)
 {
 	struct tls *t = tls_new(below, ctx, false);
@@ -593,7 +603,8 @@ void tls_xfcc(const struct stage *s, struct buf *out)
 
 	if (!cert)
 		return;
-	buf_printf(out, "By=%s;", tls_of(s)->ctx->id);
+	if (tls_of(s)->ctx->id[0])
+		buf_printf(out, "By=%s;", tls_of(s)->ctx->id);
 	certtext_xfcc(cert, out);
 }
 

@@ -24,13 +24,14 @@ enum tls_alpn {
 	TLS_ALPN_ISTIO_TCP,          /* client: istio-peer-exchange, istio; server: istio-peer-exchange, h2, http/1.1 */
 	TLS_ALPN_ISTIO_HTTP1,        /* client: istio-http/1.1, istio, http/1.1; server: h2, http/1.1 */
 	TLS_ALPN_ISTIO_HTTP2,        /* client: istio-h2, istio, h2; server: as HTTP1 */
-	/* TLS origination; for clients. */
+	/* Towards the web, TLS 1.2 and 1.3. */
 	TLS_ALPN_HTTP1,              /* http/1.1 */
-	TLS_ALPN_HTTP2,              /* h2 */
+	TLS_ALPN_HTTP2,              /* client: h2; server: h2, http/1.1 */
 	TLS_ALPN_NONE,
 };
 /* Right after tls_client or tls_server. */
 void tls_set_alpn(struct stage *s, enum tls_alpn a);
+bool tls_set_expect(struct stage *s, const struct str *expect, int n_expect);   /* a server's: of its clients; copied. False: no memory */
 void tls_set_sni(struct stage *s, struct str name);      /* client; copied; empty or an address: none is sent */
 
 /* After OPEN: the peer's SPIFFE ID ("spiffe://td/ns/x/sa/y"); "" when it has none. Borrowed from the stage. */

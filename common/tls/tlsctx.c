@@ -26,6 +26,9 @@ static const char *const choices[] = {
 	[TLS_ALPN_ISTIO_TCP]   = "\23istio-peer-exchange" "\2h2" "\10http/1.1",
 	[TLS_ALPN_ISTIO_HTTP1] = "\2h2" "\10http/1.1",
 	[TLS_ALPN_ISTIO_HTTP2] = "\2h2" "\10http/1.1",
+	[TLS_ALPN_HTTP1]       = "\10http/1.1",
+	[TLS_ALPN_HTTP2]       = "\2h2" "\10http/1.1",
+	[TLS_ALPN_NONE]        = "",
 };
 
 /* HBONE refuses a client that offers others only, with alert 120; Istio's sidecars then go on without. */
@@ -43,6 +46,11 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n
 			return SSL_TLSEXT_ERR_OK;
 		}
 	return kind == TLS_ALPN_HBONE ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_NOACK;
+}
+
+void tlsctx_choose_alpn(SSL_CTX *server)
+{
+	SSL_CTX_set_alpn_select_cb(server, select_alpn, NULL);
 }
 
 bool tlsctx_parameters(SSL_CTX *ssl, bool allow_tls12)
@@ -107,7 +115,7 @@ static SSL_CTX *ssl_ctx_new(struct tlsctx *c, bool server, bool allow_tls12, STA
 			goto fail;
 		return ssl;
 	}
-	SSL_CTX_set_alpn_select_cb(ssl, select_alpn, NULL);
+	tlsctx_choose_alpn(ssl);
 	for (int i = 0; i < sk_X509_num(roots); i++)
 		if (SSL_CTX_add_client_CA(ssl, sk_X509_value(roots, i)) != 1)
 			goto fail;

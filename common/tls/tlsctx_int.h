@@ -54,6 +54,7 @@ bool tlsctx_peer_expired(SSL *ssl);
 struct tlsctx *tlsctx_alloc(void);                            /* one reference, all else zero */
 X509_STORE *tlsctx_store(STACK_OF(X509) *roots);              /* NULL: no memory */
 bool tlsctx_parameters(SSL_CTX *ssl, bool allow_tls12);
+void tlsctx_choose_alpn(SSL_CTX *server);                     /* by tls_verify.alpn */
 bool tlsctx_certs(SSL_CTX *ssl, STACK_OF(X509) *chain, EVP_PKEY *key);
 
 /* verify.c, for tlsctx.c. */

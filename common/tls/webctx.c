@@ -176,6 +176,26 @@ static SSL_CTX *client_new(struct tlsctx *c, bool http1, STACK_OF(X509) *chain, 
 	return ssl;
 }
 
+/* roots NULL: clients are not asked who they are. */
+static SSL_CTX *server_new(struct tlsctx *c, STACK_OF(X509) *chain, EVP_PKEY *key, STACK_OF(X509) *roots)
+{
+	SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
+	X509_STORE *store = tlsctx_store(roots);
+
+	if (!ssl || !store || !tlsctx_parameters(ssl, true) || !tlsctx_certs(ssl, chain, key)) {
+		X509_STORE_free(store);
+		SSL_CTX_free(ssl);
+		return NULL;
+	}
+	SSL_CTX_set_cert_store(ssl, store);
+	SSL_CTX_set_verify(ssl, roots ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : SSL_VERIFY_NONE, NULL);
+	SSL_CTX_set_cert_verify_callback(ssl, verify_server, c);
+	tlsctx_choose_alpn(ssl);
+	for (int i = 0; i < sk_X509_num(roots); i++)
+		SSL_CTX_add_client_CA(ssl, sk_X509_value(roots, i));
+	return ssl;
+}
+
 /* A whole file, as text; "SYSTEM" and PEM text are taken as they are. */
 struct text {
 	char *p;                  /* owned */
@@ -289,12 +309,16 @@ int webctx_new(const struct webctx_conf *conf, struct tlsctx **ret, struct err *
 	c->name_hint = conf->name_hint;
 	c->insecure = conf->insecure;
 	c->any_name = conf->any_name;
-	r = read_roots(conf->roots, &roots, err);
+	r = conf->server && !conf->roots.n ? 0 : read_roots(conf->roots, &roots, err);
+	if (r == 0 && conf->server && !conf->cert_file.n)
+		r = err_set(err, -EINVAL, "a server needs a certificate and a key");
 	if (r == 0 && conf->cert_file.n)
 		r = read_own(conf, &chain, &key, err);
 	if (r == 0)
 		r = read_crl(conf, &c->crls, err);
-	if (r == 0 && !(c->client = client_new(c, conf->http1, chain, key, roots)))
+	if (r == 0 && conf->server && !(c->server = server_new(c, chain, key, roots)))
+		r = err_set(err, -EINVAL, "OpenSSL does not accept the certificate or the roots: %s", pem_why());
+	if (r == 0 && !conf->server && !(c->client = client_new(c, conf->http1, chain, key, roots)))
 		r = err_set(err, -EINVAL, "OpenSSL does not accept %s: %s", chain ? "the certificate or the roots" : "the roots", pem_why());
 	ERR_clear_error();
 	sk_X509_pop_free(chain, X509_free);

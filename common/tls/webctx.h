@@ -14,6 +14,7 @@ struct webctx_conf {
 	struct str roots;                       /* path of a PEM file, PEM text, or "SYSTEM" */
 	struct str cert_file, key_file;         /* PEM: what to show when the server asks; both empty: nothing */
 	struct str crl_file;                    /* PEM or DER; empty: none */
+	bool server;                            /* for tls_server: cert_file is shown; clients need a certificate when roots are given */
 	bool http1;                             /* ALPN http/1.1 instead of h2 */
 	bool any_name;                          /* where no name is expected, the chain alone counts */
 	bool insecure;                          /* whoever answers is believed. The caller says so loudly */

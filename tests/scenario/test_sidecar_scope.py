@@ -164,6 +164,42 @@ def test_routes_by_sni():
         assert ask_tls(web, two.v4, 443, "else.example") == b"two"       # unknown: where it wanted to go
 
 
+def test_ingress_tls():
+    """TLS from outside the mesh ends at the sidecar: SIMPLE for anybody, MUTUAL for those with a certificate and the right name."""
+    with Lab() as lab:
+        root, _ = tls_server(lab, lab.plain("none"), 1, "shop.example", b"")
+        tls_server(lab, lab.hosts[0], 2, "friend.example", b"")
+        tls_server(lab, lab.hosts[0], 3, "foe.example", b"")
+        files = f"serverCertificate: {lab.dir}/shop.example.pem, privateKey: {lab.dir}/shop.example.key"
+        lab.write("sidecar.yaml", sidecar(f"""  ingress:
+  - {{port: {{number: 9443, protocol: HTTPS, name: https}}, defaultEndpoint: "127.0.0.1:8080", tls: {{mode: SIMPLE, {files}}}}}
+  - {{port: {{number: 9444, protocol: TLS, name: tls}}, defaultEndpoint: "127.0.0.1:9000", tls: {{mode: MUTUAL, {files}, caCertificates: {root}, subjectAltNames: [friend.example]}}}}
+""", app="shop"))
+        shop, out = lab.sidecars("shop"), lab.plain("out")
+        app = shop.serve_http(8080)
+        shop.serve(9000, echo)
+        def connect(port, who=None):
+            ctx = ssl.create_default_context(cafile=root)
+            if who:
+                ctx.load_cert_chain(f"{lab.dir}/{who}.pem", f"{lab.dir}/{who}.key")
+            return ctx.wrap_socket(out.connect(shop.v4, port), server_hostname="shop.example")
+        with connect(9443) as c:
+            c.sendall(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            assert c.recv(1000).startswith(b"HTTP/1.1 200")
+        assert app.requests[-1]["path"] == "/x"
+        with connect(9444, "friend.example") as c:
+            c.sendall(b"hello")
+            assert c.recv(100) == b"hello"
+        for who in None, "foe.example":
+            try:
+                with connect(9444, who) as c:
+                    c.sendall(b"x")
+                    assert c.recv(1) == b"", who
+            except OSError:
+                pass
+        assert out.refused(shop.v4, 9443)
+
+
 def test_tcp_weights():
     with Lab() as lab:
         lab.write("svc.yaml", service("shop", {9000: 9000}, [VIP], app="shop", family="v4") + service("other", {9000: 9000}, [VIP2], app="other", family="v4") +
