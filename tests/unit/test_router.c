@@ -229,6 +229,34 @@ START_TEST(test_grpc_timeout)
 }
 END_TEST
 
+/* What is left is told to the server: the client's time, up to the route's maximum. */
+START_TEST(test_grpc_timeouts_are_told)
+{
+	static const struct { const char *asked, *told; } rows[] = {
+		{ "1H", "5000m" }, { "1M", "5000m" }, { "2S", "2000m" }, { "3000m", "3000m" }, { "2500000u", "2500m" }, { "4000000001n", "7000m" },
+		{ "123456789m", "7000m" }, { "5", "7000m" }, { "-1S", "7000m" }, { "1x", "7000m" },   /* malformed: the route's time */
+	};
+
+	upstream_script(&lab.server[0], 0, DOES_NOTHING, 0);
+	lab.cluster.n_hosts = 1;
+	lab.route.timeout_ms = 7000;
+	lab.route.max_grpc_timeout_ms = 5000;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct http_field f[2] = { { str_c("content-type"), str_c("application/grpc") }, { str_c("grpc-timeout"), str_c(rows[i].asked) } };
+		struct asked a;
+		int before = lab_requests();
+
+		lab_send(&a, "POST", f, 2, "x", true);
+		for (int k = 0; k < 200 && lab_requests() == before && !a.done; k++)
+			lab_settle();
+		ck_assert_msg(strcmp(lab.server[0].last_timeout, rows[i].told) == 0, "%s: %s", rows[i].asked, lab.server[0].last_timeout);
+		if (a.stream)
+			stage_done(&a.stream->stage, FAIL_CLIENT_RESET);
+		lab_settle();
+	}
+}
+END_TEST
+
 START_TEST(test_grpc_retry)
 {
 	struct http_field f[1] = { { str_c("content-type"), str_c("application/grpc") } };
@@ -415,6 +443,7 @@ int main(void)
 	tcase_add_test(h2, test_relays);
 	tcase_add_test(h2, test_per_try_timeout);
 	tcase_add_test(h2, test_grpc_timeout);
+	tcase_add_test(h2, test_grpc_timeouts_are_told);
 	tcase_add_test(h2, test_grpc_retry);
 	tcase_add_test(h2, test_refused_stream);
 	tcase_add_test(h2, test_mirror);

@@ -497,6 +497,21 @@ START_TEST(test_answers_prove_ages)
 }
 END_TEST
 
+START_TEST(test_server_names)
+{
+	static const struct { const char *authority, *sni; } rows[] = {
+		{ "a.example", "a.example" }, { "a.example:443", "a.example" }, { "a1", "a1" }, { "1.2.3.4", "" }, { "1.2.3.4:80", "" },
+		{ "[::1]:80", "" }, { "[fd00::1]", "" }, { "", "" }, { ":80", "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct str got = upool_sni(str_c(rows[i].authority));
+
+		ck_assert_msg(str_is(got, rows[i].sni), "%s: %.*s", rows[i].authority, STR_FMT(got));
+	}
+}
+END_TEST
+
 START_TEST(test_keep_alive_is_promised)
 {
 	ask(&client[0], UPOOL_ANY);
@@ -537,6 +552,7 @@ int main(void)
 	tcase_add_test(t, test_sure_connections);
 	tcase_add_test(t, test_keep_alive_is_learnt);
 	tcase_add_test(t, test_answers_prove_ages);
+	tcase_add_test(t, test_server_names);
 	tcase_add_test(t, test_keep_alive_is_promised);
 	suite_add_tcase(s, t);
 	tcase_add_checked_fixture(h2, start_h2, stop);

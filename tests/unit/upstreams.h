@@ -31,7 +31,7 @@ struct upstream {
 	int conns, live, requests, bodies;
 	struct http_conn_conf conf;
 	struct list open;                /* of struct upstream_conn */
-	char last_path[64], last_count[8], last_body[64];
+	char last_path[64], last_count[8], last_timeout[16], last_body[64];
 };
 
 struct upstream_conn {
@@ -118,6 +118,7 @@ static inline void upstream_event(struct stage *stage, enum stage_event ev, cons
 	case STAGE_OPEN:
 		snprintf(u->last_path, sizeof(u->last_path), "%.*s", STR_FMT(s->head->path));
 		snprintf(u->last_count, sizeof(u->last_count), "%.*s", STR_FMT(http_head_get(s->head, "x-envoy-attempt-count")));
+		snprintf(u->last_timeout, sizeof(u->last_timeout), "%.*s", STR_FMT(http_head_get(s->head, "grpc-timeout")));
 		u->last_body[0] = 0;
 		stage_want(stage, true);
 		break;
