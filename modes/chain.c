@@ -26,7 +26,7 @@ static void compose(struct chain *c, const struct mesh_config *mc)
 
 	*in = *out = (struct exchange_conf){
 		.router = &router, .path = hconn_path(mc), .replay_bytes = LIMIT_REPLAY_BYTES, .keep_underscores = true,
-		.preserve_case = mc->proxy.headers.preserve_case, .on_end = hconn_exchange_ended,
+		.preserve_case = mc->proxy.headers.preserve_case == OPT_YES, .on_end = hconn_exchange_ended,
 	};
 	in->filters = c->in;
 	out->filters = c->out;
@@ -43,8 +43,8 @@ static void compose(struct chain *c, const struct mesh_config *mc)
 	add(c->in, in, &route_filter, NULL);
 	add(c->in, in, &answer_filter, NULL);
 
-	add(c->out, out, &mx_out_filter, &c->mx);
 	add(c->out, out, &route_filter, NULL);
+	add(c->out, out, &mx_out_filter, &c->mx);
 	add(c->out, out, &fault_filter, NULL);
 	add(c->out, out, &cors_filter, NULL);
 	add(c->out, out, &answer_filter, NULL);
@@ -61,7 +61,7 @@ static void introduce(struct chain *c, struct pod *pod, const struct mesh *m)
 		return;
 	peermeta_node(w, mesh_settings(m)->cluster_domain, &c->mx_id);
 	peermeta_header(w, &c->mx_value);
-	c->mx = (struct mxfilter){ buf_str(&c->mx_id), buf_str(&c->mx_value) };
+	c->mx = (struct mxfilter){ buf_str(&c->mx_id), buf_str(&c->mx_value), mesh_config(m)->proxy.headers.exchange == 1 };
 }
 
 struct chain *chain_get(struct pod *pod)

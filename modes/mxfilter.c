@@ -2,6 +2,7 @@
 #include "modes/mxfilter.h"
 
 #include "telemetry/peermeta.h"
+#include "traffic/route.h"
 
 /* What the mesh knows of the peer counts more, and costs less. */
 static void read_peer(struct exchange *x, const struct http_fields *f, bool known)
@@ -47,8 +48,23 @@ static enum filter_step in_response(struct exchange *x, void *state, const void 
 	return FILTER_NEXT;
 }
 
+/* By the first target: those of one route are of a kind. */
+static bool leaves_mesh(const struct exchange *x)
+{
+	const struct cluster *c = x->route && x->route->n_targets ? x->route->targets[0].cluster : NULL;
+	const struct cluster_conf *conf = c ? cluster_conf(c) : NULL;
+	const struct service *s;
+
+	if (!conf)
+		return false;
+	s = *conf->service ? mesh_service(mesh_current(), str_c(conf->service)) : NULL;
+	return s ? s->external : conf->kind == CLUSTER_ORIGINAL_DST;
+}
+
 static enum filter_step out_request(struct exchange *x, void *state, const void *conf)
 {
+	if (((const struct mxfilter *)conf)->in_mesh && leaves_mesh(x))
+		return FILTER_NEXT;
 	introduce(&x->request_fields, conf, true, true);
 	return FILTER_NEXT;
 }

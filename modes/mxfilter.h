@@ -9,8 +9,10 @@
 /* conf: struct mxfilter. Borrowed texts. */
 struct mxfilter {
 	struct str id, value;        /* of our workload; empty: we say nothing */
+	bool in_mesh;                /* servers outside the mesh are told nothing */
 };
 
+/* The latter after the route is known. */
 extern const struct filter_ops mx_in_filter, mx_out_filter;
 
 #endif

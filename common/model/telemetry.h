@@ -77,6 +77,7 @@ struct proxy_headers {
 	enum opt_bool server_disabled, request_id_disabled, attempt_count_disabled, envoy_debug_disabled, forwarded_host_enabled, forwarded_port_enabled;
 	const char *server_value;
 	int xfcc;                            /* enum tele_xfcc */
+	int exchange;                        /* metadataExchangeHeaders: 1 is IN_MESH */
 	struct proxy_cert_details { enum opt_bool subject, uri, cert, chain, dns; bool set; } details;
 	enum opt_bool preserve_case;
 };

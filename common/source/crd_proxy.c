@@ -96,8 +96,14 @@ static const struct field debug_rows[] = { ROW("disabled", OPT_BOOL, proxy_heade
 static const struct field forwarded_host_rows[] = { ROW("enabled", OPT_BOOL, proxy_headers, forwarded_host_enabled, "Adds x-forwarded-host when the Host is changed."), { 0 } };
 static const struct field forwarded_port_rows[] = { ROW("enabled", OPT_BOOL, proxy_headers, forwarded_port_enabled, "Adds x-forwarded-port."), { 0 } };
 
+static const char *const exchange_words[] = { "UNDEFINED", "IN_MESH", NULL };
+static const struct field exchange_rows[] = {
+	ROW("mode", ENUM, proxy_headers, exchange, "IN_MESH: servers outside the mesh do not get it.", .words = exchange_words, .deflt = "UNDEFINED"), { 0 }
+};
+
 #define PART(TABLE, NAME, ROWS) static const struct field_table TABLE = { .name = NAME, .size = sizeof(struct proxy_headers), .fields = ROWS }
 PART(server_table, "server", server_rows);
+PART(exchange_table, "metadataExchangeHeaders", exchange_rows);
 PART(request_id_table, "requestId", request_id_rows);
 PART(attempt_table, "attemptCount", attempt_rows);
 PART(debug_table, "envoyDebugHeaders", debug_rows);
@@ -132,7 +138,7 @@ static const struct field headers_rows[] = {
 	ROW_WHOLE("server", "server.", &server_table),
 	ROW_WHOLE("attemptCount", "x-envoy-attempt-count.", &attempt_table),
 	ROW_WHOLE("envoyDebugHeaders", "x-envoy-upstream-service-time and others.", &debug_table),
-	TODO("metadataExchangeHeaders", "IN_MESH: peers outside the mesh get no x-envoy-peer-metadata.", "all upstreams get it, as without the field"),
+	ROW_WHOLE("metadataExchangeHeaders", "x-envoy-peer-metadata.", &exchange_table),
 	ROW("preserveHttp1HeaderCase", OPT_BOOL, proxy_headers, preserve_case, "HTTP/1 headers keep their case."),
 	ROW_WHOLE("xForwardedHost", "x-forwarded-host.", &forwarded_host_table),
 	ROW_WHOLE("xForwardedPort", "x-forwarded-port.", &forwarded_port_table),

@@ -68,6 +68,24 @@ def test_registry_only():
         assert not s.peers and not app.requests
 
 
+def test_metadata_in_mesh():
+    """metadataExchangeHeaders IN_MESH: what is outside the mesh does not learn who calls."""
+    with Lab() as lab:
+        out = lab.plain("out")
+        app = out.serve_http(8080)
+        lab.write("se.yaml", external("api", "api.example", {80: "HTTP"}, address=VIP, endpoints=[out.v4]).replace("number: 80,", "number: 80, targetPort: 8080,"))
+        lab.write("mesh.yaml", "defaultConfig: {proxyHeaders: {metadataExchangeHeaders: {mode: IN_MESH}}}\n")
+        web = lab.sidecars("web")
+        for ip, port in (VIP, 80), (out.v4, 8080):
+            assert get(web, ip, port, name="api.example")[0] == 200
+            assert "x-envoy-peer-metadata" not in {k.lower() for k, _ in app.requests[-1]["headers"]}
+        lab.write("mesh.yaml", "defaultConfig: {}\n")
+        def told():
+            get(web, VIP, name="api.example")
+            return "x-envoy-peer-metadata" in {k.lower() for k, _ in app.requests[-1]["headers"]}
+        eventually(told)
+
+
 def test_egress_listener():
     """captureMode NONE: the sidecar listens itself, before and after a change of the configuration."""
     with Lab() as lab:
