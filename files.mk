@@ -667,6 +667,7 @@ UNIT_TESTS = \
 	tests/unit/test_resume \
 	tests/unit/test_retry \
 	tests/unit/test_route \
+	tests/unit/test_route_filter \
 	tests/unit/test_router \
 	tests/unit/test_router_model \
 	tests/unit/test_rows \
@@ -710,6 +711,7 @@ FUZZERS = \
 	tests/fuzz/fuzz_jwt \
 	tests/fuzz/fuzz_message \
 	tests/fuzz/fuzz_peermeta \
+	tests/fuzz/fuzz_route \
 	tests/fuzz/fuzz_socks \
 	tests/fuzz/fuzz_trace \
 	tests/fuzz/fuzz_wds \
@@ -883,6 +885,7 @@ tests_unit_test_resource_SOURCES = tests/unit/test_resource.c
 tests_unit_test_resume_SOURCES = tests/unit/test_resume.c
 
 tests_unit_test_route_SOURCES = tests/unit/test_route.c
+tests_unit_test_route_filter_SOURCES = tests/unit/test_route_filter.c
 
 tests_unit_test_router_SOURCES = tests/unit/test_router.c
 
@@ -978,6 +981,8 @@ tests_fuzz_fuzz_message_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
 tests_fuzz_fuzz_peermeta_SOURCES = tests/fuzz/fuzz_peermeta.c
 tests_fuzz_fuzz_peermeta_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
+tests_fuzz_fuzz_route_SOURCES = tests/fuzz/fuzz_route.c
+tests_fuzz_fuzz_route_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 tests_fuzz_fuzz_socks_SOURCES = tests/fuzz/fuzz_socks.c
 tests_fuzz_fuzz_socks_LDFLAGS = -fsanitize=fuzzer $(AM_LDFLAGS)
 
