@@ -164,6 +164,7 @@ libmeshd_a_SOURCES = \
 	common/source/local_xds.c \
 	common/source/members.c \
 	common/source/report.c \
+	common/source/routeask.c \
 	common/source/value.c \
 	common/source/wds.c \
 	common/source/wds_address.c \
@@ -455,6 +456,7 @@ HEADERS_ALL = \
 	common/source/local_xds.h \
 	common/source/members.h \
 	common/source/report.h \
+	common/source/routeask.h \
 	common/source/value.h \
 	common/source/wds.h \
 	common/source/wds_int.h \
@@ -668,6 +670,7 @@ UNIT_TESTS = \
 	tests/unit/test_retry \
 	tests/unit/test_route \
 	tests/unit/test_route_filter \
+	tests/unit/test_routeask \
 	tests/unit/test_router \
 	tests/unit/test_router_model \
 	tests/unit/test_rows \
@@ -886,6 +889,7 @@ tests_unit_test_resume_SOURCES = tests/unit/test_resume.c
 
 tests_unit_test_route_SOURCES = tests/unit/test_route.c
 tests_unit_test_route_filter_SOURCES = tests/unit/test_route_filter.c
+tests_unit_test_routeask_SOURCES = tests/unit/test_routeask.c
 
 tests_unit_test_router_SOURCES = tests/unit/test_router.c
 

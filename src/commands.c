@@ -12,6 +12,7 @@
 #include "modes/proxy.h"
 #include "source/analyze.h"
 #include "source/authztest.h"
+#include "source/routeask.h"
 #include "src/options.h"
 #include "src/settings.h"
 #include "src/version.h"
@@ -161,6 +162,46 @@ int authz_command(int argc, char **argv)
 	return r < 0 ? fail(&err) : r;
 }
 
+struct explain_options {
+	const char *dir, *from, *to, *method, *path;
+	struct option_list headers;
+};
+
+static const struct option_row explain_rows[] = {
+	{ "config-dir", OPTION_TEXT, "DIR", "the directory of Istio YAML", offsetof(struct explain_options, dir), 0, 0 },
+	{ "from", OPTION_TEXT, "NS/NAME", "the workload whose sidecar is asked", offsetof(struct explain_options, from), 0, 0 },
+	{ "to", OPTION_TEXT, "HOST:PORT", "what its application calls", offsetof(struct explain_options, to), 0, 0 },
+	{ "method", OPTION_TEXT, "METHOD", "GET when absent", offsetof(struct explain_options, method), 0, 0 },
+	{ "path", OPTION_TEXT, "PATH", "with the query; / when absent", offsetof(struct explain_options, path), 0, 0 },
+	{ "header", OPTION_LIST, "'NAME: VALUE'", "of the request; any number", offsetof(struct explain_options, headers), 0, 0 },
+	{ NULL, 0, NULL, NULL, 0, 0, 0 },
+};
+
+/* What becomes of a request. */
+static int explain_request(int argc, char **argv)
+{
+	struct explain_options opt = { .method = "GET", .path = "/" };
+	struct mesh_settings base;
+	struct settings settings;
+	struct buf out = { 0 };
+	struct routeask ask;
+	const char *words[1];
+	struct err err;
+	int r = options_parse(explain_rows, &opt, argc, argv, words, 1, &err);
+
+	if (r < 0)
+		return fail(&err) + 1;
+	if (r != 0 || !opt.dir || !opt.from || !opt.to)
+		return usage("explain");
+	if (settings_read(&settings, &err) < 0 || settings_mesh(&settings, &base, &err) < 0)
+		return fail(&err);
+	ask = (struct routeask){ opt.from, opt.to, opt.method, opt.path, opt.headers.v, opt.headers.n };
+	r = routeask_run(opt.dir, &ask, &base, &out, &err);
+	settings_done(&settings);
+	print(&out);
+	return r < 0 ? fail(&err) : 0;
+}
+
 int explain_command(int argc, char **argv)
 {
 	struct buf out = { 0 };
@@ -170,6 +211,8 @@ int explain_command(int argc, char **argv)
 		fields_man(&out);
 		return print(&out);
 	}
+	if (argc > 2)
+		return explain_request(argc, argv);
 	if (argc != 2 || argv[1][0] == '-')
 		return usage("explain");
 	r = explain_field(argv[1], &out);
