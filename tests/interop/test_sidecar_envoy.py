@@ -69,7 +69,7 @@ def test_sidecar_to_envoy():
         shop.serve(9000, echo)
         istioenvoy.h2_app(lab, shop, 8081)
         istioenvoy.server(lab, shop, strict=True)
-        assert curl(web, f"http://{VIP}/a?b")[0] == 200
+        eventually(lambda: curl(web, f"http://{VIP}/a?b")[0] == 200)
         names = {k.lower(): v for k, v in app.requests[-1]["headers"]}
         assert f"URI={web.identity}" in names["x-forwarded-client-cert"], names
         assert curl(web, f"http://{VIP}:81/", H2) == (200, "2", "h2 app")
@@ -88,7 +88,7 @@ def test_sidecar_to_permissive_envoy():
         app = shop.serve_http(8080)
         shop.serve(9000, echo)
         istioenvoy.server(lab, shop)
-        assert curl(web, f"http://{VIP}/")[0] == 200
+        eventually(lambda: curl(web, f"http://{VIP}/")[0] == 200)
         assert "x-forwarded-client-cert" not in {k.lower() for k, _ in app.requests[-1]["headers"]}
         with web.connect(VIP, 9000) as c:                  # Envoy's http_inspector would wait for the end of a line of text
             c.sendall(b"\1hello")
@@ -104,7 +104,7 @@ def test_denied_by_envoy():
         lab.workload(shop)
         shop.serve(9000, echo)
         istioenvoy.server(lab, shop, strict=True, allow=[web.identity])
-        assert web.talk(VIP, 9000, b"hello") == b"hello"
+        eventually(lambda: web.talk(VIP, 9000, b"hello") == b"hello")
         assert evil.refused(VIP, 9000)
 
 
@@ -133,5 +133,6 @@ def test_wrong_identity():
         lab.workload(shop, serviceAccount="other")
         app = shop.serve_http(8080)
         istioenvoy.server(lab, shop, strict=True)
+        eventually(lambda: "upstream connect error" in curl(web, f"http://{VIP}/")[2])
         status, _, body = curl(web, f"http://{VIP}/")
         assert status == 503 and not app.requests, body

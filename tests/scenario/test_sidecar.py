@@ -272,10 +272,10 @@ def test_from_ztunnel_mode():
 
 def test_probes():
     """The kubelet's probes come to the status port and reach the application, whatever policy says; by HTTP, HTTPS and TCP."""
-    probers = {"/app-health/shop/livez": {"httpGet": {"path": "/live?x=1", "port": 8080, "scheme": "HTTP", "httpHeaders": [{"name": "Host", "value": "a.example"}, {"name": "X-A", "value": "b"}]}, "timeoutSeconds": 2},
-               "/app-health/shop/readyz": {"httpGet": {"path": "/ready", "port": 8081}, "timeoutSeconds": 1},
-               "/app-health/shop/startupz": {"tcpSocket": {"port": 8080}}, "/app-health/other/livez": {"tcpSocket": {"port": 8089}},
-               "/app-health/tls/livez": {"httpGet": {"path": "/", "port": 8443, "scheme": "HTTPS"}}, "/app-health/grpc/livez": {"grpc": {"port": 8089}}}
+    probers = {"/app-health/shop/livez": {"httpGet": {"path": "/live?x=1", "port": 8080, "scheme": "HTTP", "httpHeaders": [{"name": "Host", "value": "a.example"}, {"name": "X-A", "value": "b"}]}, "timeoutSeconds": 20},
+               "/app-health/shop/readyz": {"httpGet": {"path": "/ready", "port": 8081}, "timeoutSeconds": 20},
+               "/app-health/shop/startupz": {"tcpSocket": {"port": 8080}, "timeoutSeconds": 20}, "/app-health/other/livez": {"tcpSocket": {"port": 8089}},
+               "/app-health/tls/livez": {"httpGet": {"path": "/", "port": 8443, "scheme": "HTTPS"}, "timeoutSeconds": 20}, "/app-health/grpc/livez": {"grpc": {"port": 8089}}}
     with Lab() as lab:
         lab.write("strict.yaml", STRICT)
         lab.write("policy.yaml", policy("nobody", "[]", app="shop"))
@@ -284,7 +284,7 @@ def test_probes():
         app = shop.serve_http(8080)
         shop.serve_http(8081, lambda h, got: h.answer(503, b"starting") or True)
         def ask(name):
-            return out.http(f"/app-health/{name}", ip=shop.v4, port=15020, headers={"User-Agent": "kube-probe/1.31"})[:2]
+            return out.http(f"/app-health/{name}", ip=shop.v4, port=15020, headers={"User-Agent": "kube-probe/1.31"}, timeout=30)[:2]
         assert ask("shop/livez")[0] == 200
         assert len(app.requests) == 1
         got = app.requests[-1]
