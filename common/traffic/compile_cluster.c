@@ -360,6 +360,11 @@ void compile_clusters(struct compile *c)
 {
 	int mode = c->scope && c->scope->outbound ? c->scope->outbound->mode : c->mc->outbound;
 
+	if (mode == SCOPE_ALLOW_ANY_DYNAMIC_DNS) {
+		struct resource mesh = { .origin = "MeshConfig", .ns = c->set->root_ns, .name = "mesh", .where = "" };
+
+		compile_report(c, c->scope && c->scope->outbound ? &c->scope->r : &mesh, "its outboundTrafficPolicy ALLOW_ANY_DYNAMIC_DNS is taken as ALLOW_ANY: names are not looked up");
+	}
 	add_fixed(c, "PassthroughCluster", CLUSTER_ORIGINAL_DST, false);
 	add_fixed(c, "BlackHoleCluster", CLUSTER_BLACKHOLE, false);
 	add_fixed(c, "InboundPassthroughCluster", CLUSTER_ORIGINAL_DST, true);

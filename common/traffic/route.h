@@ -114,7 +114,7 @@ struct vhost {
 	int n_routes;
 };
 
-/* Indexes over virtual hosts, which it borrows with all that they point to. n_regexes of a vhost are matched in one set. */
+/* Indexes over virtual hosts, which it borrows with all that they point to. */
 struct route_table;
 struct route_table *route_table_new(const struct vhost *vhosts, int n);
 void route_table_free(struct route_table *t);        /* NULL ok */
