@@ -1175,6 +1175,7 @@ EXTRA_FILES = \
 	tests/scenario/test_reload.py \
 	tests/scenario/test_reload_http.py \
 	tests/scenario/test_retry.py \
+	tests/scenario/test_routing.py \
 	tests/scenario/test_rolling.py \
 	tests/scenario/test_service.py \
 	tests/scenario/test_session.py \
