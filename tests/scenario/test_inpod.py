@@ -468,7 +468,7 @@ def test_caps_of_a_pod():
         assert 35 <= got <= 40, got
         web.serve(8080)
         assert out.talk(web.v4, 8080, b"x") == b"x"
-        assert "refused" in lab.node.log() and "MESHD_POD_CONNECTIONS" in lab.node.log()
+        eventually(lambda: "refused" in lab.node.log() and "MESHD_POD_CONNECTIONS" in lab.node.log())
         assert lab.node.log().count("MESHD_POD_CONNECTIONS") < 5
         for s in held:
             s.close()

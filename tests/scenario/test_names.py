@@ -82,7 +82,7 @@ def test_no_such_name():
         server = dnsmasq(lab, up)
         start(lab, front, resolver(front, lab, f"nameserver {up.v4}\n"))
         assert answer(front)[0] == 503
-        assert "ext.example" in front.log()
+        eventually(lambda: "ext.example" in front.log())
         server.close()
         up.serve_http(8080)
         dnsmasq(lab, up, f"--host-record=ext.example,{up.v4}")

@@ -110,7 +110,7 @@ def test_bypass_is_counted_or_refused():
         assert shop.metric("meshd_waypoint_bypasses_total") == 2
         assert "past default/wp.default.svc.cluster.local, by plaintext: 1" in shop.cli("status").stdout
         assert json.loads(shop.http("/status")[1])["waypointBypasses"] == 2
-        assert "reached past its waypoint default/wp.default.svc.cluster.local by plaintext" in shop.log()
+        eventually(lambda: "reached past its waypoint default/wp.default.svc.cluster.local by plaintext" in shop.log())
         shop.stop()
         shop.start("--workload=default/shop-v6", env={"MESHD_ENFORCEMENT": "closed"})
         assert web.refused(shop.v4, 8080) and bare.refused(shop.v4, 8080)

@@ -37,7 +37,7 @@ static const struct { const char *yaml, *part; } rows[] = {
 	{ "defaultConfig: {tracing: {sampling: 12.5, customTags: {a: {literal: {value: b}}, c: {header: {name: x, defaultValue: y}}}}, gatewayTopology: {numTrustedProxies: 2}}",
 	  "{sampling=12.5 customTags=[a:{{value=b }{name=b }{name=b }{value=b }}c:{{value=x }{name=x defaultValue=y }{name=x defaultValue=y }{value=x }}] }{numTrustedProxies=2 }" },
 	{ "defaultConfig: {proxyHeaders: {forwardedClientCert: SANITIZE_SET, setCurrentClientCertDetails: {cert: true}, server: {disabled: true}, requestId: {}}}",
-	  "{forwardedClientCert=4 {cert=yes }{}{disabled=yes }{}{}{}{}}" },
+	  "{forwardedClientCert=4 {cert=yes }{}{disabled=yes }{}{}{}{}{}}" },
 };
 
 START_TEST(test_mesh)
