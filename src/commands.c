@@ -36,7 +36,8 @@ static int usage(const char *name)
 
 static int print(struct buf *b)
 {
-	fwrite(buf_data(b), 1, buf_len(b), stdout);
+	if (buf_len(b))
+		fwrite(buf_data(b), 1, buf_len(b), stdout);
 	buf_done(b);
 	return 0;
 }
