@@ -336,6 +336,37 @@ static void refuse(struct exchange *x, enum jwt_status s)
 	exchange_reply(x, FAIL_JWT, s == JWT_AUDIENCE ? 403 : 401, details.p, text, &challenge, 1);
 }
 
+static bool any_broken(const struct scope *scope)
+{
+	for (int i = 0; i < scope->n_authns; i++)
+		if (scope->authns[i]->broken || !scope->authns[i]->compiled)
+			return true;
+	return false;
+}
+
+/* What cannot be judged by is answered here. */
+static bool refuse_unsafe(struct exchange *x, const struct scope *scope)
+{
+	if (scope && !any_broken(scope))
+		return false;
+	exchange_reply(x, scope ? FAIL_UNSAFE_CONFIG : FAIL_NO_WORKLOAD, 0, NULL, (struct str){ NULL, 0 }, NULL, 0);
+	return true;
+}
+
+/* What only a verified token may say is not taken from the client. */
+static void remove_spoofed(struct exchange *x, const struct scope *scope)
+{
+	for (int i = 0; i < scope->n_authns; i++)
+		for (int j = 0; j < scope->authns[i]->n_rules; j++) {
+			const struct jwt_rule *r = &scope->authns[i]->rules[j];
+
+			if (*r->payload_header)
+				fields_remove(&x->request_fields, str_c(r->payload_header));
+			for (int k = 0; k < r->n_claim_headers; k++)
+				fields_remove(&x->request_fields, str_c(r->claim_headers[k].header));
+		}
+}
+
 static void stop_waiting(struct waiting *w)
 {
 	if (w->x)
@@ -358,40 +389,22 @@ static void on_poll(struct timer *t)
 	}
 	stop_waiting(w);
 	st->waited = true;
+	/* The rules may have been replaced meanwhile. */
 	scope = scope_of(mesh_current(), x->client->local_workload);
-	s = scope ? try_all(x, st, scope) : JWT_MEMORY;
+	if (refuse_unsafe(x, scope))
+		return;
+	remove_spoofed(x, scope);
+	s = try_all(x, st, scope);
 	if (s == JWT_OK || s == JWT_MISSED)
 		exchange_resume(x);
 	else
 		refuse(x, s);
 }
 
-/* What only a verified token may say is not taken from the client. */
-static void remove_spoofed(struct exchange *x, const struct scope *scope)
-{
-	for (int i = 0; i < scope->n_authns; i++)
-		for (int j = 0; j < scope->authns[i]->n_rules; j++) {
-			const struct jwt_rule *r = &scope->authns[i]->rules[j];
-
-			if (*r->payload_header)
-				fields_remove(&x->request_fields, str_c(r->payload_header));
-			for (int k = 0; k < r->n_claim_headers; k++)
-				fields_remove(&x->request_fields, str_c(r->claim_headers[k].header));
-		}
-}
-
 static bool is_preflight(const struct exchange *x)
 {
 	return str_is(x->request.method, "OPTIONS") && fields_get(&x->request_fields, "origin").n &&
 	       fields_get(&x->request_fields, "access-control-request-method").n;
-}
-
-static bool any_broken(const struct scope *scope)
-{
-	for (int i = 0; i < scope->n_authns; i++)
-		if (scope->authns[i]->broken || !scope->authns[i]->compiled)
-			return true;
-	return false;
 }
 
 static enum filter_step on_request(struct exchange *x, void *state, const void *conf)
@@ -401,10 +414,8 @@ static enum filter_step on_request(struct exchange *x, void *state, const void *
 	enum jwt_status s;
 
 	(void)conf;
-	if (!scope || any_broken(scope)) {
-		exchange_reply(x, scope ? FAIL_UNSAFE_CONFIG : FAIL_NO_WORKLOAD, 0, NULL, (struct str){ NULL, 0 }, NULL, 0);
+	if (refuse_unsafe(x, scope))
 		return FILTER_DONE;
-	}
 	if (!scope->n_authns)
 		return FILTER_NEXT;
 	remove_spoofed(x, scope);

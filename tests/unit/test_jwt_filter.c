@@ -436,6 +436,41 @@ START_TEST(unusable_keys)
 }
 END_TEST
 
+/* The rule becomes one that cannot be loaded while a request waits for its keys, from a server that never answers. */
+START_TEST(broken_while_it_waits)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t n = sizeof(a);
+	struct mesh_edit *e;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, n), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+	ck_assert_int_eq(listen(fd, 8), 0);
+	issuer.port = ntohs(a.sin_port);
+	if (!fr.loop)
+		fr.loop = loop_new(-1);
+	jwksource_start(fr.loop, &(struct jwksource_conf){ .roots = str_c("SYSTEM") });
+	by_uri("/keys");
+	filters_open(chain, 2);
+	filters_say(&fr.down, request("/", field("Authorization: Bearer %s\r\n", good)));
+	filters_turn();
+	ck_assert_uint_eq(buf_len(&fr.down.out), 0);
+	e = mesh_edit_begin();
+	mesh_put_request_authn(e, request_authn_new(&(struct request_authn){ .key = "prod/a", .ns = "prod", .name = "a", .broken = true, .problem = "x" }));
+	mesh_edit_publish(e);
+	for (int i = 0; i < 1000 && !buf_len(&fr.up.out) && !buf_len(&fr.down.out); i++) {
+		usleep(10000);
+		filters_turn();
+	}
+	filters_finish();
+	ck_assert_int_eq(fr.status, 403);
+	ck_assert_str_eq(fr.sent, "");
+	jwksource_stop();
+	close(fd);
+}
+END_TEST
+
 START_TEST(huge_keys)
 {
 	static char text[LIMIT_JWKS_BYTES + 100];      /* the issuer's thread may still look at it */
@@ -470,6 +505,7 @@ int main(void)
 	tcase_add_test(t, fetched_and_rotated);
 	tcase_add_test(t, discovered);
 	tcase_add_loop_test(t, unusable_keys, 0, ARRAY_LEN(unusable));
+	tcase_add_test(t, broken_while_it_waits);
 	tcase_add_test(t, huge_keys);
 	suite_add_tcase(s, t);
 	return suite_run(s);
