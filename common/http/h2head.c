@@ -98,7 +98,8 @@ static int judge_request(struct h2 *h, struct stream *s, struct http_head *head,
 		head->method = str_c("GET");
 	r = http_settle_request(head, fields, HTTP_2, &framing, why);
 	head->upgrade = upgrade;
-	if (!r && s->extended && !http_token(upgrade))
+	/* h2c would lead past everything that reads this connection, were it asked for in HTTP/1. */
+	if (!r && s->extended && (!http_token(upgrade) || str_eq_nocase(upgrade, str_c("h2c"))))
 		return *why = "the protocol is not valid", 400;
 	return r;
 }

@@ -370,6 +370,18 @@ START_TEST(extended_connect)
 }
 END_TEST
 
+START_TEST(no_way_to_h2c)
+{
+	struct caller c;
+
+	ask(&c, &(struct http_head){ .method = str_c("GET"), .authority = str_c("h"), .path = str_c("/"), .upgrade = str_c("h2c") });
+	turn(l);
+	ck_assert_int_eq(c.status, 400);
+	ck_assert_ptr_null(served);
+	hang_up(&c);
+}
+END_TEST
+
 START_TEST(above_the_last_number_is_refused)
 {
 	struct caller a, b;
@@ -407,6 +419,7 @@ int main(void)
 	tcase_add_test(t, a_message_each_way);
 	tcase_add_test(t, less_than_was_promised);
 	tcase_add_test(t, extended_connect);
+	tcase_add_test(t, no_way_to_h2c);
 	tcase_add_test(t, above_the_last_number_is_refused);
 	suite_add_tcase(s, t);
 	return suite_run(s);
