@@ -215,7 +215,7 @@ static void run_test(struct run *r, const struct table_row *tab, const struct te
 		req.fields = headers_of(&r->arena, yaml_get(request, "headers"), &req.n_fields);
 		req.claims = claims_of(yaml_get(request, "claims"));
 		path = str_c(*t->request->path ? t->request->path : "/");
-		if (!http_path_normalise(path, path_level(m), arena_alloc(&r->arena, path.n + 1), &req.path)) {
+		if (!http_path_normalise(path, path_level(m), arena_alloc(&r->arena, 3 * path.n), &req.path)) {
 			fail(r, t, "the path %s has no normal form: the request is answered 400", t->request->path);
 			return;
 		}

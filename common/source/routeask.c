@@ -142,7 +142,7 @@ static int ask_plan(const struct routeask *ask, const struct mesh *m, const stru
 		else
 			fields_add(&x.request_fields, arena_dup(&x.arena, name), value);
 	}
-	norm = arena_alloc(&x.arena, x.request.path.n + 1);
+	norm = arena_alloc(&x.arena, 3 * x.request.path.n + 1);
 	if (!http_path_normalise(x.request.path, path_level(mesh_config(m)->path_normalization), norm, &x.request.path)) {
 		arena_done(&x.arena);
 		return err_set(err, -EINVAL, "--path: \"%s\" has no normal form and is answered with 400", ask->path);

@@ -12,16 +12,19 @@ static const char yaml[] =
 
 START_TEST(tells_the_way)
 {
+	static char braces[20000] = "/";
 	static const char *const x1[] = { "x: 1" }, *const other[] = { "Host: other.test" };
 	static const struct { const char *to, *path; const char *const *headers; const char *want; } rows[] = {
 		{ "cart:80", "/%61/b", x1, "route      a: path begins with /a, 1 conditions" }, { "cart:80", "/a", x1, "outbound|80||cart.shop.svc.cluster.local, 1 of 4\n" },
 		{ "cart:80", "/a", x1, "gone.shop.svc.cluster.local, 3 of 4: does not exist, 503\n" }, { "cart:80", "/a/c?d", x1, "upstream   GET http://cart/b/c?d\n" },
 		{ "cart.shop.svc.cluster.local:80", "/a", NULL, "route      none: 404\n" }, { "10.0.0.1:80", "/r", NULL, "redirect   301\n" },
 		{ "cart:80", "/", other, "route      allow_any: path begins with /\nto         PassthroughCluster\n" }, { "cart:9", "/", NULL, "bytes      outbound|9||cart.shop.svc.cluster.local\n" },
+		{ "cart:80", braces, x1, "none: 404" },      /* three times as long when it is normal */
 		{ "1.2.3.4:99", "/", NULL, "unknown    no service is there: PassthroughCluster\n" },
 	};
 	struct fixture f;
 
+	memset(braces + 1, '{', sizeof(braces) - 2);
 	fixture_init(&f);
 	fixture_write(&f, "mesh.d.yaml", yaml);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
