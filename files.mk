@@ -37,6 +37,7 @@ libmeshd_a_SOURCES = \
 	common/ext/headeredit.c \
 	common/ext/rateproto.c \
 	common/ext/rateshared.c \
+	common/ext/server.c \
 	common/hbone/baggage.c \
 	common/hbone/hpool.c \
 	common/hbone/hserve.c \
@@ -357,6 +358,7 @@ HEADERS_ALL = \
 	common/ext/headeredit.h \
 	common/ext/rateshared.h \
 	common/ext/rateshared_int.h \
+	common/ext/server.h \
 	common/hbone/baggage.h \
 	common/hbone/hpool.h \
 	common/hbone/hserve.h \

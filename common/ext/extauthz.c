@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ext/extauthz.h"
 
-#include <time.h>
-
 #include "base/log.h"
 #include "ext/extauthz_int.h"
+#include "ext/server.h"
 #include "policy/authz.h"
-#include "traffic/plan.h"
 
 #define REPLY_MAX (64 * 1024)   /* of an answer's body: a page for people */
-#define WARN_MS   10000
 
 /* Of one exchange. What it knows of the provider is copied: the mesh may change while it waits. */
 struct check {
@@ -42,14 +39,10 @@ static void keep(struct check *c, const struct ext_provider *p)
 
 static void warn(const struct ext_provider *p, const char *why)
 {
-	static _Thread_local uint64_t told_s;
-	struct timespec now;
+	static _Thread_local time_t told_s;
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	if (told_s && (uint64_t)now.tv_sec - told_s < WARN_MS / 1000)
-		return;
-	told_s = (uint64_t)now.tv_sec;
-	log_warn(LOG_POLICY, "external authorization by %s fails: %s; requests %s", p->name, why, p->fail_open ? "pass (failOpen)" : "are refused");
+	if (server_warns(&told_s))
+		log_warn(LOG_POLICY, "external authorization by %s fails: %s; requests %s", p->name, why, p->fail_open ? "pass (failOpen)" : "are refused");
 }
 
 /* Whoever cannot be asked refuses, unless it says otherwise. */
@@ -103,17 +96,9 @@ static void on_answer(void *arg, const struct urequest_reply *r, enum fail why, 
 		exchange_resume(c->x);
 }
 
-static struct cluster *cluster_of(struct exchange *x, const struct ext_provider *p)
-{
-	struct router_env *env = x->arg;
-	const char *slash = strchr(p->service, '/');
-
-	return plan_cluster(env->plan, exchange_printf(x, "outbound|%u||%s", p->port, slash ? slash + 1 : p->service));
-}
-
 static enum filter_step ask(struct check *c, const struct ext_provider *p, struct str body)
 {
-	struct cluster *cluster = cluster_of(c->x, p);
+	struct cluster *cluster = server_cluster(c->x, p->service, p->port);
 	struct extauthz_question q;
 
 	keep(c, p);

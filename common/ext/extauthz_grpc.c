@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include "ext/extauthz_int.h"
+#include "ext/server.h"
 #include "http/grpc_frame.h"
 #include "proto/ext_authz.pb-c.h"
 
@@ -102,9 +103,6 @@ static struct str pack(struct exchange *x, const Extauthz__CheckRequest *m)
 
 void extauthz_grpc_ask(struct exchange *x, const struct ext_provider *p, struct str body, struct extauthz_question *ret)
 {
-	static const struct http_field fields[] = {
-		{ { "content-type", 12 }, { "application/grpc", 16 } }, { { "te", 2 }, { "trailers", 8 } },
-	};
 	Extauthz__CheckRequest m = EXTAUTHZ__CHECK_REQUEST__INIT;
 	Extauthz__CheckRequest__Attributes a = EXTAUTHZ__CHECK_REQUEST__ATTRIBUTES__INIT;
 	Extauthz__CheckRequest__Request r = EXTAUTHZ__CHECK_REQUEST__REQUEST__INIT;
@@ -128,13 +126,7 @@ void extauthz_grpc_ask(struct exchange *x, const struct ext_provider *p, struct 
 	a.source = peer(x, &x->client->peer, x->client->peer_id);
 	a.destination = peer(x, &x->client->local, x->client->local_id);
 	m.attributes = &a;
-	*ret = (struct extauthz_question){
-		.head = {
-			.method = str_c("POST"), .scheme = str_c("http"), .path = str_c(CHECK_PATH),
-			.authority = exchange_printf(x, "%s:%u", p->service, p->port), .fields = fields, .n_fields = ARRAY_LEN(fields),
-		},
-		.body = pack(x, &m),
-	};
+	*ret = (struct extauthz_question){ server_grpc_head(exchange_printf(x, "%s:%u", p->service, p->port), CHECK_PATH), pack(x, &m) };
 }
 
 /* ---- the answer ---- */
@@ -184,19 +176,15 @@ static void decide(struct arena *a, const Extauthz__CheckResponse *m, struct ext
 void extauthz_grpc_answer(struct arena *a, const struct urequest_reply *r, struct extauthz_answer *ret)
 {
 	Extauthz__CheckResponse *m = NULL;
-	struct str body = r->body;
-	uint8_t prefix[GRPC_PREFIX_BYTES];
+	struct str message;
 
 	*ret = (struct extauthz_answer){ .verdict = EXTAUTHZ_ERROR };
 	if (r->grpc_status != 0 || r->head->status != 200) {
 		ret->error = r->grpc_status > 0 ? "the server answered with an error" : "the server does not speak gRPC";
 		return;
 	}
-	if (body.n >= GRPC_PREFIX_BYTES) {
-		grpc_frame_prefix(body.n - GRPC_PREFIX_BYTES, prefix);
-		if (memcmp(prefix, body.p, GRPC_PREFIX_BYTES) == 0)
-			m = extauthz__check_response__unpack(NULL, body.n - GRPC_PREFIX_BYTES, (const uint8_t *)body.p + GRPC_PREFIX_BYTES);
-	}
+	if (server_grpc_message(r->body, &message))
+		m = extauthz__check_response__unpack(NULL, message.n, (const uint8_t *)message.p);
 	if (!m) {
 		ret->error = "the server's answer is no CheckResponse";
 		return;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ext/rateshared_int.h"
+#include "ext/server.h"
 #include "http/grpc_frame.h"
 #include "proto/ratelimit.pb-c.h"
 
@@ -77,14 +78,11 @@ static void put_edits(struct arena *a, struct header_edits *e, Ratelimit__Header
 const char *rateshared_answer(struct arena *a, const struct rate_question *q, int n, struct str body, struct rateshared_answer *ret)
 {
 	Ratelimit__Response *m = NULL;
-	uint8_t prefix[GRPC_PREFIX_BYTES];
+	struct str message;
 
 	*ret = (struct rateshared_answer){ 0 };
-	if (body.n >= GRPC_PREFIX_BYTES) {
-		grpc_frame_prefix(body.n - GRPC_PREFIX_BYTES, prefix);
-		if (memcmp(prefix, body.p, GRPC_PREFIX_BYTES) == 0)
-			m = ratelimit__response__unpack(NULL, body.n - GRPC_PREFIX_BYTES, (const uint8_t *)body.p + GRPC_PREFIX_BYTES);
-	}
+	if (server_grpc_message(body, &message))
+		m = ratelimit__response__unpack(NULL, message.n, (const uint8_t *)message.p);
 	if (!m || (m->overall_code != CODE_OK && m->overall_code != CODE_OVER)) {
 		if (m)
 			ratelimit__response__free_unpacked(m, NULL);

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ext/rateshared.h"
 
-#include <time.h>
-
 #include "base/log.h"
 #include "ext/rateshared_int.h"
-#include "traffic/plan.h"
+#include "ext/server.h"
 #include "traffic/urequest.h"
 
 #define QUESTIONS_MAX 32
 #define REPLY_MAX     (64 * 1024)
 #define CALL_PATH     "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
-#define WARN_S        10
 
 /* Of one exchange: the questions, object after object. */
 struct asking {
@@ -29,14 +26,10 @@ static enum filter_step ask_next(struct asking *a);
 static void warn(const struct rate_limit *l, const char *why)
 {
 	static _Thread_local time_t told_s;
-	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	if (told_s && now.tv_sec - told_s < WARN_S)
-		return;
-	told_s = now.tv_sec;
-	log_warn(LOG_POLICY, "RateLimit %s cannot ask %s:%u: %s; requests %s", l->key, l->shared.service, l->shared.port, why,
-		 l->shared.fail_open ? "pass (failOpen)" : "are refused");
+	if (server_warns(&told_s))
+		log_warn(LOG_POLICY, "RateLimit %s cannot ask %s:%u: %s; requests %s", l->key, l->shared.service, l->shared.port, why,
+			 l->shared.fail_open ? "pass (failOpen)" : "are refused");
 }
 
 static enum filter_step give_up(struct asking *a, const char *why)
@@ -85,21 +78,14 @@ static void on_answer(void *arg, const struct urequest_reply *r, enum fail why, 
 
 static enum filter_step ask(struct asking *a)
 {
-	static const struct http_field fields[] = {
-		{ { "content-type", 12 }, { "application/grpc", 16 } }, { { "te", 2 }, { "trailers", 8 } },
-	};
 	const struct rate_service *s = &a->q[a->at].of->shared;
-	struct router_env *env = a->x->arg;
 	const char *slash = strchr(s->service, '/'), *host = slash ? slash + 1 : s->service;
-	struct cluster *cluster = plan_cluster(env->plan, exchange_printf(a->x, "outbound|%u||%s", s->port, host));
-	struct http_head head = {
-		.method = str_c("POST"), .scheme = str_c("http"), .path = str_c(CALL_PATH),
-		.authority = exchange_printf(a->x, "%s:%u", host, s->port), .fields = fields, .n_fields = ARRAY_LEN(fields),
-	};
+	struct cluster *cluster = server_cluster(a->x, s->service, s->port);
+	struct http_head head = server_grpc_head(exchange_printf(a->x, "%s:%u", host, s->port), CALL_PATH);
 
 	if (!cluster)
 		return give_up(a, "no service of that name is known");
-	a->call = urequest_start(env, cluster, &head, rateshared_ask(&a->x->arena, &a->q[a->at], a->next - a->at), s->timeout_ms, REPLY_MAX, on_answer, a);
+	a->call = urequest_start(a->x->arg, cluster, &head, rateshared_ask(&a->x->arena, &a->q[a->at], a->next - a->at), s->timeout_ms, REPLY_MAX, on_answer, a);
 	return a->call ? FILTER_WAIT : give_up(a, "out of memory");
 }
 
