@@ -98,4 +98,30 @@ static inline void fixture_expect(const struct fixture *f, const char *part)
 	free(text);
 }
 
+/* The same as a sidecar reads it. */
+static inline void fixture_sidecar(struct fixture *f)
+{
+	fixture_init(f);
+	f->settings.sidecar = true;
+	confdir_free(f->c);
+	f->c = confdir_new(f->dir, &f->settings);
+}
+
+/* One file, as a sidecar reads it, makes the mesh that `describe` tells as `want`; the result of that is freed. */
+static inline void fixture_reads(const char *yaml, char *(*describe)(void), const char *want)
+{
+	struct fixture f;
+	char *text, *said;
+
+	fixture_sidecar(&f);
+	fixture_write(&f, "x.yaml", yaml);
+	ck_assert_msg(fixture_load(&f) == 0, "%s", f.err.msg);
+	text = describe();
+	said = fixture_findings(&f);
+	ck_assert_msg(!strcmp(text, want), "%s\nwant %s\ngot  %s\n%s", yaml, want, text, said);
+	free(text);
+	free(said);
+	fixture_done(&f);
+}
+
 #endif

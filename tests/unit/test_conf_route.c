@@ -80,28 +80,9 @@ static const struct { const char *yaml, *want; } rows[] = {
 	{ ROUTE("HTTPRoute", "parentRefs: [{name: gw}], rules: [{" TO "}]"), "{http=[{name=" R0 " " ANY ROUTE_B "}] }" },
 };
 
-static void fixture_sidecar(struct fixture *f)
-{
-	fixture_init(f);
-	f->settings.sidecar = true;
-	confdir_free(f->c);
-	f->c = confdir_new(f->dir, &f->settings);
-}
-
 START_TEST(test_mesh)
 {
-	struct fixture f;
-	char *text, *said;
-
-	fixture_sidecar(&f);
-	fixture_write(&f, "x.yaml", rows[_i].yaml);
-	ck_assert_msg(fixture_load(&f) == 0, "%s", f.err.msg);
-	text = describe();
-	said = fixture_findings(&f);
-	ck_assert_msg(!strcmp(text, rows[_i].want), "%s\nwant %s\ngot  %s\n%s", rows[_i].yaml, rows[_i].want, text, said);
-	free(text);
-	free(said);
-	fixture_done(&f);
+	fixture_reads(rows[_i].yaml, describe, rows[_i].want);
 }
 END_TEST
 

@@ -10,14 +10,6 @@
 #define BT(SPEC) "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: b, namespace: n}\nspec: {" SPEC "}\n---\n"
 #define KEYS "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"1\",\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\",\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\"}]}"   /* of RFC 7517 */
 
-static void fixture_sidecar(struct fixture *f)
-{
-	fixture_init(f);
-	f->settings.sidecar = true;
-	confdir_free(f->c);
-	f->c = confdir_new(f->dir, &f->settings);
-}
-
 static void put_texts(struct buf *b, const char *name, const char *const *v, int n)
 {
 	for (int i = 0; i < n; i++)
@@ -169,18 +161,7 @@ static const struct { const char *yaml, *want; } rows[] = {
 
 START_TEST(test_mesh)
 {
-	struct fixture f;
-	char *text, *said;
-
-	fixture_sidecar(&f);
-	fixture_write(&f, "x.yaml", rows[_i].yaml);
-	ck_assert_msg(fixture_load(&f) == 0, "%s", f.err.msg);
-	text = describe();
-	said = fixture_findings(&f);
-	ck_assert_msg(!strcmp(text, rows[_i].want), "%s\nwant %s\ngot  %s\n%s", rows[_i].yaml, rows[_i].want, text, said);
-	free(text);
-	free(said);
-	fixture_done(&f);
+	fixture_reads(rows[_i].yaml, describe, rows[_i].want);
 }
 END_TEST
 

@@ -14,14 +14,6 @@
 #define FQ "h.n.svc.cluster.local"
 #define ROUTE_R "route=[{destination={host=r.n.svc.cluster.local {}}}] "
 
-static void fixture_sidecar(struct fixture *f)
-{
-	fixture_init(f);
-	f->settings.sidecar = true;
-	confdir_free(f->c);
-	f->c = confdir_new(f->dir, &f->settings);
-}
-
 static const struct field_table *table_of(const struct resource *r)
 {
 	return r->kind == RESOURCE_VIRTUAL_SERVICE ? &crd_virtual_service_table :
@@ -94,18 +86,7 @@ static const struct { const char *yaml, *want; } rows[] = {
 
 START_TEST(test_mesh)
 {
-	struct fixture f;
-	char *text, *said;
-
-	fixture_sidecar(&f);
-	fixture_write(&f, "x.yaml", rows[_i].yaml);
-	ck_assert_msg(fixture_load(&f) == 0, "%s", f.err.msg);
-	text = describe();
-	said = fixture_findings(&f);
-	ck_assert_msg(!strcmp(text, rows[_i].want), "%s\nwant %s\ngot  %s\n%s", rows[_i].yaml, rows[_i].want, text, said);
-	free(text);
-	free(said);
-	fixture_done(&f);
+	fixture_reads(rows[_i].yaml, describe, rows[_i].want);
 }
 END_TEST
 
