@@ -5,14 +5,6 @@
 #include "source/crd.h"
 #include "suite.h"
 
-static void fixture_sidecar(struct fixture *f)
-{
-	fixture_init(f);
-	f->settings.sidecar = true;
-	confdir_free(f->c);
-	f->c = confdir_new(f->dir, &f->settings);
-}
-
 static char *describe(void)
 {
 	struct buf b = { 0 };
