@@ -285,7 +285,7 @@ libmeshd_a_SOURCES = \
 	modes/side.c \
 	modes/side_in.c \
 	modes/side_out.c \
-	modes/sidecar.c \
+	modes/l7.c \
 	modes/sniff.c \
 	modes/upstream.c \
 	src/commands.c \
@@ -305,7 +305,7 @@ libmeshd_a_SOURCES = \
 	src/serve_otlp.c \
 	src/serve_plane.c \
 	src/serve_pods.c \
-	src/serve_sidecar.c \
+	src/serve_l7.c \
 	src/settings.c \
 	src/settings_env.c \
 	src/settings_otlp.c
@@ -537,7 +537,7 @@ HEADERS_ALL = \
 	modes/pod_dns.h \
 	modes/proxy.h \
 	modes/side.h \
-	modes/sidecar.h \
+	modes/l7.h \
 	modes/sniff.h \
 	modes/upstream.h \
 	src/commands.h \

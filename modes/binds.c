@@ -4,10 +4,10 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "modes/sidecar.h"
+#include "modes/l7.h"
 
 struct bind {
-	struct list link;                /* in pod.sidecar.binds */
+	struct list link;                /* in pod.l7.binds */
 	struct pod *pod;
 	struct listener *listener;       /* owned */
 	struct addr at;
@@ -72,7 +72,7 @@ static void listen_on(struct bind *b)
 
 static struct bind *find(struct pod *pod, const struct addr *at, bool inbound)
 {
-	list_each(l, &pod->sidecar->binds) {
+	list_each(l, &pod->l7->binds) {
 		struct bind *b = container_of(l, struct bind, link);
 
 		if (b->inbound == inbound && addr_eq(&b->at, at))
@@ -90,7 +90,7 @@ static void want(struct pod *pod, const struct addr *at, bool inbound)
 		b->pod = pod;
 		b->at = *at;
 		b->inbound = inbound;
-		list_add_tail(&pod->sidecar->binds, &b->link);
+		list_add_tail(&pod->l7->binds, &b->link);
 	}
 	if (!b->listener)
 		listen_on(b);
@@ -111,7 +111,7 @@ void binds_renew(struct pod *pod)
 
 	if (!p || !pod->listeners || pod->draining || pod->gone)
 		return;
-	list_each_safe(at, next, &pod->sidecar->binds) {
+	list_each_safe(at, next, &pod->l7->binds) {
 		struct bind *b = container_of(at, struct bind, link);
 
 		if (b->inbound ? !binds_inbound(p, &b->at) : !binds_outbound(p, &b->at))
@@ -127,7 +127,7 @@ void binds_renew(struct pod *pod)
 
 void binds_close(struct pod *pod, bool inbound_alone)
 {
-	list_each_safe(at, next, &pod->sidecar->binds) {
+	list_each_safe(at, next, &pod->l7->binds) {
 		struct bind *b = container_of(at, struct bind, link);
 
 		if (b->inbound || !inbound_alone)

@@ -7,7 +7,7 @@
 #include "ext/rateshared.h"
 #include "model/meshconfig.h"
 #include "modes/hconn.h"
-#include "modes/sidecar.h"
+#include "modes/l7.h"
 #include "policy/authz.h"
 #include "policy/jwt_filter.h"
 #include "policy/ratelimit.h"
@@ -66,7 +66,7 @@ static void introduce(struct chain *c, struct pod *pod, const struct mesh *m)
 
 struct chain *chain_get(struct pod *pod)
 {
-	struct chain **at = &pod->sidecar->chain, *c = *at;
+	struct chain **at = &pod->l7->chain, *c = *at;
 	struct teleconf *tele = teleconf_current();
 	const struct plan *plan = plan_current();
 	const struct mesh *m = mesh_current();
@@ -110,7 +110,7 @@ struct env *env_new(struct pod *pod, struct chain *chain, struct workload *local
 	e->chain = chain;
 	e->local = workload_ref(local);
 	e->router = (struct router_env){
-		.pool = pod->sidecar->pool, .local = local, .identity = str_c(local->identity), .seed = &pod->worker->seed, .loop = pod->worker->loop,
+		.pool = pod->l7->pool, .local = local, .identity = str_c(local->identity), .seed = &pod->worker->seed, .loop = pod->worker->loop,
 		.owner = pod, .plan = chain->plan, .inbound = inbound, .keep_source = pod->worker->proxy->conf.spoof,
 	};
 	return e;

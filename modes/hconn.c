@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 #include "modes/binds.h"
-#include "modes/sidecar.h"
+#include "modes/l7.h"
 
 static struct hconn *hconn_of(const struct exchange *x)
 {
@@ -249,7 +249,7 @@ static struct hconn *hconn_new(struct pod *pod, struct workload *local, const st
 	h->env->router.routes = routes_of(chain->plan, h);
 	h->opened_ms = loop_now_ms(pod->worker->loop);
 	pod_ref(pod->shared);
-	list_add_tail(&pod->sidecar->https, &h->link);
+	list_add_tail(&pod->l7->https, &h->link);
 	atomic_fetch_add_explicit(&pod->worker->n_conns, 1, memory_order_relaxed);
 	return h;
 }
@@ -263,7 +263,7 @@ bool hconn_start(struct pod *pod, struct stage *below, enum http_codec codec, st
 		pod_uncount(pod);
 		return false;
 	}
-	h->http = http_conn_server(below, codec, &pod->sidecar->http, &ops, h);
+	h->http = http_conn_server(below, codec, &pod->l7->http, &ops, h);
 	if (!h->http) {
 		maybe_free(h);
 		return false;

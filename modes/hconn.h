@@ -9,7 +9,7 @@
 #include "policy/authz.h"
 
 struct hconn {
-	struct list link;                /* in pod.sidecar.https */
+	struct list link;                /* in pod.l7.https */
 	struct pod *pod;                 /* a reference on what its parts share */
 	struct http_conn *http;          /* NULL: closed */
 	struct env *env;                 /* reference */

@@ -10,7 +10,7 @@
 #include "io/sock.h"
 #include "modes/authority.h"
 #include "modes/conn.h"
-#include "modes/sidecar.h"
+#include "modes/l7.h"
 #include "net/origdst.h"
 #include "net/proxyproto.h"
 #include "tls/tls.h"
@@ -268,7 +268,7 @@ static void on_connect(struct hserve *h, struct http_stream *tunnel, const struc
 	struct flow *f;
 	bool room;
 
-	if (in->pod->sidecar) {
+	if (in->pod->l7) {
 		to_sidecar(in, tunnel, req, tls_peer_id(hserve_tls(h)));
 		return;
 	}

@@ -10,7 +10,7 @@
 #include "modes/binds.h"
 #include "modes/conn.h"
 #include "modes/pod_dns.h"
-#include "modes/sidecar.h"
+#include "modes/l7.h"
 
 #define SHED_TELL_MS  1000
 #define LOOK_AGAIN_MS 100
@@ -23,7 +23,7 @@ static void accept_hbone(void *pod, int fd, const struct addr *peer);
 static const struct {
 	void (*accept)(void *pod, int fd, const struct addr *peer);   /* NULL: its sockets are not this file's */
 	void (*handle)(struct pod *pod, int fd, const struct addr *peer);
-	void (*sidecar)(struct pod *pod, int fd, const struct addr *peer);    /* in sidecar mode instead */
+	void (*l7)(struct pod *pod, int fd, const struct addr *peer);    /* where requests are seen, instead */
 } listens[LISTENERS] = {
 	[LISTEN_SOCKS]    = { accept_socks, socks_accept, socks_accept },
 	[LISTEN_OUTBOUND] = { accept_outbound, outbound_accept, side_accept_out },
@@ -33,8 +33,8 @@ static const struct {
 
 static void handle(struct pod *pod, enum pod_listener kind, int fd, const struct addr *peer)
 {
-	if (pod->sidecar)
-		listens[kind].sidecar(pod, fd, peer);
+	if (pod->l7)
+		listens[kind].l7(pod, fd, peer);
 	else
 		listens[kind].handle(pod, fd, peer);
 }
@@ -57,8 +57,8 @@ void pod_start(struct pod *pod)
 	pod->share = s->spread ? NULL : share_new(l);
 	pod->out.ops.share = pod->app.ops.share = pod->share;
 	pod->pool = hpool_new(l, &pod->out.ops);
-	if (s->proxy->conf.sidecar)
-		pod->sidecar = sidecar_new(pod);
+	if (s->proxy->conf.mode != MODE_ZTUNNEL)
+		pod->l7 = l7_new(pod);
 	list_init(&pod->conns);
 	list_init(&pod->tunnels);
 	list_init(&pod->waiting);
@@ -79,7 +79,7 @@ void pod_listen(struct pod *pod)
 			pod->listeners[i] = listener_new(pod->worker->loop, s->sockets[i].fd, pod->share, listens[s->sockets[i].kind].accept, pod);
 	if (pod->worker->index == s->home)
 		pod_dns_start(pod);
-	if (pod->sidecar)
+	if (pod->l7)
 		binds_renew(pod);
 }
 
@@ -115,19 +115,19 @@ static void drain_sidecar(struct pod *pod)
 	for (int i = 0; pod->listeners && i < pod->shared->n_sockets; i++)
 		if (pod->shared->sockets[i].kind == LISTEN_INBOUND || pod->shared->sockets[i].kind == LISTEN_HBONE)
 			close_listener(pod, i);
-	sidecar_drain(pod);
+	l7_drain(pod);
 	inbound_drain(pod);
 }
 
 void pod_drain(struct pod *pod, bool handed_over)
 {
 	pod->draining = true;
-	if (pod->sidecar && !handed_over) {
+	if (pod->l7 && !handed_over) {
 		drain_sidecar(pod);
 		return;
 	}
-	if (pod->sidecar)
-		sidecar_hand_over(pod);
+	if (pod->l7)
+		l7_hand_over(pod);
 	close_listeners(pod);
 	if (pod->dns && !timer_armed(&pod->dns_end))
 		timer_start(&pod->dns_end, LIMIT_DRAIN_MS);
@@ -160,8 +160,8 @@ void pod_end(struct pod *pod)
 	if (pod->gone)
 		return;
 	pod->gone = true;
-	if (pod->sidecar)
-		sidecar_end(pod);
+	if (pod->l7)
+		l7_end(pod);
 	close_listeners(pod);
 	end_dns(pod);
 	end_waiting(pod, true);
@@ -327,7 +327,7 @@ struct workload *pod_local(const struct pod *pod, const struct mesh *m, const st
 	}
 	/* A single workload may be reached on any address of its host; loopback (SOCKS) says nothing of which is meant. A sidecar is
 	 * one application's: whatever address it uses. */
-	return conf->n_workloads == 1 || conf->sidecar || ip_is_loopback(local) ? first : NULL;
+	return conf->n_workloads == 1 || conf->mode != MODE_ZTUNNEL || ip_is_loopback(local) ? first : NULL;
 }
 
 /* Else it would be refused, though what is missing may be on its way. */

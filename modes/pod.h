@@ -61,7 +61,7 @@ struct pod {
 	struct outsock out;              /* towards other hosts */
 	struct outsock app;              /* towards the pod's own applications: no keepalive */
 	struct hpool *pool;
-	struct sidecar_part *sidecar;    /* owned; NULL: ztunnel mode */
+	struct l7_part *l7;         /* owned; NULL: ztunnel mode */
 	struct dnsproxy *dns;            /* owned; NULL: none, or on another worker */
 	struct timer dns_end;            /* draining: questions under way are still answered */
 	struct ownaddr own;

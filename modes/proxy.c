@@ -13,7 +13,7 @@
 #include "modes/conn.h"
 #include "modes/hconn.h"
 #include "modes/pod.h"
-#include "modes/sidecar.h"
+#include "modes/l7.h"
 
 #define HOME_SLACK 16   /* connections that a pod's own worker may have more than twice what another has */
 
@@ -134,9 +134,9 @@ static void run_rejudge(struct pworker *w, struct order *o)
 			if (c->judged)
 				conn_judge(c, FAIL_POLICY_CHANGE);
 		}
-		if (pod->sidecar) {
-			sidecar_rejudge(pod);
-			sidecar_renew(pod);
+		if (pod->l7) {
+			l7_rejudge(pod);
+			l7_renew(pod);
 		}
 		pod_wake(pod);
 	}
@@ -154,8 +154,8 @@ static void run_retire(struct pworker *w, struct order *o)
 
 	each_pod(pod, w) {
 		hpool_retire(pod->pool, o->ctx, now);
-		if (pod->sidecar)
-			sidecar_retire(pod);
+		if (pod->l7)
+			l7_retire(pod);
 	}
 	tlsctx_unref(now);
 }
@@ -164,8 +164,8 @@ static void run_recheck(struct pworker *w, struct order *o)
 {
 	each_pod(pod, w) {
 		inbound_recheck(pod);
-		if (pod->sidecar)
-			sidecar_recheck(pod);
+		if (pod->l7)
+			l7_recheck(pod);
 	}
 }
 
@@ -304,8 +304,8 @@ static int count(struct pod *pod)
 
 	list_each(at, &pod->conns)
 		n++;
-	if (pod->sidecar)
-		list_each(at, &pod->sidecar->https)
+	if (pod->l7)
+		list_each(at, &pod->l7->https)
 			n++;
 	return n;
 }
@@ -321,8 +321,8 @@ static void run_list(struct pworker *w, struct order *o)
 		list_each(at, &pod->conns)
 			describe(container_of(at, struct conn, link), &o->info[o->n_info++]);
 	each_pod(pod, w)
-		if (pod->sidecar)
-			list_each(at, &pod->sidecar->https)
+		if (pod->l7)
+			list_each(at, &pod->l7->https)
 				describe_http(container_of(at, struct hconn, link), loop_now_ms(w->loop), &o->info[o->n_info++]);
 	sem_post(o->answered);
 }
@@ -395,8 +395,8 @@ int proxy_start(const struct proxy_conf *conf, struct identity *identity, struct
 	int r = 0;
 
 	p->conf = *conf;
-	if (conf->sidecar)
-		sidecar_register();
+	if (conf->mode != MODE_ZTUNNEL)
+		l7_register();
 	p->identity = identity;
 	p->n_workers = conf->concurrency;
 	list_init(&p->inherited);

@@ -43,7 +43,7 @@ struct proxy_conf {
 		const char *preferred_ns;
 	} dns;
 	bool dns_only;                   /* no connections are carried */
-	bool sidecar;                    /* by plans (traffic/plan.h), with requests and Istio's mutual TLS */
+	enum mesh_mode mode;             /* but for ztunnel mode: by plans (traffic/plan.h), with requests */
 	bool ipv6;
 	bool socks;                      /* SOCKS5 on 127.0.0.1 in every pod */
 	bool spoof;                      /* keep the client's address towards the application */

@@ -6,7 +6,7 @@
 #include "base/tuning.h"
 #include "hbone/hserve.h"
 #include "modes/mx.h"
-#include "modes/sidecar.h"
+#include "modes/l7.h"
 
 static struct side *side_of(struct conn *c)
 {
@@ -104,7 +104,7 @@ void side_on_peer(void *arg, const struct peer *peer)
 
 static void note_up(struct side *s, struct stage *up)
 {
-	struct connector *c = &s->conn.pod->sidecar->upstream.connector;
+	struct connector *c = &s->conn.pod->l7->upstream.connector;
 	struct flow *f = &s->conn.flow;
 
 	if (f->proxy) {
@@ -171,7 +171,7 @@ void side_drop_dial(struct side *s)
 	struct stage *up = s->conn.pump.up;
 
 	if (s->trying || up)
-		sidecar_note_unused();
+		l7_note_unused();
 	l4_cancel(s->trying);
 	s->trying = NULL;
 	s->conn.pump.up = NULL;

@@ -8,7 +8,7 @@
 #include "modes/binds.h"
 #include "modes/mx.h"
 #include "modes/side.h"
-#include "modes/sidecar.h"
+#include "modes/l7.h"
 #include "net/origdst.h"
 #include "tls/origin.h"
 #include "tls/tls.h"
@@ -72,7 +72,7 @@ static void as_http(struct side *s, enum http_codec codec)
 static void as_bytes_in_tls(struct side *s, struct stage *tls)
 {
 	if (mx_agreed(tls)) {
-		s->conn.pump.down = mx_server(tls, upstream_frame(&s->conn.pod->sidecar->upstream), side_on_peer, s);
+		s->conn.pump.down = mx_server(tls, upstream_frame(&s->conn.pod->l7->upstream), side_on_peer, s);
 		if (!s->conn.pump.down) {
 			side_fail(s, FAIL_MEMORY, NULL);
 			return;
@@ -101,7 +101,7 @@ static void on_tls(struct stage *tls, enum stage_event ev, const struct iovec *i
 	if (ev != STAGE_OPEN)
 		return;
 	side_handshake_over(s);
-	if (sidecar_revoked(s->conn.pod, s->conn.local, tls)) {
+	if (l7_revoked(s->conn.pod, s->conn.local, tls)) {
 		side_fail(s, FAIL_CERT_REVOKED, NULL);   /* the CRL changed while the handshake ran */
 		return;
 	}
@@ -337,7 +337,7 @@ static void start(struct pod *pod, int fd, const struct addr *peer, const struct
 	s = make(pod, pod_sock(pod, fd), local, &to, at);
 	if (!s)
 		return;
-	scope = scope_of(m, local);
+	scope = scope_of(m, local, NULL);
 	s->mtls = MTLS_STRICT;
 	if (scope)
 		scope_peer_authn(scope, to.port, &s->mtls);

@@ -5,7 +5,7 @@
 
 #include "modes/binds.h"
 #include "modes/side.h"
-#include "modes/sidecar.h"
+#include "modes/l7.h"
 #include "net/origdst.h"
 
 static void as_http(struct side *s, enum http_codec codec)

@@ -4,7 +4,7 @@
 #include "base/tuning.h"
 #include "modes/conn.h"
 #include "modes/mx.h"
-#include "modes/sidecar.h"
+#include "modes/l7.h"
 #include "net/proxyproto.h"
 #include "telemetry/peermeta.h"
 #include "telemetry/span.h"
@@ -263,7 +263,7 @@ struct str upstream_frame(struct upstream *u)
 
 static void up_leaving(struct connector *c, struct cluster *cl)
 {
-	sidecar_leaving(upstream_of(c)->pod, cl);
+	l7_leaving(upstream_of(c)->pod, cl);
 }
 
 void upstream_init(struct upstream *u, struct pod *pod)

@@ -124,7 +124,7 @@ int analyze_command(int argc, char **argv)
 		return usage("analyze");
 	if (settings_read(&settings, &err) < 0 || settings_mesh(&settings, &base, &err) < 0)
 		return fail(&err);
-	base.sidecar = opt.mode && !strcmp(opt.mode, "sidecar");
+	base.mode = opt.mode && !strcmp(opt.mode, "sidecar") ? MODE_SIDECAR : MODE_ZTUNNEL;
 	status = analyze_dir(words[0], &base, &out);
 	settings_done(&settings);
 	print(&out);

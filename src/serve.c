@@ -96,7 +96,7 @@ static void on_drain_poll(struct timer *t)
 
 	int n = s->handed_over ? proxy_busy(s->proxy) : proxy_connections(s->proxy);
 
-	if ((n == 0 && (!s->sidecar || s->set.exit_on_zero || s->handed_over)) || loop_now_ms(s->loop) >= s->drain_until_ms)
+	if ((n == 0 && (s->mode == MODE_ZTUNNEL || s->set.exit_on_zero || s->handed_over)) || loop_now_ms(s->loop) >= s->drain_until_ms)
 		loop_stop(s->loop);
 	else
 		timer_start(t, DRAIN_POLL_MS);
@@ -178,6 +178,12 @@ static bool in_container(void)
 	struct stat st;
 
 	return getenv("KUBERNETES_SERVICE_HOST") || stat("/.dockerenv", &st) == 0 || stat("/run/.containerenv", &st) == 0;
+}
+
+/* For what was checked by then, or will be. */
+static enum mesh_mode mode_of(const char *name)
+{
+	return name && !strcmp(name, "sidecar") ? MODE_SIDECAR : name && !strcmp(name, "waypoint") ? MODE_WAYPOINT : MODE_ZTUNNEL;
 }
 
 static int check_dir(const struct options *o, struct err *err)
@@ -292,9 +298,9 @@ static int start_proxy(struct serve *s, struct err *err)
 	};
 
 	conf.dns_only = !s->set.proxy;
-	conf.sidecar = s->sidecar;
+	conf.mode = s->mode;
 	/* Istio's sidecar connects from 127.0.0.6, which its capture rules know, unless it is told to keep the client's address. */
-	if (s->sidecar)
+	if (s->mode == MODE_SIDECAR)
 		conf.spoof = s->set.original_source == MAYBE_TRUE && net_can_spoof();
 	if (s->set.dns)
 		place_dns(s, &conf);
@@ -356,7 +362,7 @@ static int start(struct serve *s, struct err *err)
 	if (r == 0)
 		r = start_proxy(s, err);
 	if (r == 0)
-		r = serve_sidecar_start(s, err);
+		r = serve_l7_start(s, err);
 	if (r == 0)
 		r = serve_handover_take(s, err);
 	if (r == 0)
@@ -378,7 +384,7 @@ static void stop(struct serve *s)
 	serve_plane_stop(s);
 	serve_pods_stop(s);
 	proxy_free(s->proxy);
-	serve_sidecar_stop(s);
+	serve_l7_stop(s);
 	origin_forget();
 	demand_free(s->demand);
 	otlp_free(s->otlp);
@@ -431,7 +437,7 @@ int serve_command(int argc, char **argv)
 		fprintf(stderr, "meshd: %s\n", err.msg);
 		return 2;
 	}
-	s.sidecar = s.opt.mode && strcmp(s.opt.mode, "sidecar") == 0;
+	s.mode = mode_of(s.opt.mode);
 	s.pods_mode = !s.opt.workloads.n && (!s.opt.config_dir || getenv("PROXY_MODE"));
 	defaults(&s.opt, &s.set, s.pods_mode);
 	tune(&s);

@@ -28,7 +28,7 @@ static void admin_pending(void *arg, struct buf *out)
 			buf_printf(out, "%sworkload %s", buf_len(out) ? ", " : "", s->opt.workloads.v[i]);
 	serve_plane_pending(s, out);
 	serve_pods_pending(s, out);
-	if (s->sidecar && !hostnames_settled())
+	if (s->mode != MODE_ZTUNNEL && !hostnames_settled())
 		buf_printf(out, "%shost names of ServiceEntries", buf_len(out) ? ", " : "");
 	if (s->draining)
 		buf_printf(out, "%sdraining", buf_len(out) ? ", " : "");
@@ -160,7 +160,7 @@ int serve_admin_start(struct serve *s, struct err *err)
 {
 	struct admin_conf conf = {
 		.control = s->loop, .mode = s->opt.mode, .version = MESHD_VERSION, .admin_port = (uint16_t)s->opt.admin_port,
-		.stats_port = s->set.stats_port, .envoy_stats_port = s->sidecar ? PORT_ENVOY_STATS : 0, .ready_port = PORT_READY, .ipv6 = s->set.ipv6, .unix_path = s->opt.admin_socket,
+		.stats_port = s->set.stats_port, .envoy_stats_port = s->mode != MODE_ZTUNNEL ? PORT_ENVOY_STATS : 0, .ready_port = PORT_READY, .ipv6 = s->set.ipv6, .unix_path = s->opt.admin_socket,
 		.post_unix_only = s->opt.post_unix_only, .identity = s->identity,
 		.istio_version = s->set.version,
 	};

@@ -75,7 +75,7 @@ int serve_files_reload(struct serve *s, struct err *err)
 	if (r < 0)
 		return r;
 	want_identities(s);
-	serve_sidecar_refresh(s);
+	serve_l7_refresh(s);
 	serve_pods_refresh(s);
 	if (s->proxy && mesh_generation(mesh_current()) != before)
 		proxy_rejudge(s->proxy);
@@ -97,7 +97,7 @@ int serve_files_load(struct serve *s, struct err *err)
 
 	if (r < 0)
 		return r;
-	base.sidecar = s->sidecar;
+	base.mode = s->mode;
 	s->confdir = confdir_new(s->opt.config_dir, &base);
 	/* Watched before it is read: no change falls between. */
 	s->watch = watch_new(s->loop, RELOAD_QUIET_MS, serve_files_changed, s, err);

@@ -56,9 +56,9 @@ struct serve {
 	int peak;                          /* live connections since memory was given back last */
 	bool draining, handed_over;
 	bool synced, serving;              /* the mesh is known; the process before us was told that we serve */
-	bool sidecar;                      /* --mode=sidecar */
+	enum mesh_mode mode;               /* --mode */
 	struct probes *probes;             /* NULL: none */
-	struct map told;                   /* serve_sidecar.c's: what was reported */
+	struct map told;                   /* serve_l7.c's: what was reported */
 	bool pods_mode;                    /* PROXY_MODE says what is served; else --workload does */
 };
 
@@ -72,9 +72,9 @@ int serve_files_reload(struct serve *s, struct err *err);
 void serve_files_changed(void *serve);  /* reloads; what is wrong is logged */
 struct workload *serve_files_workload(struct serve *s, int i);   /* of the i-th --workload; NULL: the mesh has none */
 
-void serve_sidecar_refresh(struct serve *s);   /* the mesh changed; nothing in other modes */
-int serve_sidecar_start(struct serve *s, struct err *err);   /* before the admin pages */
-void serve_sidecar_stop(struct serve *s);      /* after the proxy */
+void serve_l7_refresh(struct serve *s);   /* the mesh changed; nothing in other modes */
+int serve_l7_start(struct serve *s, struct err *err);   /* before the admin pages */
+void serve_l7_stop(struct serve *s);      /* after the proxy */
 
 char *serve_problem(struct serve *s, int i);   /* 256 bytes: why the i-th is not served, "" when it is */
 

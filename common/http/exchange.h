@@ -18,6 +18,7 @@ struct exchange;
 struct route;                /* traffic's; kept here for the filters between it and the router */
 struct claims;               /* policy's: of the request's JSON web tokens */
 struct workload;             /* model's */
+struct service;
 struct peer;                 /* telemetry's: what a workload says of itself */
 
 /* A list of fields that can be edited; names compare without case. Memory is the exchange's arena. */
@@ -81,6 +82,9 @@ struct exchange_client {
 	struct workload *peer_workload, *local_workload;   /* borrowed; NULL: unknown */
 	struct str cluster;      /* inbound: where all requests of this port go, for logs of those that get nowhere */
 	struct str service;      /* inbound: key of the service that leads to this port, "ns/host"; empty: none */
+	struct service *target;  /* at a waypoint: the service that was asked for; borrowed; NULL: a workload was */
+	struct str caller_id;    /* who asked, as the workload's own waypoint vouches, which then is peer_id; empty: the peer itself */
+	struct addr caller;      /* the same: from where; port 0: the peer itself */
 };
 
 /* For telemetry. Times are of CLOCK_MONOTONIC in ns, 0: not yet; wall_us is since the epoch. */

@@ -28,6 +28,13 @@ const char *stance_name(enum stance s)
 	return names[s];
 }
 
+const char *mesh_mode_name(enum mesh_mode m)
+{
+	static const char *const names[] = { [MODE_ZTUNNEL] = "ztunnel", [MODE_SIDECAR] = "sidecar", [MODE_WAYPOINT] = "waypoint" };
+
+	return names[m];
+}
+
 const struct mesh_settings *mesh_settings(const struct mesh *m)
 {
 	static const struct mesh_settings defaults = {

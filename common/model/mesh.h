@@ -17,6 +17,11 @@ enum stance {
 
 const char *stance_name(enum stance s);
 
+/* What this process is; objects mean what they mean to the proxy that Istio would have in its place. */
+enum mesh_mode { MODE_ZTUNNEL, MODE_SIDECAR, MODE_WAYPOINT };
+
+const char *mesh_mode_name(enum mesh_mode m);        /* "ztunnel", "sidecar", "waypoint" */
+
 struct mesh_settings {
 	const char *trust_domain;            /* "cluster.local" */
 	const char *const *aliases;          /* trustDomainAliases */
@@ -26,11 +31,14 @@ struct mesh_settings {
 	const char *network, *cluster;       /* own; "" and "Kubernetes" */
 	unsigned connect_timeout_ms;
 	enum stance stance;
-	bool sidecar;                        /* policies are read whole (struct policy); false: as ztunnel has them */
+	enum mesh_mode mode;
 	unsigned trusted_hops;               /* gatewayTopology.numTrustedProxies: entries of X-Forwarded-For that are passed by */
 	const struct ext_provider *providers;
 	int n_providers;
 };
+
+/* Whether requests are seen, so that policies are read whole (struct policy); else as ztunnel has them. */
+static inline bool sees_requests(const struct mesh_settings *s) { return s->mode != MODE_ZTUNNEL; }
 
 struct mesh;
 struct mesh_edit;

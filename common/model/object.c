@@ -32,6 +32,19 @@ const struct label *pack_labels(struct pack *p, const struct label *from, int n)
 	return to;
 }
 
+const struct target_ref *pack_targets(struct pack *p, const struct target_ref *from, int n)
+{
+	struct target_ref *to = pack_array(p, n, sizeof(*to));
+
+	for (int i = 0; i < n; i++) {
+		struct target_ref t = { from[i].kind, pack_str(p, from[i].name) };
+
+		if (to)
+			to[i] = t;
+	}
+	return to;
+}
+
 static void fill_gateway(struct pack *p, const struct gateway *from, struct gateway *to)
 {
 	struct gateway g = *from;
@@ -380,6 +393,7 @@ static struct policy *policy_pack(struct pack *p, const struct policy *from)
 	c.problem = pack_str(p, from->problem);
 	c.provider = pack_str(p, from->provider);
 	c.selector = pack_labels(p, from->selector, from->n_selector);
+	c.targets = pack_targets(p, from->targets, from->n_targets);
 	c.rules = pack_rules(p, from->rules, from->n_rules);
 	c.compiled = NULL;
 	c.compiled_free = NULL;

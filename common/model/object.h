@@ -122,7 +122,12 @@ struct service {
 	uint64_t content;
 };
 
-enum policy_scope { POLICY_GLOBAL, POLICY_NAMESPACE, POLICY_SELECTOR };
+/* What an object is bound to by its targetRefs; such objects are for waypoints alone. GATEWAY and the services are of the object's
+ * own namespace, the class is the root namespace's to name. */
+enum target_kind { TARGET_GATEWAY, TARGET_GATEWAY_CLASS, TARGET_SERVICE, TARGET_SERVICE_ENTRY };
+struct target_ref { enum target_kind kind; const char *name; };
+
+enum policy_scope { POLICY_GLOBAL, POLICY_NAMESPACE, POLICY_SELECTOR, POLICY_TARGETS };
 enum policy_action { POLICY_ALLOW, POLICY_DENY, POLICY_AUDIT, POLICY_CUSTOM };
 
 enum match_kind {
@@ -199,6 +204,8 @@ struct policy {
 	const char *problem;
 	const struct label *selector;
 	int n_selector;
+	const struct target_ref *targets;    /* of POLICY_TARGETS */
+	int n_targets;
 	const struct policy_rule *rules;
 	int n_rules;
 	void *compiled;              /* owned; the policy room's, freed by compiled_free */

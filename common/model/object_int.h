@@ -20,6 +20,7 @@
 bool object_last_ref(atomic_uint *refs);
 const struct label *pack_labels(struct pack *p, const struct label *from, int n);   /* sorted by key */
 const struct ext_provider *pack_providers(struct pack *p, const struct ext_provider *from, int n);
+const struct target_ref *pack_targets(struct pack *p, const struct target_ref *from, int n);
 const struct match *pack_texts(struct pack *p, const struct match *from, int n);
 const struct policy_rule *pack_rules(struct pack *p, const struct policy_rule *from, int n);
 

@@ -68,6 +68,7 @@ static struct request_authn *request_authn_pack(struct pack *p, const struct req
 	c.where = pack_str(p, from->where);
 	c.problem = pack_str(p, from->problem);
 	c.selector = pack_labels(p, from->selector, from->n_selector);
+	c.targets = pack_targets(p, from->targets, from->n_targets);
 	c.rules = pack_jwt_rules(p, from->rules, from->n_rules);
 	c.compiled = NULL;
 	c.compiled_free = NULL;
@@ -142,6 +143,7 @@ static struct rate_limit *rate_limit_pack(struct pack *p, const struct rate_limi
 	c.where = pack_str(p, from->where);
 	c.problem = pack_str(p, from->problem);
 	c.selector = pack_labels(p, from->selector, from->n_selector);
+	c.targets = pack_targets(p, from->targets, from->n_targets);
 	c.rules = pack_rate_rules(p, from->rules, from->n_rules);
 	c.shared.service = pack_str(p, from->shared.service);
 	c.shared.domain = pack_str(p, from->shared.domain);

@@ -36,6 +36,8 @@ struct request_authn {
 	const char *problem;
 	const struct label *selector;
 	int n_selector;              /* 0: the namespace; in the root namespace: the mesh */
+	const struct target_ref *targets;        /* takes the selector's place: for waypoints alone */
+	int n_targets;
 	const struct jwt_rule *rules;
 	int n_rules;
 	void *compiled;              /* as a policy's */
@@ -84,6 +86,8 @@ struct rate_limit {
 	const char *problem;
 	const struct label *selector;
 	int n_selector;
+	const struct target_ref *targets;        /* as a RequestAuthentication's */
+	int n_targets;
 	const struct rate_rule *rules;
 	int n_rules;
 	bool headers;                /* RateLimit and RateLimit-Policy in responses (draft-ietf-httpapi-ratelimit-headers) */

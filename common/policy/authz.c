@@ -48,7 +48,7 @@ static struct authz_verdict allow(struct policy *p, const char *rule, int rule_i
 
 struct authz_verdict authz_judge_peer(const struct mesh *m, const struct workload *dest, const struct authz_input *in)
 {
-	const struct scope *s = scope_of(m, dest);
+	const struct scope *s = scope_of(m, dest, in->service);
 	struct peer_authn *pa;
 	enum mtls_mode mode;
 
@@ -66,7 +66,7 @@ struct authz_verdict authz_judge(const struct mesh *m, const struct workload *de
 				 void (*on_quiet)(struct policy *p, const struct authz_input *in, void *arg), void *arg)
 {
 	struct authz_verdict peer = authz_judge_peer(m, dest, in);
-	struct scope *s = scope_of(m, dest);
+	struct scope *s = scope_of(m, dest, in->service);
 	struct authz_asked asked;
 	const struct scope_index *x;
 	const struct rule_ref *hit;
@@ -108,7 +108,7 @@ static const struct ext_provider *provider_named(const struct mesh_settings *s, 
 enum authz_custom authz_custom(const struct mesh *m, const struct workload *dest, const struct authz_input *in, struct authz_asked *ret)
 {
 	const struct mesh_settings *settings = mesh_settings(m);
-	struct scope *s = scope_of(m, dest);
+	struct scope *s = scope_of(m, dest, in->service);
 	struct subject who;
 
 	if (!s)

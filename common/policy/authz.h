@@ -24,6 +24,7 @@ struct authz_input {
 	struct addr dest;            /* the final target: application address and port */
 	struct str principal;        /* the peer's SPIFFE ID with or without "spiffe://"; empty: not authenticated */
 	struct str sni;
+	const struct service *service;         /* at a waypoint: what was asked for; NULL: a workload itself */
 	const struct authz_request *request;   /* NULL: bytes */
 };
 

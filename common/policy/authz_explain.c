@@ -243,7 +243,7 @@ static void explain_deny(const struct policy *p, int rule, const struct subject 
 void authz_explain(const struct mesh *m, const struct workload *dest, const struct authz_input *in, struct buf *out)
 {
 	struct authz_verdict v = authz_judge(m, dest, in, NULL, NULL);
-	const struct scope *s = scope_of(m, dest);
+	const struct scope *s = scope_of(m, dest, in->service);
 	struct peer_authn *pa;
 	enum mtls_mode mode;
 	struct subject who;

@@ -12,7 +12,7 @@ void authz_input_of(const struct exchange *x, struct authz_request *req, struct 
 		.method = x->request.method, .authority = x->request.authority, .path = x->request.path,
 		.fields = x->request_fields.v, .n_fields = x->request_fields.n, .claims = x->claims,
 	};
-	*ret = (struct authz_input){ .source = c->peer, .dest = c->local, .principal = c->peer_id, .sni = c->sni, .request = req };
+	*ret = (struct authz_input){ .source = c->peer, .dest = c->local, .principal = c->peer_id, .sni = c->sni, .service = c->target, .request = req };
 }
 
 static void on_quiet(struct policy *p, const struct authz_input *in, void *arg)

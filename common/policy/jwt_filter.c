@@ -390,7 +390,7 @@ static void on_poll(struct timer *t)
 	stop_waiting(w);
 	st->waited = true;
 	/* The rules may have been replaced meanwhile. */
-	scope = scope_of(mesh_current(), x->client->local_workload);
+	scope = scope_of(mesh_current(), x->client->local_workload, x->client->target);
 	if (refuse_unsafe(x, scope))
 		return;
 	remove_spoofed(x, scope);
@@ -409,7 +409,7 @@ static bool is_preflight(const struct exchange *x)
 
 static enum filter_step on_request(struct exchange *x, void *state, const void *conf)
 {
-	const struct scope *scope = x->client->local_workload ? scope_of(mesh_current(), x->client->local_workload) : NULL;
+	const struct scope *scope = x->client->local_workload ? scope_of(mesh_current(), x->client->local_workload, x->client->target) : NULL;
 	struct state *st = state;
 	enum jwt_status s;
 

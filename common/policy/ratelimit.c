@@ -178,7 +178,7 @@ static bool take(const struct rate_rule *r, struct book_rule *b, struct subject 
 
 bool ratelimit_connection(const struct mesh *m, const struct workload *dest, const struct authz_input *in, const char **ret_rule)
 {
-	const struct scope *scope = scope_of(m, dest);
+	const struct scope *scope = scope_of(m, dest, in->service);
 	uint64_t now = scope && scope->n_limits ? now_ns() : 0;
 	struct rate_left left;
 	struct subject who;
@@ -252,7 +252,7 @@ static enum filter_step on_request(struct exchange *x, void *state, const void *
 {
 	const struct workload *w = x->client->local_workload;
 	const struct mesh *m = mesh_current();
-	const struct scope *scope = w ? scope_of(m, w) : NULL;
+	const struct scope *scope = w ? scope_of(m, w, x->client->target) : NULL;
 	uint64_t now = scope && scope->n_limits ? now_ns() : 0;
 	struct state *st = state;
 	struct authz_request req;
@@ -333,7 +333,7 @@ int rate_questions(struct exchange *x, struct rate_question *ret, int max)
 {
 	const struct workload *w = x->client->local_workload;
 	const struct mesh *m = mesh_current();
-	const struct scope *scope = w ? scope_of(m, w) : NULL;
+	const struct scope *scope = w ? scope_of(m, w, x->client->target) : NULL;
 	struct authz_request req;
 	struct authz_input in;
 	struct subject who;

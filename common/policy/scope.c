@@ -31,6 +31,7 @@ static void scope_done(struct scope *s)
 	free(s->authns);
 	free(s->limits);
 	workload_unref(s->workload);
+	service_unref(s->service);
 	*s = (struct scope){ 0 };
 }
 
@@ -48,8 +49,9 @@ static void key_make(void)
 	pthread_key_create(&key, cache_free);
 }
 
-static struct scope *slot_of(const struct workload *w)
+static struct scope *slot_of(const struct workload *w, const struct service *service)
 {
+	const void *of[] = { w, service };
 	struct scope *cache;
 
 	pthread_once(&key_once, key_make);
@@ -61,7 +63,7 @@ static struct scope *slot_of(const struct workload *w)
 			return NULL;
 		}
 	}
-	return &cache[hash_bytes(&w, sizeof(w)) % SLOTS];
+	return &cache[hash_bytes(of, sizeof(of)) % SLOTS];
 }
 
 struct finder {
@@ -113,6 +115,8 @@ static bool reaches(const struct policy *p, const struct finder *f)
 		return strcmp(p->ns, f->w->ns) == 0;
 	case POLICY_SELECTOR:
 		return !p->by_name && labels_match(p->selector, p->n_selector, f->w->labels, f->w->n_labels);
+	case POLICY_TARGETS:
+		return false;
 	}
 	return true;
 }
@@ -243,7 +247,7 @@ static void find_in(struct finder *f, const struct mesh *m, struct str ns)
 static bool find(struct scope *s, const struct mesh *m, const struct workload *w)
 {
 	struct str root = str_c(mesh_settings(m)->root_ns), ns = str_c(w->ns);
-	struct finder f = { .s = s, .w = w, .root = true, .sidecar = mesh_settings(m)->sidecar };
+	struct finder f = { .s = s, .w = w, .root = true, .sidecar = sees_requests(mesh_settings(m)) };
 
 	mesh_each_policy_in(m, str_c(""), on_global, &f);
 	find_in(&f, m, root);
@@ -256,11 +260,11 @@ static bool find(struct scope *s, const struct mesh *m, const struct workload *w
 	return !f.no_memory;
 }
 
-struct scope *scope_of(const struct mesh *m, const struct workload *w)
+struct scope *scope_of(const struct mesh *m, const struct workload *w, const struct service *service)
 {
-	struct scope *s = slot_of(w);
+	struct scope *s = slot_of(w, service);
 
-	if (!s || (s->workload == w && s->generation == mesh_policy_generation(m)))
+	if (!s || (s->workload == w && s->service == service && s->generation == mesh_policy_generation(m)))
 		return s;
 	scope_done(s);
 	if (!find(s, m, w)) {
@@ -268,6 +272,7 @@ struct scope *scope_of(const struct mesh *m, const struct workload *w)
 		return NULL;
 	}
 	s->workload = workload_ref((struct workload *)w);
+	s->service = service ? service_ref((struct service *)service) : NULL;
 	s->generation = mesh_policy_generation(m);
 	return s;
 }

@@ -24,6 +24,7 @@ struct scope_index {
 struct scope {
 	uint64_t generation;
 	struct workload *workload;           /* reference held, so that its address means no other */
+	struct service *service;             /* the same */
 	struct policy *broken;               /* the first by key that could not be loaded; NULL: none */
 	struct policy **policies;            /* borrowed from the mesh; by part, then by key */
 	int n, cap, start[PARTS + 1];
@@ -35,8 +36,8 @@ struct scope {
 	int n_authns, n_limits, authns_cap, limits_cap;
 };
 
-/* Good until the thread's next call. NULL when memory is out. */
-struct scope *scope_of(const struct mesh *m, const struct workload *w);
+/* Good until the thread's next call. NULL when memory is out. service: at a waypoint, what was asked for; else NULL. */
+struct scope *scope_of(const struct mesh *m, const struct workload *w, const struct service *service);
 /* The index for what `who` is. NULL when memory is out. */
 const struct scope_index *scope_index(struct scope *s, const struct subject *who);
 const struct rulebook *scope_book(const struct policy *p, const struct subject *who);

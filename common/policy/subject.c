@@ -72,7 +72,7 @@ void subject_init(struct subject *s, const struct authz_input *in, const struct 
 		s->ns = part[2];
 		s->account = (struct str){ s->ns.p, (size_t)(id.p + id.n - s->ns.p) };
 	}
-	s->aliases = s->domain.n && (settings->sidecar || settings->stance == STANCE_STRICT) && subject_is_domain(settings, s->domain);
+	s->aliases = s->domain.n && (sees_requests(settings) || settings->stance == STANCE_STRICT) && subject_is_domain(settings, s->domain);
 	s->tail_hash = subject_hash(s->tail);
 	s->ns_hash = subject_hash(s->ns);
 	s->account_hash = subject_hash(s->account);

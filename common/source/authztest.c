@@ -232,7 +232,7 @@ static int load(struct run *r, int mode)
 		confdir_free(r->conf[!mode]);
 		r->conf[!mode] = NULL;
 		r->settings = *r->base;
-		r->settings.sidecar = mode == 0;
+		r->settings.mode = mode == 0 ? MODE_SIDECAR : MODE_ZTUNNEL;
 		r->conf[mode] = confdir_new(r->dir, &r->settings);
 		return confdir_load(r->conf[mode], r->err);
 	}

@@ -137,7 +137,7 @@ static bool loaded_here(struct doc *d, const struct crd *c)
 	struct finding at = { .level = FINDING_WARNING, .file = d->l->file, .line = d->root->line, .kind = c->kind,
 			      .ns = scalar(yaml_get(meta, "namespace")), .name = scalar(yaml_get(meta, "name")) };
 
-	if (!c->elsewhere || d->l->settings->sidecar)
+	if (!c->elsewhere || sees_requests(d->l->settings))
 		return true;
 	report_add(d->l->report, &at, "%s", c->elsewhere);
 	return false;
@@ -190,7 +190,7 @@ static const struct crd *find_kind(struct doc *d)
 			      .ns = scalar(yaml_get(yaml_get(d->root, "metadata"), "namespace")),
 			      .name = scalar(yaml_get(yaml_get(d->root, "metadata"), "name")) };
 
-	report_add(d->l->report, &at, "%s", other->sidecar && d->l->settings->sidecar ? other->sidecar : other->why);
+	report_add(d->l->report, &at, "%s", other->sidecar && sees_requests(d->l->settings) ? other->sidecar : other->why);
 	return NULL;
 }
 

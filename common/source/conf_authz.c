@@ -495,10 +495,10 @@ bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta
 	check_policy(w, spec, p.dry_run);
 	if (!w->errors && (spec->targets.n || spec->target)) {
 		field_info(w, 0, "targetRefs", "the policy is for waypoints: it has no effect in %s mode, as in Istio",
-			   l->settings->sidecar ? "sidecar" : "ztunnel");
+			   sees_requests(l->settings) ? "sidecar" : "ztunnel");
 		return true;
 	}
-	if (!w->errors && !l->settings->sidecar && spec->action > CRD_DENY) {
+	if (!w->errors && !sees_requests(l->settings) && spec->action > CRD_DENY) {
 		field_warn(w, 0, "action", "%s has NO EFFECT in ztunnel mode, as in Istio: this policy is not enforced",
 			   spec->action == CRD_AUDIT ? "AUDIT" : "CUSTOM");
 		return true;
@@ -506,7 +506,7 @@ bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta
 	for (int i = 0; i < spec->rules.n; i++) {
 		field_enter(w, "rules", 0);
 		field_enter(w, NULL, i);
-		if (l->settings->sidecar)
+		if (sees_requests(l->settings))
 			conf_rule(l, w, m, &from[i], &rules[i]);
 		else
 			convert_rule(&c, &from[i], &rules[i]);
@@ -520,7 +520,7 @@ bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta
 	p.where = where;
 	p.scope = spec->selector ? POLICY_SELECTOR : strcmp(m->ns, l->settings->root_ns) ? POLICY_NAMESPACE : POLICY_GLOBAL;
 	p.action = actions[spec->action];
-	p.whole = l->settings->sidecar;
+	p.whole = sees_requests(l->settings);
 	p.provider = spec->provider ? spec->provider->name : "";
 	p.problem = "";
 	p.rules = rules;

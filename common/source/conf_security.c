@@ -132,7 +132,7 @@ bool conf_rate_limit(struct conf_load *l, struct field_walk *w, const struct crd
 	for (int i = 0; i < spec->rules.n; i++) {
 		field_enter(w, "rules", 0);
 		field_enter(w, NULL, i);
-		if (!from[i].connections && !l->settings->sidecar)
+		if (!from[i].connections && !sees_requests(l->settings))
 			field_warn(w, 0, NULL, "has no effect in ztunnel mode: it counts requests");
 		rate_rule(l, w, m, &from[i], &rules[i]);
 		field_leave(w, len);

@@ -91,7 +91,7 @@ static void read_hosts(struct conf_load *l, struct field_walk *w, const struct c
 
 		if (!value_is_host(h) && (*h != '*' || !h[1] || !value_is_host_any(h)))
 			field_error(w, 0, "hosts", "want a host name in lower case, got '%.80s'", h);
-		else if (*h == '*' && !l->settings->sidecar)
+		else if (*h == '*' && !sees_requests(l->settings))
 			field_warn(w, 0, "hosts", "the wildcard '%.80s' has no effect in ztunnel mode, as in Istio", h);
 		else
 			s->hosts[s->n_hosts++] = keep(s, h);
@@ -229,9 +229,9 @@ static void check_entry(struct field_walk *w, const struct crd_service_entry *sp
 		if (*s->endpoints[i].workload->hostname)
 			field_error(w, 0, "endpoints", "want IP addresses with the resolution STATIC, got '%.80s'", s->endpoints[i].workload->hostname);
 	}
-	if (spec->resolution == CRD_NONE && !s->n_vips && !w->settings->sidecar)
+	if (spec->resolution == CRD_NONE && !s->n_vips && !sees_requests(w->settings))
 		field_warn(w, 0, "addresses", "without addresses the resolution NONE has no effect at L4");
-	for (int i = 0; i < s->n_ports && !s->n_vips && spec->resolution == CRD_NONE && w->settings->sidecar; i++)
+	for (int i = 0; i < s->n_ports && !s->n_vips && spec->resolution == CRD_NONE && sees_requests(w->settings); i++)
 		if (s->ports[i].app == PROTOCOL_TCP)
 			field_warn(w, 0, "addresses", "without addresses the TCP port %u stands for that port of every address", s->ports[i].port);
 	for (int i = 0; i < s->n_vips && spec->resolution >= CRD_DNS; i++) {
@@ -285,7 +285,7 @@ bool conf_service_entry(struct conf_load *l, struct field_walk *w, const struct 
 	for (s->n_sans = 0; s->n_sans < spec->sans.n; s->n_sans++)
 		s->sans[s->n_sans] = keep(s, spec->sans.v[s->n_sans]);
 	keep_export_to(s, &spec->export_to);
-	if (spec->export_to.n && !l->settings->sidecar)
+	if (spec->export_to.n && !sees_requests(l->settings))
 		field_info(w, 0, "exportTo", "has no effect in ztunnel mode, as in Istio: it is read as *");
 	s->external = spec->location == CRD_EXTERNAL;
 	s->resolution = resolutions[spec->resolution];

@@ -90,7 +90,7 @@ static void fill(struct conf_load *l, struct field_walk *fw, const struct crd_me
 {
 	const struct mesh_settings *s = l->settings;
 
-	if (s->sidecar && field_label(&m->annotations, "proxy.istio.io/config"))
+	if (sees_requests(s) && field_label(&m->annotations, "proxy.istio.io/config"))
 		field_warn(fw, 0, "metadata.annotations.proxy.istio.io/config", "not honoured: use defaultConfig of mesh.yaml");
 	w->trust_domain = s->trust_domain;
 	if (!*w->network)

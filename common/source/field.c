@@ -600,7 +600,7 @@ static bool read_row(struct field_walk *w, const struct field *f, const struct y
 		field_warn(w, c->line, NULL, "not honoured yet%s%s", *why ? ": " : "", why);
 		return true;
 	case FIELD_SIDECAR:
-		if (w->settings && w->settings->sidecar)
+		if (w->settings && sees_requests(w->settings))
 			break;
 		/* fall through */
 	case FIELD_OTHER_MODE:

@@ -162,7 +162,7 @@ int routeask_run(const char *dir, const struct routeask *ask, const struct mesh_
 	struct confdir *c;
 	int r;
 
-	settings.sidecar = true;
+	settings.mode = MODE_SIDECAR;
 	c = confdir_new(dir, &settings);
 	r = confdir_load(c, err);
 	if (r == 0) {

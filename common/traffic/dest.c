@@ -78,7 +78,7 @@ static void go_to_waypoint(struct dest_ask *a, const struct gateway *g, bool acr
 /* A sidecar takes Istio's mutual TLS unless it is told not to. */
 static bool takes_mtls(const struct dest_ask *a, const struct workload *w, uint16_t port)
 {
-	const struct scope *s = w->tunnel == TUNNEL_ISTIO_MTLS ? scope_of(a->m, w) : NULL;
+	const struct scope *s = w->tunnel == TUNNEL_ISTIO_MTLS ? scope_of(a->m, w, NULL) : NULL;
 	enum mtls_mode mode;
 
 	if (!s)

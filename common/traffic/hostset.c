@@ -105,7 +105,7 @@ static bool any_disables(const struct mesh *m)
 
 static bool takes_mtls(const struct search *f, const struct workload *w, uint16_t port)
 {
-	struct scope *s = f->set->disables ? scope_of(f->m, w) : NULL;
+	struct scope *s = f->set->disables ? scope_of(f->m, w, NULL) : NULL;
 	enum mtls_mode mode;
 	struct peer_authn *p = s ? scope_peer_authn(s, port, &mode) : NULL;
 

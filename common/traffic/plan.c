@@ -124,6 +124,20 @@ const struct inbound_port *plan_inbound_at(const struct plan *p, int i)
 	return i >= 0 && i < p->n_inbound ? &p->inbound[i] : NULL;
 }
 
+const struct inbound_port *plan_served(const struct plan *p, struct str service, uint16_t port)
+{
+	(void)p;
+	(void)service;
+	(void)port;
+	return NULL;
+}
+
+const struct inbound_port *plan_direct(const struct plan *p)
+{
+	(void)p;
+	return NULL;
+}
+
 struct cluster *plan_unknown(const struct plan *p)
 {
 	return p->unknown;

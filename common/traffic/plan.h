@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a sidecar's engines read: for each address and port that an application may call, protocol and routes; for each port of the
- * workload, what goes in. Immutable; compiled from the mesh on the control thread after a change, published like the mesh.
+/* What the engines of a sidecar or a waypoint read: for each address and port that an application may call, protocol and routes; for each port of the
+ * workload (of a waypoint: of the services that it serves), what goes in. Immutable; compiled from the mesh on the control thread after a change, published like the mesh.
  * Clusters keep their run-time state from plan to plan. Endpoints are no part of it: a cluster looks at the mesh. */
 #ifndef TRAFFIC_PLAN_H
 #define TRAFFIC_PLAN_H
@@ -36,7 +36,9 @@ struct inbound_port {
 	enum port_protocol protocol;
 	struct cluster *to;                  /* the application: inbound|PORT||, or a Sidecar's defaultEndpoint */
 	const struct route_table *http;
-	const char *service;                 /* key of the first service that leads to it; "" */
+	const char *service;                 /* key of the first service that leads to it; of a waypoint, of the one that is served; "" */
+	const struct l4_route *by_sni, *bytes;       /* of a waypoint: TLS by its SNI, then all bytes; where none fits: `to` */
+	int n_by_sni, n_bytes;
 	bool real;                           /* a Sidecar's ingress with an own bind */
 	struct addr at;
 	struct tls_conf tls;                 /* a Sidecar's ingress.tls; mode TLS_AUTO: Istio's mutual TLS as PeerAuthentication says */
@@ -55,6 +57,10 @@ void plan_unref(struct plan *p);
 /* The exact address, then any address of that port. NULL: nobody knows it; the policy decides. */
 const struct outbound_port *plan_outbound(const struct plan *p, const struct addr *to);
 const struct inbound_port *plan_inbound(const struct plan *p, uint16_t port);        /* never NULL */
+/* Of a waypoint: what it does for a port of a service (key), and for workloads that are asked for by their own address. NULL: it
+ * does not serve them; whether it is the one that the object names, the mesh says (traffic/dest.h). */
+const struct inbound_port *plan_served(const struct plan *p, struct str service, uint16_t port);
+const struct inbound_port *plan_direct(const struct plan *p);
 /* outboundTrafficPolicy: where unknown destinations go: PassthroughCluster or BlackHoleCluster. */
 struct cluster *plan_unknown(const struct plan *p);
 /* The vhost of unknown hosts on HTTP ports is part of each table (allow_any, block_all). */

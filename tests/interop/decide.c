@@ -161,7 +161,7 @@ int main(int argc, char **argv)
 {
 	struct mesh_settings settings = {
 		.trust_domain = "cluster.local", .root_ns = "istio-system", .cluster_domain = "cluster.local", .network = "", .cluster = "Kubernetes",
-		.connect_timeout_ms = 10000, .sidecar = true,
+		.connect_timeout_ms = 10000, .mode = MODE_SIDECAR,
 	};
 	struct confdir *c = confdir_new(argc == 4 ? argv[1] : "", &settings);
 	struct router_env env = { .plan = NULL };

@@ -102,7 +102,7 @@ static inline void fixture_expect(const struct fixture *f, const char *part)
 static inline void fixture_sidecar(struct fixture *f)
 {
 	fixture_init(f);
-	f->settings.sidecar = true;
+	f->settings.mode = MODE_SIDECAR;
 	confdir_free(f->c);
 	f->c = confdir_new(f->dir, &f->settings);
 }

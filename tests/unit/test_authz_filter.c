@@ -13,7 +13,7 @@ static const struct filter chain[] = { { &authz_filter, NULL } };
 static struct mesh_edit *edit;
 static struct workload *w;
 
-static struct mesh_settings settings = { .trust_domain = "cluster.local", .root_ns = "istio-system", .sidecar = true };
+static struct mesh_settings settings = { .trust_domain = "cluster.local", .root_ns = "istio-system", .mode = MODE_SIDECAR };
 
 static void begin(void)
 {

@@ -182,7 +182,7 @@ static bool judge(const struct row *row, bool strict)
 	fixture_init(&f);
 	f.settings.aliases = aliases;
 	f.settings.n_aliases = 1;
-	f.settings.sidecar = true;
+	f.settings.mode = MODE_SIDECAR;
 	f.settings.stance = strict ? STANCE_STRICT : STANCE_ISTIO;
 	confdir_free(f.c);
 	f.c = confdir_new(f.dir, &f.settings);
@@ -231,7 +231,7 @@ START_TEST(test_findings)
 	struct fixture f;
 
 	fixture_init(&f);
-	f.settings.sidecar = true;
+	f.settings.mode = MODE_SIDECAR;
 	confdir_free(f.c);
 	f.c = confdir_new(f.dir, &f.settings);
 	fixture_write(&f, "x.yaml", findings[_i].yaml);

@@ -33,7 +33,7 @@ static const char *differs_why(const char *file, const char *name)
 static int on_doc(const struct yaml_node *root, void *arg)
 {
 	static const struct mesh_settings settings = { .trust_domain = "cluster.local", .root_ns = "istio-system",
-						       .cluster_domain = "cluster.local", .network = "", .cluster = "Kubernetes", .sidecar = true };
+						       .cluster_domain = "cluster.local", .network = "", .cluster = "Kubernetes", .mode = MODE_SIDECAR };
 	struct run *r = arg;
 	struct report report = { 0 };
 	struct arena a = { 0 };

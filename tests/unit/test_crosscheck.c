@@ -46,7 +46,7 @@ START_TEST(test_rows)
 	const char *said;
 
 	fixture_init(&f);
-	f.settings.sidecar = true;
+	f.settings.mode = MODE_SIDECAR;
 	fixture_write(&f, "x.yaml", rows[_i].yaml);
 	analyze_dir(f.dir, &f.settings, &out);
 	buf_append(&out, "", 1);

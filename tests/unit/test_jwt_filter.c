@@ -46,7 +46,7 @@ static struct workload *w;
 
 static void publish(const struct jwt_rule *rules, int n)
 {
-	static const struct mesh_settings settings = { .trust_domain = "cluster.local", .root_ns = "istio-system", .sidecar = true };
+	static const struct mesh_settings settings = { .trust_domain = "cluster.local", .root_ns = "istio-system", .mode = MODE_SIDECAR };
 	struct mesh_edit *e = mesh_edit_begin();
 	struct request_authn *a;
 	struct err err;

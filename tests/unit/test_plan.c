@@ -57,7 +57,7 @@ static void load(struct world *w, const char *yaml)
 
 	*w = (struct world){ .p = NULL };
 	fixture_init(&w->f);
-	w->f.settings.sidecar = true;
+	w->f.settings.mode = MODE_SIDECAR;
 	confdir_free(w->f.c);
 	w->f.c = confdir_new(w->f.dir, &w->f.settings);
 	fixture_write(&w->f, "services.yaml", services);

@@ -95,7 +95,7 @@ static const struct rate_key by_user = { RATE_BY_HEADER, user, 1 }, by_identity 
 
 static struct workload *publish(const struct rate_rule *rules, int n, bool headers, const char *service)
 {
-	static const struct mesh_settings settings = { .trust_domain = "cluster.local", .root_ns = "istio-system", .sidecar = true };
+	static const struct mesh_settings settings = { .trust_domain = "cluster.local", .root_ns = "istio-system", .mode = MODE_SIDECAR };
 	struct rate_limit from = { .key = "prod/r", .ns = "prod", .name = "r", .rules = rules, .n_rules = n, .headers = headers,
 				   .shared = { .service = service } };
 	struct mesh_edit *e = mesh_edit_begin();

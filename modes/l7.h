@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sidecar mode: what one worker's part of a pod has for it beside what ztunnel mode has. A captured connection becomes a `struct side`
  * (modes/side.h) until it is known what it carries; requests go on in a `struct hconn` (modes/hconn.h). */
-#ifndef MODES_SIDECAR_H
-#define MODES_SIDECAR_H
+#ifndef MODES_L7_H
+#define MODES_L7_H
 
 #include "modes/chain.h"
 #include "modes/upstream.h"
 
-struct sidecar_part {
+struct l7_part {
 	struct upstream upstream;
 	struct upool *pool;              /* owned */
 	struct chain *chain;             /* reference; NULL: none was needed yet */
@@ -17,16 +17,16 @@ struct sidecar_part {
 	struct deferred grave;
 };
 
-void sidecar_register(void);                     /* its metrics; once, on the control thread */
-struct sidecar_part *sidecar_new(struct pod *pod);
-void sidecar_drain(struct pod *pod);             /* inbound alone: outbound works until the end */
-void sidecar_hand_over(struct pod *pod);         /* all: another process serves from now on */
-void sidecar_rejudge(struct pod *pod);
-void sidecar_recheck(struct pod *pod);           /* a CRL changed: connections of peers that are revoked are cut */
-void sidecar_renew(struct pod *pod);             /* another plan, or other endpoints */
-void sidecar_leaving(struct pod *pod, struct cluster *cl);   /* a server of it said that it goes away */
-void sidecar_retire(struct pod *pod);            /* a certificate was replaced: connections to servers take no new streams */
-void sidecar_end(struct pod *pod);               /* cuts all that is HTTP; the rest goes at the end of the turn */
+void l7_register(void);                     /* its metrics; once, on the control thread */
+struct l7_part *l7_new(struct pod *pod);
+void l7_drain(struct pod *pod);             /* inbound alone: outbound works until the end */
+void l7_hand_over(struct pod *pod);         /* all: another process serves from now on */
+void l7_rejudge(struct pod *pod);
+void l7_recheck(struct pod *pod);           /* a CRL changed: connections of peers that are revoked are cut */
+void l7_renew(struct pod *pod);             /* another plan, or other endpoints */
+void l7_leaving(struct pod *pod, struct cluster *cl);   /* a server of it said that it goes away */
+void l7_retire(struct pod *pod);            /* a certificate was replaced: connections to servers take no new streams */
+void l7_end(struct pod *pod);               /* cuts all that is HTTP; the rest goes at the end of the turn */
 
 /* The listeners' handlers; each owns fd. */
 void side_accept_out(struct pod *pod, int fd, const struct addr *peer);
@@ -40,9 +40,9 @@ void side_accept_tunnel(struct pod *pod, struct http_stream *tunnel, struct work
 			const struct addr *to);
 
 /* Whether the mesh's CRL revokes the peer of a stage, if that is TLS and open. */
-bool sidecar_revoked(struct pod *pod, const struct workload *local, struct stage *s);
+bool l7_revoked(struct pod *pod, const struct workload *local, struct stage *s);
 
 /* A dial that nobody needed: the client's first bytes said something else. */
-void sidecar_note_unused(void);
+void l7_note_unused(void);
 
 #endif

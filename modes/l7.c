@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "modes/sidecar.h"
+#include "modes/l7.h"
 
 #include <stdlib.h>
 
@@ -12,7 +12,7 @@
 
 static atomic_ulong unused_dials;
 
-void sidecar_note_unused(void)
+void l7_note_unused(void)
 {
 	atomic_fetch_add_explicit(&unused_dials, 1, memory_order_relaxed);
 }
@@ -22,7 +22,7 @@ static void collect_unused(struct prom *p, void *arg)
 	prom_put(p, NULL, 0, atomic_load_explicit(&unused_dials, memory_order_relaxed));
 }
 
-void sidecar_register(void)
+void l7_register(void)
 {
 	static struct prom_family family = {
 		.name = "meshd_unused_dials", .type = PROM_COUNTER, .collect = collect_unused,
@@ -32,9 +32,9 @@ void sidecar_register(void)
 	prom_register(&family);
 }
 
-struct sidecar_part *sidecar_new(struct pod *pod)
+struct l7_part *l7_new(struct pod *pod)
 {
-	struct sidecar_part *s = xcalloc(1, sizeof(*s));
+	struct l7_part *s = xcalloc(1, sizeof(*s));
 
 	upstream_init(&s->upstream, pod);
 	list_init(&s->https);
@@ -47,7 +47,7 @@ struct sidecar_part *sidecar_new(struct pod *pod)
 
 static void bury(struct deferred *d)
 {
-	struct sidecar_part *s = container_of(d, struct sidecar_part, grave);
+	struct l7_part *s = container_of(d, struct l7_part, grave);
 
 	upool_free(s->pool);
 	upstream_done(&s->upstream);
@@ -55,10 +55,10 @@ static void bury(struct deferred *d)
 	free(s);
 }
 
-void sidecar_drain(struct pod *pod)
+void l7_drain(struct pod *pod)
 {
 	binds_close(pod, true);
-	list_each_safe(at, next, &pod->sidecar->https) {
+	list_each_safe(at, next, &pod->l7->https) {
 		struct hconn *h = container_of(at, struct hconn, link);
 
 		if (h->client.inbound)
@@ -66,14 +66,14 @@ void sidecar_drain(struct pod *pod)
 	}
 }
 
-void sidecar_hand_over(struct pod *pod)
+void l7_hand_over(struct pod *pod)
 {
 	binds_close(pod, false);
-	list_each_safe(at, next, &pod->sidecar->https)
+	list_each_safe(at, next, &pod->l7->https)
 		hconn_drain(container_of(at, struct hconn, link));
 }
 
-bool sidecar_revoked(struct pod *pod, const struct workload *local, struct stage *s)
+bool l7_revoked(struct pod *pod, const struct workload *local, struct stage *s)
 {
 	struct tlsctx *now;
 	bool revoked;
@@ -88,19 +88,19 @@ bool sidecar_revoked(struct pod *pod, const struct workload *local, struct stage
 	return revoked;
 }
 
-void sidecar_recheck(struct pod *pod)
+void l7_recheck(struct pod *pod)
 {
 	list_each_safe(at, next, &pod->conns) {
 		struct conn *c = container_of(at, struct conn, link);
 
-		if (c->local && (sidecar_revoked(pod, c->local, c->pump.down) || sidecar_revoked(pod, c->local, c->pump.up)))
+		if (c->local && (l7_revoked(pod, c->local, c->pump.down) || l7_revoked(pod, c->local, c->pump.up)))
 			conn_end(c, FAIL_CERT_REVOKED, NULL);
 	}
-	list_each_safe(at, next, &pod->sidecar->https) {
+	list_each_safe(at, next, &pod->l7->https) {
 		struct hconn *h = container_of(at, struct hconn, link);
 		struct stage *below = h->http ? http_conn_below(h->http) : NULL;
 
-		if (sidecar_revoked(pod, h->env->local, below))
+		if (l7_revoked(pod, h->env->local, below))
 			hconn_close(h, FAIL_CERT_REVOKED);
 		else if (below && h->client.mtls && strcmp(below->ops->name, "tls") == 0 && tls_expired(below))
 			hconn_drain(h);                /* new requests come with the new certificate */
@@ -112,23 +112,23 @@ static bool is_gone(const struct cluster *c, const struct workload *w, void *pla
 	return plan_cluster(plan, str_c(cluster_conf(c)->name)) != c;
 }
 
-void sidecar_renew(struct pod *pod)
+void l7_renew(struct pod *pod)
 {
 	const struct plan *plan = plan_current();
 
 	binds_renew(pod);
 	if (plan)
-		upool_retire(pod->sidecar->pool, is_gone, (void *)plan);
+		upool_retire(pod->l7->pool, is_gone, (void *)plan);
 }
 
 /* The application ends: its clients hear of it before it is gone. */
-void sidecar_leaving(struct pod *pod, struct cluster *cl)
+void l7_leaving(struct pod *pod, struct cluster *cl)
 {
 	const struct plan *plan = plan_current();
 
 	if (!plan || !cluster_conf(cl)->inbound)
 		return;
-	list_each_safe(at, next, &pod->sidecar->https) {
+	list_each_safe(at, next, &pod->l7->https) {
 		struct hconn *h = container_of(at, struct hconn, link);
 
 		if (h->client.inbound && plan_inbound(plan, h->at.port)->to == cl)
@@ -136,9 +136,9 @@ void sidecar_leaving(struct pod *pod, struct cluster *cl)
 	}
 }
 
-void sidecar_rejudge(struct pod *pod)
+void l7_rejudge(struct pod *pod)
 {
-	list_each_safe(at, next, &pod->sidecar->https)
+	list_each_safe(at, next, &pod->l7->https)
 		hconn_judge(container_of(at, struct hconn, link));
 }
 
@@ -147,17 +147,17 @@ static bool every(const struct cluster *c, const struct workload *w, void *arg)
 	return true;
 }
 
-void sidecar_retire(struct pod *pod)
+void l7_retire(struct pod *pod)
 {
-	upool_retire(pod->sidecar->pool, every, NULL);
+	upool_retire(pod->l7->pool, every, NULL);
 }
 
-void sidecar_end(struct pod *pod)
+void l7_end(struct pod *pod)
 {
 	/* First in, so last out: after the connections, which hold what it has. */
-	pod->sidecar->grave.run = bury;
-	loop_bury(pod->worker->loop, &pod->sidecar->grave);
+	pod->l7->grave.run = bury;
+	loop_bury(pod->worker->loop, &pod->l7->grave);
 	binds_close(pod, false);
-	list_each_safe(at, next, &pod->sidecar->https)
+	list_each_safe(at, next, &pod->l7->https)
 		hconn_close(container_of(at, struct hconn, link), FAIL_DRAIN);
 }

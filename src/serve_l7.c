@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sidecar mode: after each change of the mesh, what its engines read is compiled anew. */
+/* Where requests are seen: after each change of the mesh, what its engines read is compiled anew. */
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -22,9 +22,9 @@ static void report(void *arg, const char *object, const char *text)
 	free(line);
 }
 
-void serve_sidecar_refresh(struct serve *s)
+void serve_l7_refresh(struct serve *s)
 {
-	struct workload *w = s->sidecar && s->opt.workloads.n ? serve_files_workload(s, 0) : NULL;
+	struct workload *w = s->mode != MODE_ZTUNNEL && s->opt.workloads.n ? serve_files_workload(s, 0) : NULL;
 
 	if (!w)
 		return;
@@ -37,12 +37,12 @@ void serve_sidecar_refresh(struct serve *s)
 	collector_update(s->collector, mesh_current(), teleconf_current(), w);
 }
 
-int serve_sidecar_start(struct serve *s, struct err *err)
+int serve_l7_start(struct serve *s, struct err *err)
 {
-	return s->sidecar && s->set.app_probers ? probes_new(s->loop, s->set.app_probers, s->proxy->conf.mark, &s->probes, err) : 0;
+	return s->mode == MODE_SIDECAR && s->set.app_probers ? probes_new(s->loop, s->set.app_probers, s->proxy->conf.mark, &s->probes, err) : 0;
 }
 
-void serve_sidecar_stop(struct serve *s)
+void serve_l7_stop(struct serve *s)
 {
 	collector_free(s->collector);
 	s->collector = NULL;
