@@ -240,6 +240,7 @@ libmeshd_a_SOURCES = \
 	common/traffic/guard.c \
 	common/traffic/host.c \
 	common/traffic/hostset.c \
+	common/traffic/intake.c \
 	common/traffic/l4.c \
 	common/traffic/lb.c \
 	common/traffic/lb_hash.c \
@@ -513,6 +514,7 @@ HEADERS_ALL = \
 	common/traffic/dest.h \
 	common/traffic/dest_int.h \
 	common/traffic/guard.h \
+	common/traffic/intake.h \
 	common/traffic/plan.h \
 	common/traffic/plan_int.h \
 	common/traffic/race.h \
@@ -632,6 +634,7 @@ UNIT_TESTS = \
 	tests/unit/test_hpool \
 	tests/unit/test_identity \
 	tests/unit/test_inpod \
+	tests/unit/test_intake \
 	tests/unit/test_jwt \
 	tests/unit/test_jwt_filter \
 	tests/unit/test_l4 \
@@ -830,6 +833,8 @@ tests_unit_test_lb_SOURCES = tests/unit/test_lb.c
 tests_unit_test_lb_hash_SOURCES = tests/unit/test_lb_hash.c
 
 tests_unit_test_inpod_SOURCES = tests/unit/test_inpod.c
+
+tests_unit_test_intake_SOURCES = tests/unit/test_intake.c
 
 tests_unit_test_l4_SOURCES = tests/unit/test_l4.c
 

@@ -347,45 +347,22 @@ void side_fail(struct side *s, enum fail why, const char *detail)
 
 /* ---- where bytes go ---- */
 
-static bool name_fits(const char *want, const char *sni)
-{
-	if (*want == '*')
-		return str_ends(str_c(sni), str_c(want + 1));
-	return str_eq_nocase(str_c(want), str_c(sni));
-}
-
-static bool route_fits(const struct l4_route *r, const struct ip *to, const char *sni)
-{
-	bool name = r->n_sni == 0, net = r->n_to == 0;
-
-	for (int i = 0; sni && i < r->n_sni && !name; i++)
-		name = name_fits(r->sni[i], sni);
-	for (int i = 0; i < r->n_to && !net; i++)
-		net = cidr_has(&r->to[i], to);
-	return name && net;
-}
-
 struct cluster *side_target(struct side *s, const struct l4_route *v, int n, const char *sni, enum fail *why)
 {
 	struct pworker *w = s->conn.pod->worker;
+	const struct l4_route *r = l4_route_find(v, n, &s->to.ip, sni);
 	uint64_t at;
 
-	*why = FAIL_NO_ROUTE;
-	for (int i = 0; i < n; i++) {
-		const struct l4_route *r = &v[i];
-
-		if (!route_fits(r, &s->to.ip, sni))
-			continue;
-		w->seed = w->seed * 6364136223846793005u + 1442695040888963407u;
-		s->route = r;
-		at = r->weight_sum ? (w->seed >> 33) % r->weight_sum : 0;
-		*why = FAIL_NO_CLUSTER;
-		for (int k = 0; k < r->n_targets; k++) {
-			if (at < r->targets[k].weight || r->weight_sum == 0)
-				return r->targets[k].cluster;
-			at -= r->targets[k].weight;
-		}
+	*why = r ? FAIL_NO_CLUSTER : FAIL_NO_ROUTE;
+	if (!r)
 		return NULL;
+	w->seed = w->seed * 6364136223846793005u + 1442695040888963407u;
+	s->route = r;
+	at = r->weight_sum ? (w->seed >> 33) % r->weight_sum : 0;
+	for (int k = 0; k < r->n_targets; k++) {
+		if (at < r->targets[k].weight || r->weight_sum == 0)
+			return r->targets[k].cluster;
+		at -= r->targets[k].weight;
 	}
 	return NULL;
 }

@@ -12,13 +12,9 @@
 #include "net/origdst.h"
 #include "tls/origin.h"
 #include "tls/tls.h"
+#include "traffic/intake.h"
 
 #define INGRESS_NAMES 64    /* of clients, that one port accepts */
-
-static bool is_http(enum port_protocol p)
-{
-	return p == PROTOCOL_HTTP || p == PROTOCOL_HTTP2 || p == PROTOCOL_GRPC;
-}
 
 static struct hconn_from from_of(const struct side *s)
 {
@@ -114,7 +110,7 @@ static void on_tls(struct stage *tls, enum stage_event ev, const struct iovec *i
 	}
 	s->conn.input.principal = str_c(f->source_id);
 	s->conn.input.sni = tls_sni(tls);
-	if (is_http(s->in->protocol) || (s->in->protocol == PROTOCOL_AUTO && s->sniff.hello.istio == HELLO_ISTIO_HTTP))
+	if (intake_is_http(s->in->protocol) || (s->in->protocol == PROTOCOL_AUTO && s->sniff.hello.istio == HELLO_ISTIO_HTTP))
 		as_http(s, HTTP_CODEC_AUTO);
 	else
 		as_bytes_in_tls(s, tls);
@@ -132,7 +128,7 @@ static void on_web_tls(struct stage *tls, enum stage_event ev, const struct iove
 	if (ev != STAGE_OPEN)
 		return;
 	side_handshake_over(s);
-	if (is_http(s->in->protocol))
+	if (intake_is_http(s->in->protocol))
 		as_http(s, HTTP_CODEC_AUTO);
 	else
 		side_bytes(s, s->in->to);
@@ -178,7 +174,7 @@ static void end_web_tls(struct side *s)
 		side_fail(s, FAIL_MEMORY, NULL);
 		return;
 	}
-	tls_set_alpn(tls, is_http(s->in->protocol) ? TLS_ALPN_HTTP2 : TLS_ALPN_NONE);
+	tls_set_alpn(tls, intake_is_http(s->in->protocol) ? TLS_ALPN_HTTP2 : TLS_ALPN_NONE);
 	tls->on_event = on_web_tls;
 	tls->arg = s;
 }
@@ -188,7 +184,7 @@ static void end_tls(struct side *s)
 	struct pod *pod = s->conn.pod;
 	struct tlsctx *ctx = identity_get(pod->worker->proxy->identity, str_c(s->conn.local->identity));
 	struct stage *sock = s->conn.pump.down, *tls;
-	bool http = is_http(s->in->protocol) || (s->in->protocol == PROTOCOL_AUTO && s->sniff.hello.istio == HELLO_ISTIO_HTTP);
+	bool http = intake_is_http(s->in->protocol) || (s->in->protocol == PROTOCOL_AUTO && s->sniff.hello.istio == HELLO_ISTIO_HTTP);
 
 	side_drop_dial(s);
 	if (!ctx) {
@@ -220,30 +216,32 @@ static void refuse_plain(struct side *s)
 		side_fail(s, FAIL_DENIED, "mutual TLS is required");
 }
 
-static void decide_tls(struct side *s)
+static enum intake_first first_of(const struct side *s, enum sniff_kind kind)
 {
-	if (s->tunnelled || s->mtls == MTLS_DISABLE || (s->mtls == MTLS_PERMISSIVE && s->sniff.hello.istio == HELLO_ISTIO_NONE)) {
-		if (is_http(s->in->protocol))
-			side_fail(s, FAIL_TLS, "TLS without Istio's ALPN on a port whose protocol is HTTP: declare it as HTTPS or TLS");
-		else
-			side_bytes(s, s->in->to);
-		return;
-	}
-	end_tls(s);
+	if (kind == SNIFF_TLS)
+		return s->sniff.hello.istio == HELLO_ISTIO_NONE ? FIRST_TLS : FIRST_ISTIO_TLS;
+	return kind == SNIFF_HTTP1 || kind == SNIFF_HTTP2 ? FIRST_REQUEST : FIRST_BYTES;
 }
 
 static void decide(struct side *s, enum sniff_kind kind)
 {
-	bool http = is_http(s->in->protocol);
-
-	if (kind == SNIFF_TLS)
-		decide_tls(s);
-	else if (s->mtls == MTLS_STRICT && !s->tunnelled)
-		refuse_plain(s);
-	else if (http || (s->in->protocol == PROTOCOL_AUTO && (kind == SNIFF_HTTP1 || kind == SNIFF_HTTP2)))
-		as_http(s, kind == SNIFF_HTTP2 ? HTTP_CODEC_H2 : HTTP_CODEC_H1);
-	else
+	switch (intake_of(s->in->protocol, s->mtls, s->tunnelled, first_of(s, kind))) {
+	case INTAKE_BYTES:
 		side_bytes(s, s->in->to);
+		break;
+	case INTAKE_REQUESTS:
+		as_http(s, kind == SNIFF_HTTP2 ? HTTP_CODEC_H2 : HTTP_CODEC_H1);
+		break;
+	case INTAKE_END_TLS:
+		end_tls(s);
+		break;
+	case INTAKE_REFUSE_PLAIN:
+		refuse_plain(s);
+		break;
+	case INTAKE_REFUSE_TLS:
+		side_fail(s, FAIL_TLS, "TLS without Istio's ALPN on a port whose protocol is HTTP: declare it as HTTPS or TLS");
+		break;
+	}
 }
 
 /* Whether the application may be dialled before the client spoke. A peer with a proxy of the mesh will most likely begin with TLS,
@@ -277,7 +275,7 @@ static void note_names(struct side *s, const struct addr *peer)
 
 static void begin(struct side *s)
 {
-	bool http = is_http(s->in->protocol), sniffs = s->mtls != MTLS_DISABLE || s->in->protocol == PROTOCOL_AUTO;
+	bool http = intake_is_http(s->in->protocol), sniffs = s->mtls != MTLS_DISABLE || s->in->protocol == PROTOCOL_AUTO;
 
 	s->decide = decide;
 	if (s->tunnelled)

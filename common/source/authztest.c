@@ -229,6 +229,8 @@ static void run_test(struct run *r, const struct table_row *tab, const struct te
 static int load(struct run *r, int mode)
 {
 	if (!r->conf[mode]) {
+		if (r->conf[!mode])
+			confdir_withdraw(r->conf[!mode]);
 		confdir_free(r->conf[!mode]);
 		r->conf[!mode] = NULL;
 		r->settings = *r->base;

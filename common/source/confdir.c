@@ -331,6 +331,17 @@ struct confdir *confdir_new(const char *dir, const struct mesh_settings *base)
 	return c;
 }
 
+void confdir_withdraw(struct confdir *c)
+{
+	static const struct link_set nothing;
+	struct mesh_edit *e = mesh_edit_begin();
+
+	link_set_apply(&nothing, &c->s.set, e);
+	mesh_edit_publish(e);
+	state_done(&c->s);
+	c->loads = 0;
+}
+
 void confdir_free(struct confdir *c)
 {
 	if (!c)

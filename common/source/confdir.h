@@ -33,6 +33,7 @@ uint64_t confdir_loads(const struct confdir *c);                         /* that
 const char *confdir_held_back(const struct confdir *c);                  /* why the last load failed; "" when it did not */
 /* A JSON object: directory, loads, heldBack, objects, findings[] {level, file, line, kind, namespace, name, path, message}. */
 void confdir_dump(const struct confdir *c, struct buf *out);
+void confdir_withdraw(struct confdir *c);     /* what it has put into the mesh goes out of it: before another directory, or this one in another mode */
 void confdir_free(struct confdir *c);
 
 #endif

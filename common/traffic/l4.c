@@ -4,8 +4,35 @@
 #include <stdlib.h>
 
 #include "base/xxhash64.h"
+#include "traffic/plan.h"
 #include "traffic/race.h"
 #include "traffic/upool_int.h"
+
+static bool name_fits(const char *want, const char *sni)
+{
+	if (*want == '*')
+		return str_ends(str_c(sni), str_c(want + 1));
+	return str_eq_nocase(str_c(want), str_c(sni));
+}
+
+static bool fits(const struct l4_route *r, const struct ip *to, const char *sni)
+{
+	bool name = r->n_sni == 0, net = r->n_to == 0;
+
+	for (int i = 0; sni && i < r->n_sni && !name; i++)
+		name = name_fits(r->sni[i], sni);
+	for (int i = 0; i < r->n_to && !net; i++)
+		net = cidr_has(&r->to[i], to);
+	return name && net;
+}
+
+const struct l4_route *l4_route_find(const struct l4_route *v, int n, const struct ip *to, const char *sni)
+{
+	for (int i = 0; i < n; i++)
+		if (fits(&v[i], to, sni))
+			return &v[i];
+	return NULL;
+}
 
 struct l4_try {
 	struct router_env *env;

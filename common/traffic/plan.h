@@ -19,6 +19,8 @@ struct l4_route {
 	uint32_t weight_sum;
 	unsigned idle_ms;
 };
+/* The first for this address and name (NULL: without TLS); NULL: none. */
+const struct l4_route *l4_route_find(const struct l4_route *v, int n, const struct ip *to, const char *sni);
 
 struct outbound_port {
 	const char *name;                    /* of the listener, as in Envoy: "10.0.0.1_80", "0.0.0.0_80" */

@@ -418,6 +418,22 @@ static const struct { const char *text; int status; const char *part; } analyses
 	{ "a: [\n", ANALYZE_FOUND, "The directory would not be loaded.\n0 objects, 1 errors, 0 warnings.\n" },
 };
 
+/* Nothing of it stays for who loads next, in whatever mode; and it can be loaded again. */
+START_TEST(test_withdraw)
+{
+	fixture_write(&f, "a.yaml", WE("w", "address: 10.0.0.1") SE("s", "ports: [{number: 80, name: http}], endpoints: [{address: 10.0.0.2}]") AP("p", "action: DENY, rules: [{}]"));
+	load_ok();
+	ck_assert_ptr_nonnull(workload("w"));
+	confdir_withdraw(f.c);
+	ck_assert_ptr_null(workload("w"));
+	ck_assert_ptr_null(service("n/s.test"));
+	ck_assert_ptr_null(policy());
+	ck_assert_uint_eq(mesh_count(mesh_current(), NULL, NULL), 0);
+	load_ok();
+	ck_assert_ptr_nonnull(workload("w"));
+}
+END_TEST
+
 START_TEST(test_analyze)
 {
 	struct buf b = { 0 };
@@ -456,6 +472,7 @@ int main(void)
 	tcase_add_test(t, test_automatic_addresses);
 	tcase_add_test(t, test_warnings_are_counted);
 	tcase_add_test(t, test_dump);
+	tcase_add_test(t, test_withdraw);
 	tcase_add_loop_test(t, test_analyze, 0, ARRAY_LEN(analyses));
 	suite_add_tcase(s, t);
 	return suite_run(s);

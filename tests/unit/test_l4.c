@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/dialstage.h"
 #include "tests/unit/fakecluster.h"
+#include "traffic/plan.h"
 #include "traffic/upool_int.h"
 
 static struct cluster cluster;
@@ -132,6 +133,25 @@ START_TEST(test_limits)
 }
 END_TEST
 
+START_TEST(test_routes_by_name_and_address)
+{
+	static const char *const exact[] = { "a.test" }, *const wild[] = { "*.b.test" };
+	static struct cidr net = { .bits = 104 };
+	static const struct { const char *sni, *to; int want; } rows[] = {
+		{ "A.test", "192.0.2.1", 0 }, { "x.b.test", "192.0.2.1", 1 }, { "b.test", "10.0.0.1", 2 }, { NULL, "10.0.0.1", 2 }, { NULL, "192.0.2.1", -1 },
+		{ "c.test", "192.0.2.1", -1 },
+	};
+	const struct l4_route v[] = { { .sni = exact, .n_sni = 1 }, { .sni = wild, .n_sni = 1 }, { .to = &net, .n_to = 1 } };
+	struct ip ip;
+
+	ip_parse(str_c("10.0.0.0"), &net.ip);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		ip_parse(str_c(rows[i].to), &ip);
+		ck_assert_ptr_eq(l4_route_find(v, 3, &ip, rows[i].sni), rows[i].want < 0 ? NULL : &v[rows[i].want]);
+	}
+}
+END_TEST
+
 START_TEST(test_cancel)
 {
 	hosts(2);
@@ -158,6 +178,7 @@ int main(void)
 	tcase_add_test(t, test_no_host);
 	tcase_add_test(t, test_limits);
 	tcase_add_test(t, test_cancel);
+	tcase_add_test(t, test_routes_by_name_and_address);
 	suite_add_tcase(s, t);
 	return suite_run(s);
 }
