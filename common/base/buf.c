@@ -39,7 +39,7 @@ void buf_added(struct buf *b, size_t n)
 	b->tail += n;
 }
 
-int buf_append(struct buf *b, const void *p, size_t n)
+int buf_append_more(struct buf *b, const void *p, size_t n)
 {
 	uint8_t *at;
 
@@ -87,11 +87,6 @@ int buf_printf(struct buf *b, const char *fmt, ...)
 	va_end(ap);
 	b->tail += (size_t)n;
 	return 0;
-}
-
-int buf_puts(struct buf *b, const char *s)
-{
-	return buf_append(b, s, strlen(s));
 }
 
 void buf_consume(struct buf *b, size_t n)

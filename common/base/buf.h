@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
 
 #include "base/str.h"
@@ -24,10 +25,18 @@ static inline struct str buf_str(const struct buf *b)
 }
 
 /* 0, or -ENOMEM with the buffer unchanged. */
-int buf_append(struct buf *b, const void *p, size_t n);
+int buf_append_more(struct buf *b, const void *p, size_t n);
+static inline int buf_append(struct buf *b, const void *p, size_t n)
+{
+	if (n > b->cap - b->tail || !n)
+		return buf_append_more(b, p, n);
+	memcpy(b->mem + b->tail, p, n);
+	b->tail += n;
+	return 0;
+}
 int buf_append_iov(struct buf *b, const struct iovec *iov, int n, size_t skip);
 int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-int buf_puts(struct buf *b, const char *s);
+static inline int buf_puts(struct buf *b, const char *s) { return buf_append(b, s, strlen(s)); }
 /* Room for n more bytes at the end; NULL when memory is out. Commit with buf_added. */
 uint8_t *buf_reserve(struct buf *b, size_t n);
 void buf_added(struct buf *b, size_t n);

@@ -17,7 +17,8 @@
 #define STOP_S      2              /* what a slow reader has at the end */
 #define BATCH_US    2000           /* lines of this long leave in one write */
 #define BUSY_US     100000         /* if the last write was no longer ago: lines of … */
-#define BUSY_BATCH_US 10000        /* … this long: a thread that wakes is dear */
+#define BUSY_BATCH_US 50000        /* … this long: a thread that wakes is dear */
+#define BATCH_BYTES (QUEUE_BYTES / 4)    /* but not more than this */
 
 static const char *const level_names[] = { "off", "error", "warn", "info", "debug", "trace" };
 static const char *const scope_names[LOG_SCOPES] = {
@@ -124,6 +125,18 @@ static uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+/* Lets lines come together. The lock is held. */
+static void gather(uint64_t us)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	us += (uint64_t)until.tv_nsec / 1000;
+	until.tv_sec += (time_t)(us / 1000000);
+	until.tv_nsec = (long)(us % 1000000) * 1000;
+	pthread_cond_timedwait(&writer.wake, &writer.lock, &until);
+}
+
 static void *writer_main(void *arg)
 {
 	uint64_t wrote_us = 0;
@@ -137,11 +150,8 @@ static void *writer_main(void *arg)
 
 		if (!s) {
 			pthread_cond_wait(&writer.wake, &writer.lock);
-			if (!writer.stop) {
-				pthread_mutex_unlock(&writer.lock);
-				usleep(now_us() - wrote_us < BUSY_US ? BUSY_BATCH_US : BATCH_US);
-				pthread_mutex_lock(&writer.lock);
-			}
+			if (!writer.stop && waiting())
+				gather(now_us() - wrote_us < BUSY_US ? BUSY_BATCH_US : BATCH_US);
 			continue;
 		}
 		batch = s->queue;
@@ -193,7 +203,7 @@ void log_stop(void)
 void log_line(int sink, struct str line)
 {
 	struct sink *s = &writer.sinks[sink];
-	bool first;
+	bool first, many;
 
 	if (!writer.running) {
 		write_all(s->fd, line);
@@ -201,10 +211,11 @@ void log_line(int sink, struct str line)
 	}
 	pthread_mutex_lock(&writer.lock);
 	first = !waiting();
+	many = buf_len(&s->queue) < BATCH_BYTES && buf_len(&s->queue) + line.n >= BATCH_BYTES;
 	if (buf_len(&s->queue) + line.n > QUEUE_BYTES || buf_append(&s->queue, line.p, line.n) < 0)
 		atomic_fetch_add(&dropped, 1);
 	pthread_mutex_unlock(&writer.lock);
-	if (first)
+	if (first || many)
 		pthread_cond_signal(&writer.wake);
 }
 

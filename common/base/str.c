@@ -10,17 +10,21 @@
 
 bool str_is_plain(struct str s)
 {
-	const uint64_t ones = 0x0101010101010101, high = ones * 0x80;
+	typedef uint8_t block __attribute__((vector_size(16)));
+	block v, found = { 0 };
+	uint64_t any[2];
 	size_t i = 0;
 
-	for (; i + 8 <= s.n; i += 8) {
-		uint64_t v, del;
-
-		memcpy(&v, s.p + i, 8);
-		del = v ^ ones * 0x7f;
-		if ((((v - ones * ' ') & ~v) | ((del - ones) & ~del)) & high)
-			return false;
+	/* Blocks, the last one over bytes that were seen before. */
+	while (s.n >= sizeof(v) && i < s.n) {
+		i = i + sizeof(v) <= s.n ? i : s.n - sizeof(v);
+		memcpy(&v, s.p + i, sizeof(v));
+		found |= (block)(v < ' ') | (block)(v == 0x7f);
+		i += sizeof(v);
 	}
+	memcpy(any, &found, sizeof(any));
+	if (any[0] | any[1])
+		return false;
 	for (; i < s.n; i++)
 		if ((uint8_t)s.p[i] < ' ' || s.p[i] == 0x7f)
 			return false;

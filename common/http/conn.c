@@ -288,10 +288,6 @@ struct http_stream *http_conn_request(struct http_conn *c, const struct http_hea
 		return NULL;
 	if (c->h2)
 		return h2_request(c->h2, head);
-	if (!http_sendable(head, true)) {
-		errno = EINVAL;
-		return NULL;
-	}
 	s = h1_request(c->h1, head);
 	c->streams = s != NULL;
 	return s;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The connection: input in order, one stream at a time, timeouts, the end. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -83,7 +84,7 @@ static void offer_request(struct h1 *h, struct http_head *head, const struct htt
 		h1_die(h, FAIL_MEMORY, true);
 		return;
 	}
-	snprintf(s->method, sizeof(s->method), "%.*s", head->method.n < sizeof(s->method) ? (int)head->method.n : 0, head->method.p);
+	h1_note_method(s, head->method);
 	s->http10 = h->version == 10;
 	s->expect = f->expect;
 	s->may_switch = head->upgrade.n || str_is(head->method, "CONNECT");
@@ -483,8 +484,12 @@ struct http_stream *h1_request(struct h1 *h, const struct http_head *head)
 {
 	struct h1_stream *s;
 
-	if (!h1_idle(h) || !http_sendable(head, true))
+	if (!h1_idle(h))
 		return NULL;
+	if (!http_sendable(head, true)) {
+		errno = EINVAL;
+		return NULL;
+	}
 	s = h1_stream_new(h);
 	if (!s)
 		return NULL;

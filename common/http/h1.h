@@ -40,8 +40,8 @@ const char *h1_error(const struct h1 *h);
 /* The version of the last head that came: 10 or 11. */
 int h1_version(const struct h1 *h);
 
-/* Client: sends a request; head->end: without a body. NULL: busy, closing, out of memory, or the head cannot be sent as
- * it is. A request that was given a body may be written at once. */
+/* Client: sends a request; head->end: without a body. NULL: busy, closing, out of memory, or (EINVAL) the head cannot be
+ * sent as it is. A request that was given a body may be written at once. */
 struct http_stream *h1_request(struct h1 *h, const struct http_head *head);
 
 #endif

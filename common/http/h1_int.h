@@ -87,6 +87,7 @@ void h1_stream_switched(struct h1_stream *s);            /* client: the connecti
 void h1_stream_detach(struct h1_stream *s);              /* the connection lets go of it */
 void h1_stream_close(struct h1_stream *s, enum fail why);
 bool h1_trailer_next(struct str *rest, struct http_field *ret);   /* false: not a pair */
+void h1_note_method(struct h1_stream *s, struct str method);
 void h1_put_status(struct buf *out, int status);          /* the status line */
 int h1_put_request(struct h1_stream *s, const struct http_head *head, struct buf *out);
 

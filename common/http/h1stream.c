@@ -92,7 +92,8 @@ void h1_put_status(struct buf *out, int status)
 	HTTP_STATUS_MAP(REASON)
 #undef REASON
 	}
-	buf_printf(out, "HTTP/1.1 %d ", status);
+	buf_puts(out, "HTTP/1.1 ");
+	buf_append(out, (char[]){ (char)('0' + status / 100 % 10), (char)('0' + status / 10 % 10), (char)('0' + status % 10), ' ' }, 4);
 	for (; *name; name++) {
 		char c = *name == '_' ? ' ' : start || status == 200 ? *name : (char)(*name | 32);
 
@@ -226,6 +227,16 @@ static void stream_reply(struct http_stream *pub, const struct http_head *head)
 	h1_kick(h);
 }
 
+/* A longer one is none that changes how an answer is read. */
+void h1_note_method(struct h1_stream *s, struct str method)
+{
+	size_t n = method.n < sizeof(s->method) ? method.n : 0;
+
+	if (n)
+		memcpy(s->method, method.p, n);
+	s->method[n] = '\0';
+}
+
 static void put(struct buf *out, struct str s, const char *then)
 {
 	buf_append(out, s.p, s.n);
@@ -240,7 +251,7 @@ int h1_put_request(struct h1_stream *s, const struct http_head *h, struct buf *o
 
 	if (!room_for(out, h))
 		return -ENOMEM;
-	snprintf(s->method, sizeof(s->method), "%.*s", h->method.n < sizeof(s->method) ? (int)h->method.n : 0, h->method.p);
+	h1_note_method(s, h->method);
 	s->may_switch = h->upgrade.n || str_is(h->method, "CONNECT");
 	put(out, h->method, " ");
 	put(out, target, " HTTP/1.1\r\nHost: ");

@@ -302,7 +302,7 @@ static void sock_write(struct stage *s, const struct iovec *iov, int n)
 		ssize_t r;
 
 		do
-			r = sendmsg(k->fd, &msg, MSG_NOSIGNAL);
+			r = n == 1 ? send(k->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL) : sendmsg(k->fd, &msg, MSG_NOSIGNAL);
 		while (r < 0 && errno == EINTR);
 		if (r < 0 && errno != EAGAIN && still_readable(k, errno))
 			return;

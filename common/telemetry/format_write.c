@@ -454,6 +454,8 @@ static void put_clean(struct buf *out, struct str s)
 
 	if (buf_append(out, s.p, s.n) < 0)
 		return;
+	if (str_is_plain(s))
+		return;
 	for (uint8_t *c = buf_data(out) + from, *end = c + s.n; c < end; c++)
 		if (*c < 0x20 || *c == 0x7f)
 			*c = '?';
