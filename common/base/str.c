@@ -33,7 +33,7 @@ bool str_is_plain(struct str s)
 
 bool str_eq_nocase(struct str a, struct str b)
 {
-	return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
+	return a.n == b.n && (a.n == 0 || (((a.p[0] ^ b.p[0]) & ~0x20) == 0 && strncasecmp(a.p, b.p, a.n) == 0));
 }
 
 struct str str_cut(struct str s, char sep, struct str *rest)

@@ -53,7 +53,9 @@ int fields_remove(struct http_fields *f, struct str name)
 {
 	int n = 0, removed;
 
-	for (int i = 0; i < f->n; i++)
+	while (n < f->n && !(f->v[n].name.n == name.n && str_eq_nocase(f->v[n].name, name)))
+		n++;
+	for (int i = n; i < f->n; i++)
 		if (f->v[i].name.n != name.n || !str_eq_nocase(f->v[i].name, name))
 			f->v[n++] = f->v[i];
 	removed = f->n - n;
