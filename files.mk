@@ -233,6 +233,7 @@ libmeshd_a_SOURCES = \
 	common/traffic/compile_scope.c \
 	common/traffic/compile_vhost.c \
 	common/traffic/compile_vs.c \
+	common/traffic/compile_waypoint.c \
 	common/traffic/dest.c \
 	common/traffic/dest_gate.c \
 	common/traffic/dest_memory.c \

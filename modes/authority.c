@@ -27,11 +27,8 @@ static bool is_waypoint_of(const struct mesh *m, const struct workload *w, const
 	struct str network = str_c(mesh_settings(m)->network);
 	struct workload *target = mesh_workload_by_ip(m, network, ip);
 	struct service *s = target ? NULL : mesh_service_by_vip(m, network, ip, str_c(w->ns));
-	bool is = dest_is_gateway(m, target ? target->waypoint : s ? s->waypoint : NULL, w);
 
-	for (int i = 0; s && !is && i < s->n_waypoints; i++)
-		is = s->waypoints[i].weight && dest_is_gateway(m, &s->waypoints[i].gateway, w);
-	return is;
+	return target ? dest_is_gateway(m, target->waypoint, w) : s && dest_serves(m, w, s);
 }
 
 /* PROXY cannot carry a name: an address of the own network if there is one, and IPv4 first. */
@@ -88,4 +85,50 @@ bool authority_resolve(const struct mesh *m, const struct workload *w, const str
 		ret->to.port = w->app_tunnel_port;
 	ret->app_tunnel = w->proxy_protocol;
 	return true;
+}
+
+/* ---- at a waypoint ---- */
+
+struct serving { const struct mesh *m; const struct workload *w; struct service *found; };
+
+static bool serves(struct service *s, void *arg)
+{
+	struct serving *v = arg;
+
+	if (dest_serves(v->m, v->w, s))
+		v->found = s;
+	return !v->found;
+}
+
+static enum fail served_name(const struct mesh *m, const struct workload *w, uint16_t port, struct str host, struct authority *ret)
+{
+	struct serving v = { m, w, NULL };
+
+	mesh_each_service_called(m, host, serves, &v);
+	if (!v.found)
+		return FAIL_NOT_SERVED;
+	ret->service = v.found;
+	ret->to = address_of(v.found, mesh_settings(m)->network, port);
+	ret->to.port = port;
+	return FAIL_NONE;
+}
+
+/* A service first, as those who dial it look. */
+static enum fail served_address(const struct mesh *m, const struct workload *w, const struct addr *at, struct authority *ret)
+{
+	struct str network = str_c(mesh_settings(m)->network);
+	struct service *s = mesh_service_by_vip(m, network, &at->ip, str_c(w->ns));
+	struct workload *target = s ? NULL : mesh_workload_by_ip(m, network, &at->ip);
+
+	if (s ? !dest_serves(m, w, s) : !target || !dest_is_gateway(m, target->waypoint, w))
+		return target && !strcmp(target->uid, w->uid) ? FAIL_LOOP : FAIL_NOT_SERVED;
+	ret->service = s;
+	return !s && proxy_own_port(at->port) ? FAIL_LOOP : FAIL_NONE;
+}
+
+bool authority_served(const struct mesh *m, const struct workload *w, const struct addr *at, struct str host, struct authority *ret)
+{
+	*ret = (struct authority){ .to = *at, .asked = *at };
+	ret->why = host.n ? served_name(m, w, at->port, host, ret) : served_address(m, w, at, ret);
+	return ret->why == FAIL_NONE;
 }

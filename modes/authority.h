@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the authority of a CONNECT request means at the workload that received it (ztunnel's inbound path, and the gateway of a
- * network, which passes the inner tunnel on). */
+/* What the authority of a CONNECT request means at the workload that received it (ztunnel's inbound path, the gateway of a
+ * network, which passes the inner tunnel on, and a waypoint). */
 #ifndef MODES_AUTHORITY_H
 #define MODES_AUTHORITY_H
 
@@ -24,5 +24,7 @@ struct authority_dice {
  * port. False: ret->why. */
 bool authority_resolve(const struct mesh *m, const struct workload *w, const struct ip *local, const struct addr *at,
 		       struct str host, const struct authority_dice *dice, struct authority *ret);
+/* At a waypoint, w: the service (ret->service) or the workload that ret->to was asked for, if it names this waypoint. */
+bool authority_served(const struct mesh *m, const struct workload *w, const struct addr *at, struct str host, struct authority *ret);
 
 #endif

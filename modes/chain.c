@@ -14,40 +14,37 @@
 #include "telemetry/filter.h"
 #include "telemetry/peermeta.h"
 
-static void add(struct filter *v, struct exchange_conf *conf, const struct filter_ops *ops, const void *filter_conf)
+/* Istio's order: istiod-made listeners have it so. Behind all is the router. */
+static const struct filter_ops *const into_sidecar[] = {
+	&telemetry_filter, &mx_in_filter, &ext_authz_filter, &jwt_filter, &authz_filter, &ratelimit_filter, &rate_shared_filter,
+	&route_filter, &answer_filter, NULL,
+};
+static const struct filter_ops *const out_of_sidecar[] = {
+	&telemetry_filter, &route_filter, &mx_out_filter, &fault_filter, &cors_filter, &answer_filter, NULL,
+};
+/* Who its peers are, the mesh tells a waypoint. */
+static const struct filter_ops *const through_waypoint[] = {
+	&telemetry_filter, &ext_authz_filter, &jwt_filter, &authz_filter, &ratelimit_filter, &rate_shared_filter,
+	&route_filter, &fault_filter, &cors_filter, &answer_filter, NULL,
+};
+
+static const void *conf_of(const struct chain *c, const struct filter_ops *ops, bool inbound)
 {
-	v[conf->n_filters++] = (struct filter){ ops, filter_conf };
+	if (ops == &telemetry_filter)
+		return teleconf_side(c->tele, inbound);
+	return ops == &mx_in_filter || ops == &mx_out_filter ? &c->mx : NULL;
 }
 
-/* Istio's order: istiod-made listeners have it so (metadata exchange, CUSTOM, tokens, policies, … the router). */
-static void compose(struct chain *c, const struct mesh_config *mc)
+static void compose(const struct chain *c, const struct mesh_config *mc, const struct filter_ops *const *ops, bool inbound, struct filter *v,
+		    struct exchange_conf *ret)
 {
-	struct exchange_conf *in = &c->inbound, *out = &c->outbound;
-
-	*in = *out = (struct exchange_conf){
-		.router = &router, .path = hconn_path(mc), .replay_bytes = LIMIT_REPLAY_BYTES, .keep_underscores = true,
+	*ret = (struct exchange_conf){
+		.filters = v, .router = &router, .path = hconn_path(mc), .replay_bytes = LIMIT_REPLAY_BYTES, .keep_underscores = true,
 		.preserve_case = mc->proxy.headers.preserve_case == OPT_YES, .on_end = hconn_exchange_ended,
 	};
-	in->filters = c->in;
-	out->filters = c->out;
-	if (c->tele) {
-		add(c->in, in, &telemetry_filter, teleconf_side(c->tele, true));
-		add(c->out, out, &telemetry_filter, teleconf_side(c->tele, false));
-	}
-	add(c->in, in, &mx_in_filter, &c->mx);
-	add(c->in, in, &ext_authz_filter, NULL);
-	add(c->in, in, &jwt_filter, NULL);
-	add(c->in, in, &authz_filter, NULL);
-	add(c->in, in, &ratelimit_filter, NULL);
-	add(c->in, in, &rate_shared_filter, NULL);
-	add(c->in, in, &route_filter, NULL);
-	add(c->in, in, &answer_filter, NULL);
-
-	add(c->out, out, &route_filter, NULL);
-	add(c->out, out, &mx_out_filter, &c->mx);
-	add(c->out, out, &fault_filter, NULL);
-	add(c->out, out, &cors_filter, NULL);
-	add(c->out, out, &answer_filter, NULL);
+	for (; *ops; ops++)
+		if (c->tele || *ops != &telemetry_filter)
+			v[ret->n_filters++] = (struct filter){ *ops, conf_of(c, *ops, inbound) };
 }
 
 static void introduce(struct chain *c, struct pod *pod, const struct mesh *m)
@@ -81,7 +78,8 @@ struct chain *chain_get(struct pod *pod)
 		c->tele = tele ? teleconf_ref(tele) : NULL;
 		c->generation = mesh_generation(m);
 		introduce(c, pod, m);
-		compose(c, mesh_config(m));
+		compose(c, mesh_config(m), l7_is_waypoint(pod) ? through_waypoint : into_sidecar, true, c->in, &c->inbound);
+		compose(c, mesh_config(m), out_of_sidecar, false, c->out, &c->outbound);
 	}
 	c->refs++;
 	return c;

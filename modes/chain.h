@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What requests pass on their way through a sidecar, in Istio's order: the filters, the router, and the plan that they read. One for
+/* What requests pass on their way through a sidecar or a waypoint, in Istio's order: the filters, the router, and the plan that they read. One for
  * each worker and configuration; connections and their exchanges hold references, so that a change meets the next request. */
 #ifndef MODES_CHAIN_H
 #define MODES_CHAIN_H

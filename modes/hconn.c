@@ -35,6 +35,7 @@ static void bury(struct deferred *d)
 
 	env_unref(h->env);
 	workload_unref(h->peer);
+	service_unref(h->target);
 	free(h->texts);
 	free(h);
 	pod_unref(s);
@@ -99,7 +100,8 @@ void hconn_judge(struct hconn *h)
 {
 	const struct mesh *m = mesh_current();
 	struct workload *now = mesh_workload(m, str_c(h->env->local->uid));
-	struct authz_input in = { .source = h->client.peer, .dest = h->client.local, .principal = h->client.peer_id, .sni = h->client.sni };
+	struct authz_input in = { .source = h->client.peer, .dest = h->client.local, .principal = h->client.peer_id, .sni = h->client.sni,
+				  .service = h->target };
 
 	if (!h->client.inbound || !h->http || (now && authz_judge_peer(m, now, &in).allowed))
 		return;
@@ -108,9 +110,18 @@ void hconn_judge(struct hconn *h)
 
 /* ---- requests ---- */
 
-static const struct inbound_port *inbound_of(const struct plan *p, const struct hconn *h)
+const struct inbound_port *hconn_port(const struct hconn *h, const struct plan *p)
 {
-	return h->own ? binds_inbound(p, &h->at) : plan_inbound(p, h->at.port);
+	switch (h->place) {
+	case HCONN_BOUND:
+		return binds_inbound(p, &h->at);
+	case HCONN_SERVED:
+		return plan_served(p, h->client.service, h->at.port);
+	case HCONN_DIRECT:
+		return plan_direct(p);
+	default:
+		return plan_inbound(p, h->at.port);
+	}
 }
 
 static const struct route_table *routes_of(const struct plan *p, const struct hconn *h)
@@ -119,11 +130,22 @@ static const struct route_table *routes_of(const struct plan *p, const struct hc
 	const struct inbound_port *in;
 
 	if (h->client.inbound) {
-		in = inbound_of(p, h);
+		in = hconn_port(h, p);
 		return in ? in->http : NULL;
 	}
-	out = h->own ? binds_outbound(p, &h->at) : plan_outbound(p, &h->at);
+	out = h->place == HCONN_BOUND ? binds_outbound(p, &h->at) : plan_outbound(p, &h->at);
 	return out ? out->http : NULL;
+}
+
+/* Exchanges that live look at it, too: one object of the service is as good as another. */
+static void renew_target(struct hconn *h)
+{
+	struct service *now = h->target ? mesh_service(mesh_current(), str_c(h->target->key)) : NULL;
+
+	if (!now || now == h->target)
+		return;
+	service_unref(h->target);
+	h->client.target = h->target = service_ref(now);
 }
 
 /* The present configuration's, unless that has no HTTP there any more: then this connection ends after what it has begun. */
@@ -149,12 +171,13 @@ static void renew(struct hconn *h)
 	env->router.routes = routes;
 	env_unref(h->env);
 	h->env = env;
+	renew_target(h);
 }
 
 /* For logs: an exchange's is as good as the plan that it holds. */
 static struct str cluster_of(const struct hconn *h)
 {
-	const struct inbound_port *in = h->client.inbound ? inbound_of(h->env->chain->plan, h) : NULL;
+	const struct inbound_port *in = h->client.inbound ? hconn_port(h, h->env->chain->plan) : NULL;
 
 	return in && in->to ? str_c(cluster_conf(in->to)->name) : (struct str){ 0 };
 }
@@ -219,8 +242,8 @@ static bool copy(struct hconn *h, const struct hconn_from *from)
 	h->client = (struct exchange_client){
 		.peer = from->peer, .local = from->local, .mtls = from->mtls, .inbound = from->inbound,
 		.peer_id = keep(&at, from->peer_id), .sni = keep(&at, from->sni), .xfcc = keep(&at, from->xfcc), .service = keep(&at, from->service), .peer_workload = h->peer,
+		.target = h->target,
 	};
-	h->own = from->at != NULL;
 	h->at = from->at ? *from->at : from->local;
 	return true;
 }
@@ -239,10 +262,13 @@ static struct hconn *hconn_new(struct pod *pod, struct workload *local, const st
 	}
 	h->pod = pod;
 	h->peer = peer ? workload_ref(peer) : NULL;
+	h->place = from->place;
+	h->target = from->target ? service_ref(from->target) : NULL;
 	h->env = env_new(pod, chain, local, from->inbound);
 	if (!h->env || !copy(h, from)) {
 		env_unref(h->env);
 		workload_unref(h->peer);
+		service_unref(h->target);
 		free(h);
 		return NULL;
 	}

@@ -8,6 +8,14 @@
 #include "modes/chain.h"
 #include "policy/authz.h"
 
+/* Which part of the plan says what becomes of its requests, also after a change. */
+enum hconn_place {
+	HCONN_CAPTURED,                  /* the port that was called */
+	HCONN_BOUND,                     /* a listener of its own (modes/binds.h) */
+	HCONN_SERVED,                    /* at a waypoint: the port of a service */
+	HCONN_DIRECT,                    /* at a waypoint: a workload's own address */
+};
+
 struct hconn {
 	struct list link;                /* in pod.l7.https */
 	struct pod *pod;                 /* a reference on what its parts share */
@@ -17,7 +25,8 @@ struct hconn {
 	struct workload *peer;           /* reference; NULL: unknown */
 	char *texts;                     /* owned */
 	struct addr at;                  /* which port of the plan it is at: the original destination, or a listener of its own */
-	bool own;                        /* the latter */
+	enum hconn_place place;
+	struct service *target;          /* reference; SERVED: as it is now */
 	unsigned exchanges;
 	uint64_t opened_ms;
 	struct deferred grave;
@@ -26,9 +35,11 @@ struct hconn {
 
 /* What is known of the connection when its first bytes told that it is HTTP. Texts are copied. */
 struct hconn_from {
+	enum hconn_place place;
+	struct service *target;          /* SERVED: what was asked for */
 	struct addr peer, local;
 	struct str peer_id, sni, xfcc, service;   /* service: inbound, the key of the one that leads here */
-	const struct addr *at;           /* a listener of its own; NULL: captured */
+	const struct addr *at;           /* BOUND: the listener's */
 	bool mtls, inbound;
 };
 
@@ -37,6 +48,8 @@ bool hconn_start(struct pod *pod, struct stage *below, enum http_codec codec, st
 /* The workload's policies changed: a connection that could not be made now is closed. */
 void hconn_judge(struct hconn *h);
 void hconn_drain(struct hconn *h);
+/* Inbound: its port in a plan; NULL: the plan does not serve it. */
+const struct inbound_port *hconn_port(const struct hconn *h, const struct plan *p);
 void hconn_close(struct hconn *h, enum fail why);
 
 /* For chains. */

@@ -236,14 +236,30 @@ static void report_early(struct inbound *in, enum fail why, const char *detail)
 	flow_refused_early(in->pod->worker->metrics, &f, why, detail);
 }
 
-/* A sidecar looks into the tunnel. */
-static void to_sidecar(struct inbound *in, struct http_stream *tunnel, const struct hserve_request *req, struct str peer_id)
+static const char *asked(const struct hserve_request *req, char text[300])
+{
+	char at[ADDR_TEXT];
+
+	if (req->host.n)
+		snprintf(text, 300, "%.*s:%u", (int)(req->host.n < 255 ? req->host.n : 255), req->host.p, req->addr.port);
+	else
+		snprintf(text, 300, "%s", addr_format(&req->addr, at));
+	return text;
+}
+
+/* Sidecars and waypoints look into the tunnel. */
+static void to_l7(struct inbound *in, struct http_stream *tunnel, const struct hserve_request *req, struct str peer_id)
 {
 	struct authority_dice dice = { &in->pod->worker->seed, loop_now_ms(in->pod->worker->loop) };
 	enum fail why = FAIL_NONE;
+	const struct mesh *m = mesh_current();
 	struct authority a;
+	char text[300];
 
-	authority_resolve(mesh_current(), in->local, &in->dest.ip, &req->addr, req->host, &dice, &a);
+	if (l7_is_waypoint(in->pod))
+		authority_served(m, in->local, &req->addr, req->host, &a);
+	else
+		authority_resolve(m, in->local, &in->dest.ip, &req->addr, req->host, &dice, &a);
 	if (in->unchecked && !still_valid(in))
 		why = FAIL_CERT_REVOKED;
 	else if (a.why != FAIL_NONE || a.forward || a.app_tunnel)
@@ -251,12 +267,13 @@ static void to_sidecar(struct inbound *in, struct http_stream *tunnel, const str
 	if (!pod_count(in->pod))
 		why = FAIL_POD_LIMIT;
 	if (why == FAIL_NONE) {
-		side_accept_tunnel(in->pod, tunnel, in->local, &in->peer, peer_id, &a.to);
+		side_accept_tunnel(in->pod, &(struct side_tunnel){ .stream = tunnel, .local = in->local, .peer = in->peer, .peer_id = peer_id,
+								    .to = a.to, .service = a.service });
 		return;
 	}
 	pod_uncount(in->pod);
 	hserve_refuse(tunnel, fail_info(why)->status ? fail_info(why)->status : 503);
-	report_early(in, why, NULL);
+	report_early(in, why, asked(req, text));
 }
 
 static void on_connect(struct hserve *h, struct http_stream *tunnel, const struct hserve_request *req, void *arg)
@@ -269,7 +286,7 @@ static void on_connect(struct hserve *h, struct http_stream *tunnel, const struc
 	bool room;
 
 	if (in->pod->l7) {
-		to_sidecar(in, tunnel, req, tls_peer_id(hserve_tls(h)));
+		to_l7(in, tunnel, req, tls_peer_id(hserve_tls(h)));
 		return;
 	}
 	room = pod_count(in->pod);

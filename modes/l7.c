@@ -55,6 +55,11 @@ static void bury(struct deferred *d)
 	free(s);
 }
 
+bool l7_is_waypoint(const struct pod *pod)
+{
+	return pod->shared->proxy->conf.mode == MODE_WAYPOINT;
+}
+
 void l7_drain(struct pod *pod)
 {
 	binds_close(pod, true);
@@ -121,6 +126,11 @@ void l7_renew(struct pod *pod)
 		upool_retire(pod->l7->pool, is_gone, (void *)plan);
 }
 
+static bool is_way_to(const struct inbound_port *in, const struct cluster *cl)
+{
+	return in && in->to == cl;
+}
+
 /* The application ends: its clients hear of it before it is gone. */
 void l7_leaving(struct pod *pod, struct cluster *cl)
 {
@@ -131,7 +141,7 @@ void l7_leaving(struct pod *pod, struct cluster *cl)
 	list_each_safe(at, next, &pod->l7->https) {
 		struct hconn *h = container_of(at, struct hconn, link);
 
-		if (h->client.inbound && plan_inbound(plan, h->at.port)->to == cl)
+		if (h->client.inbound && is_way_to(hconn_port(h, plan), cl))
 			hconn_drain(h);
 	}
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sidecar mode: what one worker's part of a pod has for it beside what ztunnel mode has. A captured connection becomes a `struct side`
- * (modes/side.h) until it is known what it carries; requests go on in a `struct hconn` (modes/hconn.h). */
+/* What one worker's part of a pod has where requests are seen, in sidecar and waypoint mode, beside what ztunnel mode has. A captured
+ * connection, or a tunnel, becomes a `struct side` (modes/side.h) until it is known what it carries; requests go on in a `struct hconn`
+ * (modes/hconn.h). */
 #ifndef MODES_L7_H
 #define MODES_L7_H
 
@@ -17,6 +18,7 @@ struct l7_part {
 	struct deferred grave;
 };
 
+bool l7_is_waypoint(const struct pod *pod);
 void l7_register(void);                     /* its metrics; once, on the control thread */
 struct l7_part *l7_new(struct pod *pod);
 void l7_drain(struct pod *pod);             /* inbound alone: outbound works until the end */
@@ -35,9 +37,16 @@ void side_accept_in(struct pod *pod, int fd, const struct addr *peer);
 /* The same at a listener of its own (modes/binds.h). */
 void side_accept_out_at(struct pod *pod, int fd, const struct addr *peer, const struct addr *at);
 void side_accept_in_at(struct pod *pod, int fd, const struct addr *peer, const struct addr *at);
-/* A CONNECT that came to 15008, still without an answer. to: of the application. Counted by pod_count. */
-void side_accept_tunnel(struct pod *pod, struct http_stream *tunnel, struct workload *local, const struct addr *peer, struct str peer_id,
-			const struct addr *to);
+/* A CONNECT that came to 15008, still without an answer; counted by pod_count. All is borrowed. */
+struct side_tunnel {
+	struct http_stream *stream;
+	struct workload *local;          /* ours */
+	struct addr peer;                /* of the HBONE connection */
+	struct str peer_id;
+	struct addr to;                  /* of the application; at a waypoint what was asked for */
+	struct service *service;         /* at a waypoint: the same; NULL: a workload */
+};
+void side_accept_tunnel(struct pod *pod, const struct side_tunnel *t);
 
 /* Whether the mesh's CRL revokes the peer of a stage, if that is TLS and open. */
 bool l7_revoked(struct pod *pod, const struct workload *local, struct stage *s);

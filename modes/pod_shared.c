@@ -97,14 +97,16 @@ static bool is_for(const struct inherited *i, const struct pod_shared *s)
 /* What this pod listens for, whatever the process before us did. */
 static bool is_wanted(const struct proxy_conf *conf, bool hbone_only, enum pod_listener kind)
 {
+	bool waypoint = conf->mode == MODE_WAYPOINT;
+
 	switch (kind) {
 	case LISTEN_DNS_UDP:
 	case LISTEN_DNS_TCP:
-		return conf->dns.n && !hbone_only;
+		return conf->dns.n && !hbone_only && !waypoint;
 	case LISTEN_HBONE:
 		return !conf->dns_only;
 	default:
-		return !conf->dns_only && !hbone_only && (kind != LISTEN_SOCKS || conf->socks);
+		return !conf->dns_only && !hbone_only && !waypoint && (kind != LISTEN_SOCKS || conf->socks);
 	}
 }
 

@@ -45,6 +45,7 @@ static void side_free(struct conn *c)
 	side_handshake_over(s);
 	sniff_done(&s->sniff);
 	buf_done(&s->early);
+	service_unref(s->target);
 	env_unref(s->env);
 	free(s);
 }
@@ -113,7 +114,7 @@ static void note_up(struct side *s, struct stage *up)
 		c->local(c, up, &f->proxy->upstream_local);
 	}
 	if (s->in)
-		return;
+		return;                /* who was asked for stays the destination */
 	f->dest = s->pick.addr.port ? s->pick.addr : s->to;
 	workload_unref(f->dest_workload);
 	f->dest_workload = s->pick.workload ? workload_ref(s->pick.workload) : NULL;

@@ -14,6 +14,7 @@ struct side {
 	struct conn conn;                /* pump.down: what the client speaks on now; pump.up: the destination, once open */
 	struct env *env;                 /* reference */
 	const struct inbound_port *in;   /* of env's plan; NULL: outbound */
+	struct service *target;          /* reference; what a waypoint was asked for; NULL: something else */
 	const struct outbound_port *out; /* of env's plan; NULL: inbound, or nobody knows the destination */
 	struct addr to;                  /* the original destination */
 	enum mtls_mode mtls;             /* inbound: what PeerAuthentication says of the port */

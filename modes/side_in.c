@@ -19,9 +19,40 @@
 static struct hconn_from from_of(const struct side *s)
 {
 	return (struct hconn_from){
-		.service = str_c(s->in->service),
+		.place = !l7_is_waypoint(s->conn.pod) ? s->in->real ? HCONN_BOUND : HCONN_CAPTURED : s->target ? HCONN_SERVED : HCONN_DIRECT,
+		.service = str_c(s->in->service), .target = s->target,
 		.peer = s->conn.flow.source, .local = s->to, .peer_id = str_c(s->conn.flow.source_id), .mtls = s->conn.flow.mtls, .inbound = true, .at = s->in->real ? &s->in->at : NULL,
 	};
+}
+
+/* ---- where bytes go ---- */
+
+/* A waypoint has routes for them. NULL: *ret_why. */
+static struct cluster *bytes_to(struct side *s, enum fail *ret_why)
+{
+	const struct inbound_port *in = s->in;
+	const char *sni = *s->sniff.hello.sni ? s->sniff.hello.sni : NULL;
+	struct cluster *to = NULL;
+
+	*ret_why = FAIL_NO_ROUTE;
+	if (sni && in->n_by_sni)
+		to = side_target(s, in->by_sni, in->n_by_sni, sni, ret_why);
+	if (!to && *ret_why == FAIL_NO_ROUTE && in->n_bytes)
+		to = side_target(s, in->bytes, in->n_bytes, NULL, ret_why);
+	return to || *ret_why != FAIL_NO_ROUTE ? to : in->to;
+}
+
+static void as_bytes(struct side *s)
+{
+	enum fail why;
+	struct cluster *to = s->cluster ? s->cluster : bytes_to(s, &why);   /* dialled ahead: by no SNI */
+
+	if (s->cluster && s->in->n_by_sni && *s->sniff.hello.sni)
+		to = bytes_to(s, &why);
+	if (to)
+		side_bytes(s, to);
+	else
+		side_fail(s, why, NULL);
 }
 
 /* ---- HTTP ---- */
@@ -74,7 +105,7 @@ static void as_bytes_in_tls(struct side *s, struct stage *tls)
 			return;
 		}
 	}
-	side_bytes(s, s->in->to);
+	as_bytes(s);
 }
 
 static void tls_failed(struct side *s, struct stage *tls)
@@ -131,7 +162,7 @@ static void on_web_tls(struct stage *tls, enum stage_event ev, const struct iove
 	if (intake_is_http(s->in->protocol))
 		as_http(s, HTTP_CODEC_AUTO);
 	else
-		side_bytes(s, s->in->to);
+		as_bytes(s);
 }
 
 static bool count_handshake(struct side *s)
@@ -227,7 +258,7 @@ static void decide(struct side *s, enum sniff_kind kind)
 {
 	switch (intake_of(s->in->protocol, s->mtls, s->tunnelled, first_of(s, kind))) {
 	case INTAKE_BYTES:
-		side_bytes(s, s->in->to);
+		as_bytes(s);
 		break;
 	case INTAKE_REQUESTS:
 		as_http(s, kind == SNIFF_HTTP2 ? HTTP_CODEC_H2 : HTTP_CODEC_H1);
@@ -262,15 +293,25 @@ static void note_names(struct side *s, const struct addr *peer)
 	const struct mesh *m = mesh_current();
 	struct flow *f = &s->conn.flow;
 	struct workload *src = mesh_workload_by_ip(m, str_c(mesh_settings(m)->network), &peer->ip);
-	struct service *service = *s->in->service ? mesh_service(m, str_c(s->in->service)) : NULL;
+	struct service *service = s->target ? s->target : *s->in->service ? mesh_service(m, str_c(s->in->service)) : NULL;
+	struct workload *dest = l7_is_waypoint(s->conn.pod) ? mesh_workload_by_ip(m, str_c(mesh_settings(m)->network), &s->to.ip) : s->conn.local;
 
 	f->source = *peer;
 	f->dest = s->to;
 	f->source_workload = src ? workload_ref(src) : NULL;
-	f->dest_workload = workload_ref(s->conn.local);
+	f->dest_workload = dest ? workload_ref(dest) : NULL;
 	f->service = service ? service_ref(service) : NULL;
 	s->conn.input.source = *peer;
 	s->conn.input.dest = s->to;
+	s->conn.input.service = s->target;
+}
+
+/* What is dialled while the client says nothing. */
+static struct cluster *ahead(struct side *s)
+{
+	enum fail why;
+
+	return bytes_to(s, &why);
 }
 
 static void begin(struct side *s)
@@ -279,15 +320,15 @@ static void begin(struct side *s)
 
 	s->decide = decide;
 	if (s->tunnelled)
-		sniffs = s->in->protocol == PROTOCOL_AUTO;
+		sniffs = s->in->protocol == PROTOCOL_AUTO || s->in->n_by_sni;
 	if (!sniffs && http)
 		as_http(s, HTTP_CODEC_AUTO);
 	else if (!sniffs)
-		side_bytes(s, s->in->to);
+		as_bytes(s);
 	else if (http || (s->mtls == MTLS_STRICT && !s->tunnelled) || (!s->tunnel && sock_has_input(s->conn.pump.down)) || !may_dial_ahead(s))
 		side_listen(s, NULL);
 	else
-		side_listen(s, s->in->to);
+		side_listen(s, ahead(s));
 }
 
 static void refuse_early(struct pod *pod, const struct addr *peer, const struct addr *to, enum fail why, const char *detail)
@@ -298,10 +339,14 @@ static void refuse_early(struct pod *pod, const struct addr *peer, const struct 
 }
 
 /* at: of a listener of its own; NULL: the port of `to` says what it is. */
-static struct side *make(struct pod *pod, struct stage *down, struct workload *local, const struct addr *to, const struct addr *at)
+static const struct inbound_port *port_at(const struct plan *p, const struct addr *to, const struct addr *at)
 {
-	struct chain *chain = chain_get(pod);
-	const struct inbound_port *in = !chain ? NULL : at ? binds_inbound(chain->plan, at) : plan_inbound(chain->plan, to->port);
+	return at ? binds_inbound(p, at) : plan_inbound(p, to->port);
+}
+
+/* Takes over the reference on chain. in NULL: there is none. */
+static struct side *make(struct pod *pod, struct stage *down, struct workload *local, const struct addr *to, struct chain *chain, const struct inbound_port *in)
+{
 	struct side *s;
 
 	if (!in) {
@@ -324,6 +369,7 @@ static void start(struct pod *pod, int fd, const struct addr *peer, const struct
 	struct workload *local = pod_local(pod, m, &to.ip);
 	enum fail why = r < 0 ? FAIL_CONNECT : proxy_own_port(to.port) ? FAIL_LOOP : !local || !plan_current() ? FAIL_NO_WORKLOAD : FAIL_NONE;
 	const struct scope *scope;
+	struct chain *chain;
 	struct side *s;
 
 	if (why != FAIL_NONE) {
@@ -332,7 +378,8 @@ static void start(struct pod *pod, int fd, const struct addr *peer, const struct
 		close(fd);
 		return;
 	}
-	s = make(pod, pod_sock(pod, fd), local, &to, at);
+	chain = chain_get(pod);
+	s = make(pod, pod_sock(pod, fd), local, &to, chain, chain ? port_at(chain->plan, &to, at) : NULL);
 	if (!s)
 		return;
 	scope = scope_of(m, local, NULL);
@@ -356,18 +403,36 @@ void side_accept_in_at(struct pod *pod, int fd, const struct addr *peer, const s
 	start(pod, fd, peer, at);
 }
 
-void side_accept_tunnel(struct pod *pod, struct http_stream *tunnel, struct workload *local, const struct addr *peer, struct str peer_id, const struct addr *to)
+static const struct inbound_port *port_of(const struct pod *pod, const struct plan *p, const struct side_tunnel *t)
 {
-	struct side *s = make(pod, &tunnel->stage, local, to, NULL);
+	if (!l7_is_waypoint(pod))
+		return plan_inbound(p, t->to.port);
+	return t->service ? plan_served(p, str_c(t->service->key), t->to.port) : plan_direct(p);
+}
 
+void side_accept_tunnel(struct pod *pod, const struct side_tunnel *t)
+{
+	struct chain *chain = chain_get(pod);
+	const struct inbound_port *in = chain ? port_of(pod, chain->plan, t) : NULL;
+	struct side *s;
+
+	if (chain && !in) {              /* the mesh is ahead of the plan, or the service has no such port */
+		chain_unref(chain);
+		pod_uncount(pod);
+		hserve_refuse(t->stream, fail_info(FAIL_UNKNOWN_AUTHORITY)->status);
+		refuse_early(pod, &t->peer, &t->to, FAIL_UNKNOWN_AUTHORITY, t->service ? t->service->hostname : NULL);
+		return;
+	}
+	s = make(pod, &t->stream->stage, t->local, &t->to, chain, in);
 	if (!s)
 		return;
-	s->tunnel = tunnel;
+	s->tunnel = t->stream;
 	s->tunnelled = true;
-	note_names(s, peer);
+	s->target = t->service ? service_ref(t->service) : NULL;
+	note_names(s, &t->peer);
 	s->conn.flow.mtls = true;
-	flow_set(&s->conn.flow.source_id, peer_id);
-	flow_set(&s->conn.flow.dest_id, str_c(local->identity));
+	flow_set(&s->conn.flow.source_id, t->peer_id);
+	flow_set(&s->conn.flow.dest_id, str_c(t->local->identity));
 	s->conn.input.principal = str_c(s->conn.flow.source_id);
 	if (!s->conn.flow.source_id)
 		side_fail(s, FAIL_MEMORY, NULL);

@@ -164,6 +164,10 @@ static struct stage *open_hbone(struct upstream *u, struct cluster *cl, const st
 	struct str expect[1];
 	struct stage *s;
 
+	if (proxy_own_port(p->addr.port)) {     /* a route to a waypoint's own service, say */
+		tlsctx_unref(ctx);
+		return sock_broken(u->pod->worker->loop, FAIL_LOOP);
+	}
 	if (!ctx || !p->workload) {
 		tlsctx_unref(ctx);
 		return sock_broken(u->pod->worker->loop, FAIL_IDENTITY);

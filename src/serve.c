@@ -29,7 +29,7 @@
 
 #define O(kind, name, arg, member, doc) { name, OPTION_##kind, arg, doc, offsetof(struct options, member), 0, 0 }
 const struct option_row serve_options[] = {
-	O(TEXT, "mode", "MODE", mode, "sidecar, ztunnel or waypoint (this version has the first two)"),
+	O(TEXT, "mode", "MODE", mode, "sidecar, ztunnel or waypoint"),
 	O(TEXT, "config-dir", "DIR", config_dir, "Istio YAML in DIR, watched; no control plane"),
 	O(LIST, "workload", "NS/NAME", workloads, "the WorkloadEntry or Pod in that directory that this process serves; repeatable"),
 	O(TEXT, "ca-dir", "DIR", ca_dir, "sign our own short-lived certificates with the CA in DIR (made by `meshd ca init DIR`)"),
@@ -96,7 +96,7 @@ static void on_drain_poll(struct timer *t)
 
 	int n = s->handed_over ? proxy_busy(s->proxy) : proxy_connections(s->proxy);
 
-	if ((n == 0 && (s->mode == MODE_ZTUNNEL || s->set.exit_on_zero || s->handed_over)) || loop_now_ms(s->loop) >= s->drain_until_ms)
+	if ((n == 0 && (s->mode != MODE_SIDECAR || s->set.exit_on_zero || s->handed_over)) || loop_now_ms(s->loop) >= s->drain_until_ms)
 		loop_stop(s->loop);
 	else
 		timer_start(t, DRAIN_POLL_MS);
@@ -214,12 +214,11 @@ static int check(struct options *o, const struct settings *set, struct err *err)
 	int r;
 
 	if (!o->mode)
-		return err_set(err, -EINVAL, "--mode=sidecar or --mode=ztunnel is missing");
-	if (strcmp(o->mode, "ztunnel") != 0 && strcmp(o->mode, "sidecar") != 0)
-		return err_set(err, -EINVAL, strcmp(o->mode, "waypoint") == 0 ? "--mode=%s is not built in this version; it has sidecar and ztunnel" :
-			       "--mode: want sidecar, ztunnel or waypoint, got '%s'", o->mode);
-	if (strcmp(o->mode, "sidecar") == 0 && (!o->config_dir || !o->workloads.n))
-		return err_set(err, -EINVAL, "--mode=sidecar wants --config-dir=DIR and --workload=NS/NAME: from a control plane it is not built in this version");
+		return err_set(err, -EINVAL, "--mode=sidecar, --mode=ztunnel or --mode=waypoint is missing");
+	if (strcmp(o->mode, mesh_mode_name(mode_of(o->mode))) != 0)
+		return err_set(err, -EINVAL, "--mode: want sidecar, ztunnel or waypoint, got '%s'", o->mode);
+	if (mode_of(o->mode) != MODE_ZTUNNEL && (!o->config_dir || !o->workloads.n))
+		return err_set(err, -EINVAL, "--mode=%s wants --config-dir=DIR and --workload=NS/NAME: from a control plane it is not built in this version", o->mode);
 	r = o->config_dir ? check_dir(o, err) : check_plane(o, set, err);
 	if (r < 0)
 		return r;
@@ -294,7 +293,7 @@ static int start_proxy(struct serve *s, struct err *err)
 	struct proxy_conf conf = {
 		.demand = s->demand, .wait_ms = s->pods_mode ? LIMIT_POD_WAIT_MS : 0, .workloads = s->opt.workloads.v, .n_workloads = s->opt.workloads.n,
 		.concurrency = (int)s->opt.concurrency, .pod_conns = (int)s->set.pod_conns, .pod_handshakes = (int)s->set.pod_handshakes,
-		.ipv6 = s->set.ipv6, .socks = s->set.socks5, .spoof = s->set.original_source != MAYBE_FALSE && net_can_spoof(),
+		.ipv6 = s->set.ipv6, .socks = s->set.socks5, .spoof = s->mode != MODE_WAYPOINT && s->set.original_source != MAYBE_FALSE && net_can_spoof(),
 	};
 
 	conf.dns_only = !s->set.proxy;
@@ -302,9 +301,9 @@ static int start_proxy(struct serve *s, struct err *err)
 	/* Istio's sidecar connects from 127.0.0.6, which its capture rules know, unless it is told to keep the client's address. */
 	if (s->mode == MODE_SIDECAR)
 		conf.spoof = s->set.original_source == MAYBE_TRUE && net_can_spoof();
-	if (s->set.dns)
+	if (s->set.dns && s->mode != MODE_WAYPOINT)
 		place_dns(s, &conf);
-	if (s->set.original_source == MAYBE_TRUE && !conf.spoof)
+	if (s->set.original_source == MAYBE_TRUE && s->mode != MODE_WAYPOINT && !conf.spoof)
 		return err_set(err, -EPERM, "ENABLE_ORIG_SRC=true, but preserving source addresses is not permitted: it needs CAP_NET_ADMIN");
 	if (net_can_mark())
 		conf.mark = s->set.mark ? s->set.mark : NET_MARK;
@@ -408,7 +407,7 @@ static void stop(struct serve *s)
 
 static int usage(void)
 {
-	printf("usage: meshd --mode=sidecar|ztunnel --config-dir=DIR --workload=NS/NAME --ca-dir=DIR [options]\n"
+	printf("usage: meshd --mode=sidecar|ztunnel|waypoint --config-dir=DIR --workload=NS/NAME --ca-dir=DIR [options]\n"
 	       "       meshd --mode=ztunnel [options]     with a control plane: see `meshd help environment`\n\n");
 	options_help(serve_options, stdout);
 	return 0;

@@ -212,10 +212,19 @@ static bool same_names(const char *const *a, int n, const char *const *b, int k)
 }
 
 /* Alike in all that a plan is made of. */
+static bool same_waypoints(const struct service *a, const struct service *b)
+{
+	bool same = gateway_eq(a->waypoint, b->waypoint) && a->n_waypoints == b->n_waypoints;
+
+	for (int i = 0; same && i < a->n_waypoints; i++)
+		same = gateway_eq(&a->waypoints[i].gateway, &b->waypoints[i].gateway) && !a->waypoints[i].weight == !b->waypoints[i].weight;
+	return same;
+}
+
 static bool same_shape(const struct service *a, const struct service *b)
 {
 	bool same = a->n_vips == b->n_vips && a->n_ports == b->n_ports && a->external == b->external && a->core == b->core &&
-		    a->headless == b->headless && a->resolution == b->resolution && a->created == b->created && a->canonical == b->canonical &&
+		    same_waypoints(a, b) && a->headless == b->headless && a->resolution == b->resolution && a->created == b->created && a->canonical == b->canonical &&
 		    same_names(a->export_to, a->n_export_to, b->export_to, b->n_export_to) && same_names(a->sans, a->n_sans, b->sans, b->n_sans);
 
 	for (int i = 0; same && i < a->n_vips; i++)

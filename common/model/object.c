@@ -7,6 +7,13 @@
 #include "model/object_int.h"
 #include "model/texts.h"
 
+bool gateway_eq(const struct gateway *a, const struct gateway *b)
+{
+	if (!a || !b)
+		return a == b;
+	return a->hbone_port == b->hbone_port && !strcmp(a->service, b->service) && !strcmp(a->network, b->network) && ip_eq(&a->ip, &b->ip);
+}
+
 bool object_last_ref(atomic_uint *refs)
 {
 	return atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) == 1;

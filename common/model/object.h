@@ -36,6 +36,7 @@ struct weighted_gateway {
 	struct gateway gateway;
 	uint32_t weight;
 };
+bool gateway_eq(const struct gateway *a, const struct gateway *b);   /* NULL ok: equal to NULL alone */
 
 /* The order of the members leaves no holes: there are many. */
 struct workload {

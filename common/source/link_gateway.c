@@ -82,13 +82,6 @@ static const char *label(const struct workload *w, const char *key)
 	return NULL;
 }
 
-bool gates_same(const struct gateway *a, const struct gateway *b)
-{
-	if (!a || !b)
-		return a == b;
-	return !strcmp(a->service, b->service) && !strcmp(a->network, b->network) && ip_eq(&a->ip, &b->ip) && a->hbone_port == b->hbone_port;
-}
-
 struct workload *gates_place(struct gates *g, const struct conf_obj *o, struct workload *w, struct workload **placed)
 {
 	struct field_labels labels = { .v = (struct label *)w->labels, .n = w->n_labels };
@@ -107,7 +100,7 @@ struct workload *gates_place(struct gates *g, const struct conf_obj *o, struct w
 		*placed = NULL;
 		return w;
 	}
-	if (!*placed || !gates_same((*placed)->waypoint, copy.waypoint) || !gates_same((*placed)->network_gateway, copy.network_gateway)) {
+	if (!*placed || !gateway_eq((*placed)->waypoint, copy.waypoint) || !gateway_eq((*placed)->network_gateway, copy.network_gateway)) {
 		workload_unref(*placed);
 		*placed = workload_new(&copy);
 	}

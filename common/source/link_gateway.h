@@ -22,6 +22,5 @@ void gates_done(struct gates *g);
 const struct gateway *gates_waypoint(struct gates *g, const struct conf_obj *o, const char *ns, const struct conf_waypoint *own, bool workload);
 /* w, or *placed: a copy of it with its waypoint and gateway, kept while it stays right. Borrowed. */
 struct workload *gates_place(struct gates *g, const struct conf_obj *o, struct workload *w, struct workload **placed);
-bool gates_same(const struct gateway *a, const struct gateway *b);   /* NULL: none */
 
 #endif

@@ -282,7 +282,7 @@ static bool same_service(const struct service *a, const struct service *b)
 	bool same = same_text(a->name, b->name) && a->n_vips == b->n_vips && a->n_sans == b->n_sans &&
 		    a->endpoints->n == b->endpoints->n && a->lb_mode == b->lb_mode && a->n_scopes == b->n_scopes &&
 		    a->allow_unhealthy == b->allow_unhealthy && a->canonical == b->canonical &&
-		    gates_same(a->waypoint, b->waypoint) && same_ports(a->ports, a->n_ports, b->ports, b->n_ports);
+		    gateway_eq(a->waypoint, b->waypoint) && same_ports(a->ports, a->n_ports, b->ports, b->n_ports);
 
 	for (int i = 0; same && i < a->n_scopes; i++)
 		same = a->scopes[i] == b->scopes[i];

@@ -69,6 +69,8 @@ static void take_headers(const struct teleconf_job *j, struct tele_side *s)
 	s->xfcc = s->inbound ? TELE_XFCC_APPEND_FORWARD : TELE_XFCC_SANITIZE;
 	if (h->xfcc != TELE_XFCC_UNDEFINED && s->inbound)
 		s->xfcc = (enum tele_xfcc)h->xfcc;
+	if (mesh_settings(j->m)->mode == MODE_WAYPOINT)
+		s->xfcc = TELE_XFCC_SANITIZE_SET;      /* who asks is known by his tunnel, and by nothing that he says */
 	s->no_subject = h->details.subject == OPT_NO;
 	s->no_uri = h->details.uri == OPT_NO;
 	s->no_dns = h->details.dns == OPT_NO;

@@ -107,7 +107,7 @@ static void pick_original(struct cluster *c, struct hostset *set, const struct p
 	struct service *s = *c->conf.service ? mesh_service(ask->m, str_c(c->conf.service)) : NULL;
 
 	*ret = (struct pick){ .host = host_ref(set->entries[0].host), .workload = w ? workload_ref(w) : NULL, .addr = ask->original,
-			      .transport = hostset_transport(&c->conf, s, s ? w : NULL) };
+			      .transport = hostset_transport(&c->conf, s, s || c->conf.by_workload ? w : NULL) };
 }
 
 bool cluster_pick(struct cluster *c, const struct pick_ask *ask, struct pick *ret)

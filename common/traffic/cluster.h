@@ -96,6 +96,7 @@ struct cluster_conf {
 	uint16_t port;             /* of the service */
 	bool http2;                /* the port's protocol is HTTP2, GRPC */
 	bool inbound;
+	bool by_workload;          /* ORIGINAL_DST: reached as the workload that has the address is; else, without service, as the client came */
 	const struct addr *addrs;  /* STATIC */
 	const char *const *hosts;  /* DNS without service, at `port`; else the service's endpoints say */
 	bool dns_one;              /* DNS_ROUND_ROBIN: the first address of the newest answer */

@@ -213,6 +213,7 @@ uint64_t cluster_conf_print(const struct cluster_conf *c)
 	ADD(&h, c->port);
 	ADD(&h, c->http2);
 	ADD(&h, c->inbound);
+	ADD(&h, c->by_workload);
 	ADD(&h, c->dns_one);
 	for (int i = 0; i < c->n_addrs; i++) {
 		ADD(&h, c->addrs[i].ip);

@@ -138,6 +138,13 @@ bool export_to_ns(struct compile *c, const char *const *to, int n, const char *o
 	return n == 0;
 }
 
+bool compile_from_us(const struct compile *c, const struct label *labels, int n, const char *ns)
+{
+	if (c->waypoint)
+		return !n && !*ns;
+	return labels_match(labels, n, c->w->labels, c->w->n_labels) && (!*ns || !strcmp(ns, c->w->ns));
+}
+
 /* ---- the whole ---- */
 
 /* Their values begin with a map. */
@@ -153,17 +160,24 @@ struct plan *plan_compile(const struct mesh *m, const struct workload *w, const 
 {
 	struct plan *p = xcalloc(1, sizeof(*p));
 	struct compile c = {
-		.m = m, .mc = mesh_config(m), .set = mesh_settings(m), .w = w, .before = before, .report = report, .arg = arg, .p = p, .mem = &p->mem,
+		.m = m, .mc = mesh_config(m), .set = mesh_settings(m), .w = w, .waypoint = mesh_settings(m)->mode == MODE_WAYPOINT, .before = before, .report = report, .arg = arg, .p = p, .mem = &p->mem,
 	};
 
 	atomic_init(&p->refs, 1);
 	p->generation = mesh_traffic_generation(m);
 	p->own = plan_own_hash(m, w);
+	p->waypoint = c.waypoint;
 	compile_virtual_services(&c);
-	compile_scope(&c);
-	compile_clusters(&c);
-	compile_outbound(&c);
-	compile_inbound(&c);
+	if (c.waypoint) {
+		compile_served(&c);
+		compile_clusters(&c);
+		compile_waypoint(&c);
+	} else {
+		compile_scope(&c);
+		compile_clusters(&c);
+		compile_outbound(&c);
+		compile_inbound(&c);
+	}
 	for (int i = 0; i < c.n_egress; i++)
 		map_done(&c.egress[i].wild);
 	map_done(&c.by_host);

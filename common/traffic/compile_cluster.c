@@ -297,13 +297,15 @@ static void fill_tls(struct compile *c, const struct dr_tls *t, struct seen *s, 
 
 /* ---- the clusters ---- */
 
-static enum cluster_kind kind_of(struct compile *c, const struct service *s, const struct dr_load_balancer *lb)
+static enum cluster_kind kind_of(struct compile *c, const struct seen *x, const struct dr_load_balancer *lb)
 {
+	const struct service *s = x->s;
+
 	if (lb && lb->simple == DR_PASSTHROUGH)
 		return CLUSTER_ORIGINAL_DST;
 	switch (s->resolution) {
 	case RESOLUTION_STATIC:
-		return s->headless ? CLUSTER_ORIGINAL_DST : CLUSTER_SERVICE;
+		return s->headless && !x->served ? CLUSTER_ORIGINAL_DST : CLUSTER_SERVICE;   /* who asks a waypoint names the service */
 	case RESOLUTION_DNS:
 	case RESOLUTION_DNS_ROUND_ROBIN:
 		return CLUSTER_DNS;
@@ -315,12 +317,12 @@ static enum cluster_kind kind_of(struct compile *c, const struct service *s, con
 	return CLUSTER_BLACKHOLE;
 }
 
-static void add_cluster(struct compile *c, struct seen *s, const struct service_port *port, const struct rule *r, const struct dr_subset *subset)
+static void add_cluster(struct compile *c, struct seen *s, const struct service_port *port, const struct rule *r, const struct dr_subset *subset, bool http_name)
 {
 	struct blocks b = compile_blocks(c, r, subset, port->port);
 	const char *name = subset ? subset->name : "";
 	struct cluster_conf conf = {
-		.name = compile_printf(&c->tmp, "outbound|%u|%s|%s", port->port, name, s->host), .kind = kind_of(c, s->s, b.lb), .service = s->s->key,
+		.name = compile_service_cluster(c, s, port->port, name, http_name), .kind = kind_of(c, s, b.lb), .service = s->s->key,
 		.subset = name, .labels = subset ? subset->labels.v : NULL, .n_labels = subset ? subset->labels.n : 0, .port = port->port,
 		.http2 = port->app == PROTOCOL_HTTP2 || port->app == PROTOCOL_GRPC, .dns_one = s->s->resolution == RESOLUTION_DNS_ROUND_ROBIN, .unix_path = "",
 	};
@@ -343,10 +345,10 @@ static void add_cluster(struct compile *c, struct seen *s, const struct service_
 	compile_cluster(c, &conf);
 }
 
-static void add_fixed(struct compile *c, const char *name, enum cluster_kind kind, bool inbound)
+static void add_fixed(struct compile *c, const char *name, enum cluster_kind kind, bool inbound, bool by_workload)
 {
 	struct blocks none = { 0 };
-	struct cluster_conf conf = { .name = name, .kind = kind, .service = "", .subset = "", .unix_path = "", .inbound = inbound };
+	struct cluster_conf conf = { .name = name, .kind = kind, .service = "", .subset = "", .unix_path = "", .inbound = inbound, .by_workload = by_workload };
 
 	fill_lb(c, NULL, &conf.lb);
 	compile_pool(c, &none, &conf.pool);
@@ -356,7 +358,18 @@ static void add_fixed(struct compile *c, const char *name, enum cluster_kind kin
 	compile_cluster(c, &conf);
 }
 
-void compile_clusters(struct compile *c)
+/* A waypoint has one cluster for requests, one for bytes. */
+static void add_port(struct compile *c, struct seen *s, const struct service_port *port, const struct rule *r, const struct dr_subset *subset)
+{
+	bool bytes = port->app == PROTOCOL_TCP || port->app == PROTOCOL_TLS;
+
+	if (!s->served || !bytes)
+		add_cluster(c, s, port, r, subset, true);
+	if (s->served && (bytes || port->app == PROTOCOL_AUTO))
+		add_cluster(c, s, port, r, subset, false);
+}
+
+static void add_unknown(struct compile *c)
 {
 	int mode = c->scope && c->scope->outbound ? c->scope->outbound->mode : c->mc->outbound;
 
@@ -365,25 +378,44 @@ void compile_clusters(struct compile *c)
 
 		compile_report(c, c->scope && c->scope->outbound ? &c->scope->r : &mesh, "its outboundTrafficPolicy ALLOW_ANY_DYNAMIC_DNS is taken as ALLOW_ANY: names are not looked up");
 	}
-	add_fixed(c, "PassthroughCluster", CLUSTER_ORIGINAL_DST, false);
-	add_fixed(c, "BlackHoleCluster", CLUSTER_BLACKHOLE, false);
-	add_fixed(c, "InboundPassthroughCluster", CLUSTER_ORIGINAL_DST, true);
+	add_fixed(c, "PassthroughCluster", CLUSTER_ORIGINAL_DST, false, false);
+	add_fixed(c, "BlackHoleCluster", CLUSTER_BLACKHOLE, false, false);
+	add_fixed(c, "InboundPassthroughCluster", CLUSTER_ORIGINAL_DST, true, false);
 	c->p->unknown = plan_cluster(c->p, str_c(mode == SCOPE_REGISTRY_ONLY ? "BlackHoleCluster" : "PassthroughCluster"));
+}
+
+void compile_clusters(struct compile *c)
+{
+	if (c->waypoint)
+		add_fixed(c, "encap", CLUSTER_ORIGINAL_DST, false, true);
+	else
+		add_unknown(c);
 	for (int i = 0; i < c->n_services; i++) {
 		struct seen *s = c->services[i];
 		const struct rule *r = compile_rule(c, s);
 
 		for (int k = 0; k < s->n_ports; k++) {
-			add_cluster(c, s, &s->ports[k], r, NULL);
+			add_port(c, s, &s->ports[k], r, NULL);
 			for (int j = 0; r && j < r->n_subsets; j++)
-				add_cluster(c, s, &s->ports[k], r, r->subsets[j]);
+				add_port(c, s, &s->ports[k], r, r->subsets[j]);
 		}
 	}
 }
 
-const char *compile_cluster_name(struct compile *c, const struct vs_destination *d, uint16_t port)
+const char *compile_service_cluster(struct compile *c, const struct seen *s, uint16_t port, const char *subset, bool http)
 {
+	if (!s->served)
+		return compile_printf(c->mem, "outbound|%u|%s|%s", port, subset, s->host);
+	return compile_printf(c->mem, "inbound-vip|%u|%s%s%s|%s", port, http ? "http" : "tcp", *subset ? "/" : "", subset, s->host);
+}
+
+const char *compile_cluster_name(struct compile *c, const struct vs_destination *d, uint16_t port, bool http)
+{
+	const struct seen unknown = { .host = d->host }, *s = c->waypoint ? map_get(&c->by_host, str_c(d->host)) : NULL;
+
 	if (!*d->host)
 		return "UnknownService";
-	return compile_printf(c->mem, "outbound|%u|%s|%s", d->port ? d->port : port, d->subset, d->host);
+	if (s && s->n_ports == 1)            /* waypoints alone: a sidecar takes the port that was called */
+		port = s->ports[0].port;
+	return compile_service_cluster(c, s ? s : &unknown, d->port ? d->port : port, d->subset, http);
 }

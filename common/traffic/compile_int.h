@@ -15,6 +15,7 @@ struct seen {
 	int n_ports;
 	const struct rule *rule;             /* compile_rule's; NULL: none, or not looked for yet */
 	bool rule_known;
+	bool served;                         /* at a waypoint: that the service names */
 };
 
 /* The DestinationRules of one host and namespace, merged. */
@@ -58,6 +59,7 @@ struct compile {
 	const struct mesh_config *mc;
 	const struct mesh_settings *set;
 	const struct workload *w;
+	bool waypoint;                       /* w is one; else it has a sidecar */
 	const struct plan *before;
 	void (*report)(void *arg, const char *object, const char *text);
 	void *arg;
@@ -97,6 +99,7 @@ void *host_best(struct compile *c, const struct map *m, const char *host);
 bool export_to_ns(struct compile *c, const char *const *to, int n, const char *own_ns);   /* whether the client's namespace sees it */
 
 void compile_scope(struct compile *c);               /* scope, egress, services, by_host */
+void compile_served(struct compile *c);              /* the same of a waypoint: services that it serves, and where their routes lead */
 void compile_virtual_services(struct compile *c);    /* vs */
 const struct vs_http *compile_delegates(struct compile *c, const struct virtual_service *root, int *ret_n);
 const struct rule *compile_rule(struct compile *c, struct seen *s);          /* the DestinationRule for the service; NULL: none */
@@ -117,9 +120,14 @@ struct hash_conf compile_hash(struct compile *c, const struct dr_consistent_hash
 void compile_clusters(struct compile *c);            /* of all services, and the fixed ones */
 void compile_pool(struct compile *c, const struct blocks *b, struct pool_conf *ret);
 struct cluster *compile_cluster(struct compile *c, const struct cluster_conf *conf);
-/* "outbound|PORT|SUBSET|HOST"; in the plan's memory. */
-const char *compile_cluster_name(struct compile *c, const struct vs_destination *d, uint16_t port);
+/* "outbound|PORT|SUBSET|HOST"; of a service that the waypoint serves "inbound-vip|PORT|http/SUBSET|HOST", for bytes "…|tcp/SUBSET|…". port: of a
+ * destination that names none. In the plan's memory. */
+const char *compile_cluster_name(struct compile *c, const struct vs_destination *d, uint16_t port, bool http);
+/* The same for a service itself; subset "": none. */
+const char *compile_service_cluster(struct compile *c, const struct seen *s, uint16_t port, const char *subset, bool http);
 
+/* What a match says of the client, decided beforehand: it is our workload. A waypoint's clients are not known, so that such a match never holds. */
+bool compile_from_us(const struct compile *c, const struct label *labels, int n, const char *ns);
 /* The routes of a VirtualService on a port. */
 int compile_routes(struct compile *c, const struct vs *v, uint16_t port, const struct route **ret);
 struct route compile_plain_route(struct compile *c, const char *name, const char *cluster, const char *operation);
@@ -133,6 +141,11 @@ const struct route_table *compile_host_table(struct compile *c, const char *host
 void compile_outbound(struct compile *c);
 void compile_l4(struct compile *c, struct egress *e, struct seen *s, const struct service_port *port, const struct cidr *to, int n_to, bool wildcard,
 		struct l4_list *tls, struct l4_list *tcp);
+/* The first rule of the VirtualService or Gateway API route that says something of these. */
+bool compile_tls_rows(struct compile *c, const struct vs *v, const struct seen *s, uint16_t port, struct l4_list *l);
+bool compile_tcp_rows(struct compile *c, const struct vs *v, uint16_t port, struct l4_list *l);
 void compile_inbound(struct compile *c);
+void compile_waypoint(struct compile *c);            /* inbound, of a waypoint */
+bool compile_routes_for(struct compile *c, const struct vs *v, const struct seen *s);   /* whether a waypoint routes the service by these */
 
 #endif

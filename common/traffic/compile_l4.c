@@ -12,8 +12,7 @@ static bool l4_for_us(struct compile *c, const struct vs *v, const struct vs_l4_
 
 	for (int i = 0; i < m->gateways.n; i++)
 		mesh = mesh || !strcmp(m->gateways.v[i], "mesh");
-	return mesh && labels_match(m->source_labels.v, m->source_labels.n, c->w->labels, c->w->n_labels) && (!m->port || m->port == port) &&
-	       (!*m->source_ns || !strcmp(m->source_ns, c->w->ns));
+	return mesh && (!m->port || m->port == port) && compile_from_us(c, m->source_labels.v, m->source_labels.n, m->source_ns);
 }
 
 static unsigned idle_of(struct compile *c, const char *host)
@@ -58,7 +57,7 @@ static void fill_targets(struct compile *c, const struct vs *v, const struct vs_
 
 		if (!from[i].weight && (n > 1 || v->gateway))
 			continue;
-		to->cluster_name = compile_cluster_name(c, d, default_port(c, d->host, port));
+		to->cluster_name = compile_cluster_name(c, d, default_port(c, d->host, port), false);
 		to->cluster = plan_cluster(c->p, str_c(to->cluster_name));
 		to->weight = n > 1 ? from[i].weight : 1;
 		to->host_rewrite = "";
@@ -205,6 +204,24 @@ static bool tcp_rows(struct compile *c, const struct vs *v, uint16_t port, const
 		}
 	}
 	return false;
+}
+
+bool compile_tcp_rows(struct compile *c, const struct vs *v, uint16_t port, struct l4_list *l)
+{
+	return tcp_rows(c, v, port, NULL, 0, l);
+}
+
+/* A rule for the service's own name is for all TLS: the service is known by its address. */
+bool compile_tls_rows(struct compile *c, const struct vs *v, const struct seen *s, uint16_t port, struct l4_list *l)
+{
+	int before = l->n;
+	bool any = tls_rows(c, v, port, NULL, 0, l);
+
+	any = (v->gateway && tls_route_rows(c, v, port, l)) || any;
+	for (int i = before; i < l->n; i++)
+		if (l->v[i].n_sni == 1 && !strcmp(l->v[i].sni[0], s->host))
+			l->v[i].n_sni = 0;
+	return any;
 }
 
 void compile_l4(struct compile *c, struct egress *e, struct seen *s, const struct service_port *p, const struct cidr *to, int n_to, bool wildcard,

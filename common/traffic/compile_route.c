@@ -9,11 +9,6 @@
 
 /* ---- what a rule matches ---- */
 
-static bool labels_subset(const struct label *want, int n, const struct workload *w)
-{
-	return labels_match(want, n, w->labels, w->n_labels);
-}
-
 /* port, source labels, namespace and gateways are judged here: they say nothing of a request. */
 static bool for_us(struct compile *c, const struct vs_match *m, uint16_t port)
 {
@@ -25,7 +20,7 @@ static bool for_us(struct compile *c, const struct vs_match *m, uint16_t port)
 				return true;     /* then nothing else is asked, as in istiod */
 		return false;
 	}
-	return labels_subset(m->source_labels.v, m->source_labels.n, c->w) && (!*m->source_ns || !strcmp(m->source_ns, c->w->ns));
+	return compile_from_us(c, m->source_labels.v, m->source_labels.n, m->source_ns);
 }
 
 static bool is_present(const struct string_match *m)
@@ -186,7 +181,7 @@ static void fill_targets(struct compile *c, const struct vs *v, const struct vs_
 		if (!from->weight && (v->gateway || counted > 1))
 			continue;
 		n++;
-		to->cluster_name = compile_cluster_name(c, from->destination, port);
+		to->cluster_name = compile_cluster_name(c, from->destination, port, true);
 		to->cluster = target_cluster(c, v, to->cluster_name);
 		to->weight = counted > 1 ? from->weight : 1;
 		to->host_rewrite = "";
@@ -247,7 +242,7 @@ static void fill_mirrors(struct compile *c, const struct vs *v, const struct vs_
 
 	for (int i = 0; i < h->mirrors.n; i++) {
 		struct percent share = share_of(h->mirrors.v[i].percentage, 100);
-		struct cluster *to = share.parts ? target_cluster(c, v, compile_cluster_name(c, h->mirrors.v[i].destination, port)) : NULL;
+		struct cluster *to = share.parts ? target_cluster(c, v, compile_cluster_name(c, h->mirrors.v[i].destination, port, true)) : NULL;
 
 		if (to)
 			m[n++] = (struct route_mirror){ to, share };
@@ -387,8 +382,8 @@ static const char *operation_of(struct compile *c, const struct vs *v, const str
 		path = r->match.path_text;
 		star = r->match.path == PATH_PREFIX ? "*" : "";
 	}
-	if (single && r->n_targets == 1 && !strncmp(r->targets->cluster_name, "outbound|", 9)) {
-		const char *number = r->targets->cluster_name + 9, *host = strrchr(number, '|') + 1;
+	if (single && r->n_targets == 1 && strchr(r->targets->cluster_name, '|')) {
+		const char *number = strchr(r->targets->cluster_name, '|') + 1, *host = strrchr(number, '|') + 1;
 
 		return compile_printf(c->mem, "%s:%.*s%s%s", host, (int)strcspn(number, "|"), number, path, star);
 	}

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "traffic/compile_int.h"
+#include "traffic/dest.h"
 
 /* Hosts of an egress entry in one namespace ("*": any). */
 struct host_list { const char **v; int n; };
@@ -358,6 +359,40 @@ static void add_providers(struct compile *c)
 		add_host_of(c, c->mc->tele.providers.v[i].service);
 	if (c->scope && c->scope->outbound && c->scope->outbound->egress_proxy)
 		add_named(c, c->scope->outbound->egress_proxy->host, 0);
+}
+
+/* ---- a waypoint ---- */
+
+static bool serve(struct service *s, void *arg)
+{
+	struct compile *c = arg;
+	struct seen *x;
+
+	if (!dest_serves(c->m, c->w, s))
+		return true;
+	x = see(c, s, 0);
+	x->served = true;
+	if (map_get(&c->by_host, str_c(x->host))) {
+		struct resource where = { .origin = "service", .ns = s->ns, .name = s->name, .where = "" };
+
+		compile_report(c, &where, "the waypoint serves another service of the host name %s: this one is not served", s->hostname);
+		return true;
+	}
+	add_service(c, x);
+	return true;
+}
+
+void compile_served(struct compile *c)
+{
+	mesh_each_service(c->m, serve, c);
+	for (int i = 0; i < c->n_vs; i++)
+		for (int k = 0; k < c->vs[i]->n_hosts; k++) {
+			const struct seen *s = map_get(&c->by_host, str_c(c->vs[i]->hosts[k]));
+
+			if (s && s->served && compile_routes_for(c, c->vs[i], s))
+				add_destinations(c, c->vs[i], 0);
+		}
+	add_providers(c);
 }
 
 void compile_scope(struct compile *c)

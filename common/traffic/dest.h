@@ -59,6 +59,8 @@ bool dest_forward(const struct mesh *m, const struct workload *gateway, struct s
 
 /* Whether w is what g names: an endpoint of the service, or the holder of the address. g may be NULL: no. */
 bool dest_is_gateway(const struct mesh *m, const struct gateway *g, const struct workload *w);
+/* Whether w is a waypoint that the service names. */
+bool dest_serves(const struct mesh *m, const struct workload *w, const struct service *s);
 /* Whether id is the identity of one of the workloads that g names, or a san of its service. */
 bool dest_has_identity(const struct mesh *m, const struct gateway *g, struct str id);
 /* "ns/host" or "network/address". */

@@ -52,19 +52,13 @@ bool dest_gate(struct dest_ask *a, const struct gateway *g, enum pick_as as, str
 	return *g->service ? by_name(a, g, as, ret) : by_address(a, g, as, ret);
 }
 
-static bool same_gateway(const struct gateway *a, const struct gateway *b)
-{
-	return a == b || (a && a->hbone_port == b->hbone_port && strcmp(a->service, b->service) == 0 &&
-			  strcmp(a->network, b->network) == 0 && ip_eq(&a->ip, &b->ip));
-}
-
 bool dest_network_gate(struct dest_ask *a, const struct workload *w, struct hop *ret)
 {
 	const struct gateway *g = w->network_gateway;
 
 	if (!g)
 		return false;
-	if (!same_gateway(a->gate_asked, g)) {
+	if (!gateway_eq(a->gate_asked, g)) {
 		a->gate_asked = g;
 		if (!dest_gate(a, g, PICK_GATEWAY, &a->gate))
 			a->gate.w = NULL;
@@ -108,6 +102,15 @@ bool dest_is_gateway(const struct mesh *m, const struct gateway *g, const struct
 		if (ip_eq(&w->ips[i], &g->ip) && strcmp(w->network, g->network) == 0)
 			return true;
 	return false;
+}
+
+bool dest_serves(const struct mesh *m, const struct workload *w, const struct service *s)
+{
+	bool is = dest_is_gateway(m, s->waypoint, w);
+
+	for (int i = 0; !is && i < s->n_waypoints; i++)
+		is = s->waypoints[i].weight && dest_is_gateway(m, &s->waypoints[i].gateway, w);
+	return is;
 }
 
 static bool is_identity_of(const struct service *s, struct str id)

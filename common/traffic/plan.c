@@ -46,6 +46,7 @@ void plan_unref(struct plan *p)
 	map_done(&p->clusters);
 	map_done(&p->by_addr);
 	map_done(&p->by_port);
+	map_done(&p->served);
 	list_done(&p->regexes, free_regex);
 	list_done(&p->formats, free_format);
 	list_done(&p->held, free_held);
@@ -126,16 +127,17 @@ const struct inbound_port *plan_inbound_at(const struct plan *p, int i)
 
 const struct inbound_port *plan_served(const struct plan *p, struct str service, uint16_t port)
 {
-	(void)p;
-	(void)service;
-	(void)port;
+	const struct plan_served *s = map_get(&p->served, service);
+
+	for (int i = 0; s && i < s->n; i++)
+		if (s->v[i].port == port)
+			return &s->v[i];
 	return NULL;
 }
 
 const struct inbound_port *plan_direct(const struct plan *p)
 {
-	(void)p;
-	return NULL;
+	return p->waypoint ? &p->inbound[0] : NULL;
 }
 
 struct cluster *plan_unknown(const struct plan *p)

@@ -12,6 +12,9 @@
 /* A headless service is called by its endpoints' addresses, which no plan knows. */
 struct plan_headless { const char *key; uint16_t port; const struct outbound_port *at; };
 
+/* The ports of a service that a waypoint serves. */
+struct plan_served { const struct inbound_port *v; int n; };
+
 struct plan_list { void **v; int n, cap; };  /* owned things of one kind */
 void plan_own(struct plan_list *l, void *item);
 
@@ -31,6 +34,8 @@ struct plan {
 	int n_headless;
 	struct inbound_port *inbound;        /* sorted by port; the first is that of all others */
 	int n_inbound;
+	struct map served;                   /* of a waypoint: a service's key -> its struct plan_served of `inbound` */
+	bool waypoint;                       /* then inbound's first is that of workloads, the others are by service and port */
 	struct cluster *unknown;
 	struct plan_list tables, regexes, formats, held;
 };

@@ -6,6 +6,7 @@
         web, shop = lab.meshed("web", "shop")     # WorkloadEntry, meshd, capture
         out = lab.plain("out")                    # a host without meshd
         shop.serve(8080, echo)
+        wp = lab.waypoint("wp")                   # and lab.write("s.yaml", using("wp", service("shop", {80: 8080}, ["10.96.0.7"], protocol="HTTP")))
         assert web.talk(shop.v4, 8080, b"hi") == b"hi"
 
 Leaving the block stops every meshd with SIGTERM and fails on a bad exit status or on a sanitizer's report.
@@ -409,7 +410,7 @@ link set mesh0 up
 
     def workload(self, h, tunnel=True, **spec):
         """The WorkloadEntry of a host; it has two, one for each family (WorkloadEntry has one address)."""
-        tunnel = {"networking.istio.io/tunnel": "http"} if tunnel and h.mode == "ztunnel" else {}
+        tunnel = {"networking.istio.io/tunnel": "http"} if tunnel and h.mode != "sidecar" else {}
         labels = {"app": h.name, **tunnel, **({"security.istio.io/tlsMode": "istio"} if h.mode == "sidecar" else {}), **spec.pop("labels", {})}
         def one(name, address, family):
             return {"apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "metadata": {"name": name, "namespace": "default"},
@@ -420,6 +421,23 @@ link set mesh0 up
     def sidecars(self, *names, args=(), labels={}, **kw):
         """The same in sidecar mode: what speaks to them uses Istio's mutual TLS. labels: {name: {label: value}}."""
         return self.meshed(*names, args=args, mode="sidecar", labels=labels, **kw)
+
+    def waypoint(self, name, gateway=None, waypoint_for="all", vips=("10.96.99.1", "fd96::99:1"), labels={}, spec="", start=True, args=(), **kw):
+        """A host in waypoint mode: the Gateway `gateway` (its own name) with its Service, and the host's WorkloadEntries. More hosts of one
+        gateway are its replicas. Who uses it says `istio.io/use-waypoint: NAME`: see using()."""
+        h, gateway = self.plain(name), gateway or name
+        h.mode = "waypoint"
+        own = {"gateway.networking.k8s.io/gateway-name": gateway}
+        self.workload(h, labels={**own, **labels})
+        self.write(f"waypoint-{gateway}.yaml", f"""apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: {gateway}, namespace: default, labels: {{istio.io/waypoint-for: {waypoint_for}}}}}
+spec: {{gatewayClassName: istio-waypoint, listeners: [{{name: mesh, port: 15008, protocol: HBONE{spec}}}]}}
+---
+""" + service(gateway, {15008: 15008}, vips, protocol="TCP", selector=own))
+        if start:
+            h.start(f"--workload=default/{name}-v6", *args, capture=False, **kw)
+        return h
 
     def meshed(self, *names, args=(), mode="ztunnel", labels={}, **kw):
         """Hosts with WorkloadEntries, meshd and capture."""
@@ -461,11 +479,18 @@ def principal(*hosts):
     return "{from: [{source: {principals: [%s]}}]}" % ", ".join(f"{TD}/ns/default/sa/{h}" for h in hosts)
 
 
-def service(name, ports, vips=(), app=None, ns="default", family=None, protocol="TCP"):
+def using(waypoint, text, ns=None):
+    """The objects of a YAML text, with the label that names their waypoint (of the namespace ns)."""
+    where = f", istio.io/use-waypoint-namespace: {ns}" if ns else ""
+    return text.replace("metadata: {name: ", f"metadata: {{labels: {{istio.io/use-waypoint: {waypoint}{where}}}, name: ")
+
+
+def service(name, ports, vips=(), app=None, ns="default", family=None, protocol="TCP", selector=None):
     """A MESH_INTERNAL ServiceEntry over WorkloadEntries with the label app, of "v4" or "v6" alone if asked; ports: {port: target}."""
     p = ", ".join(f"{{number: {a}, targetPort: {b}, name: {protocol.lower()}-{a}, protocol: {protocol}}}" for a, b in ports.items())
     v = f"\n  addresses: [{', '.join(repr(x) for x in vips)}]" if vips else ""
-    only = f", family: {family}" if family else ""
+    chosen = {**(selector or {"app": app or name}), **({"family": family} if family else {})}
+    chosen = ", ".join(f"{a}: {b}" for a, b in chosen.items())
     return f"""apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {{name: {name}, namespace: {ns}}}
@@ -474,6 +499,6 @@ spec:
   location: MESH_INTERNAL
   resolution: STATIC
   ports: [{p}]
-  workloadSelector: {{labels: {{app: {app or name}{only}}}}}
+  workloadSelector: {{labels: {{{chosen}}}}}
 ---
 """
