@@ -90,6 +90,7 @@ libmeshd_a_SOURCES = \
 	common/model/security.c \
 	common/model/texts.c \
 	common/model/virtualservice.c \
+	common/model/waypoint.c \
 	common/net/cgroup.c \
 	common/net/conntrack.c \
 	common/net/netns.c \
@@ -413,6 +414,7 @@ HEADERS_ALL = \
 	common/model/telemetry.h \
 	common/model/texts.h \
 	common/model/virtualservice.h \
+	common/model/waypoint.h \
 	common/net/cgroup.h \
 	common/net/conntrack.h \
 	common/net/netns.h \
@@ -681,6 +683,7 @@ UNIT_TESTS = \
 	tests/unit/test_router_model \
 	tests/unit/test_rows \
 	tests/unit/test_run \
+	tests/unit/test_scope \
 	tests/unit/test_settings \
 	tests/unit/test_share \
 	tests/unit/test_sniff \
@@ -911,6 +914,7 @@ tests_unit_test_rows_SOURCES = tests/unit/test_rows.c
 
 tests_unit_test_run_SOURCES = tests/unit/test_run.c
 
+tests_unit_test_scope_SOURCES = tests/unit/test_scope.c
 tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
 
 tests_unit_test_share_SOURCES = tests/unit/test_share.c

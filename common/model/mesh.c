@@ -276,6 +276,53 @@ PLACED(peer_authn)
 PLACED(request_authn)
 PLACED(rate_limit)
 
+/* --- what is found by targets --- */
+static bool is_bound(const struct target_ref *v, int n, enum target_kind kind, struct str name)
+{
+	for (int i = 0; i < n; i++)
+		if (v[i].kind == kind && str_is(name, v[i].name))
+			return true;
+	return false;
+}
+
+#define BOUND(noun, map) \
+	void mesh_each_##noun##_at(const struct mesh *m, struct str ns, enum target_kind kind, struct str name, \
+				   bool (*fn)(struct noun *o, void *arg), void *arg) \
+	{ \
+		struct pmap_run run = pmap_find(&m->map, mesh_hash_target(ns, kind, name)); \
+		for (int i = 0; i < run.n; i++) { \
+			struct noun *o = run.values[i]; \
+			if (str_is(ns, o->ns) && is_bound(o->targets, o->n_targets, kind, name) && !fn(o, arg)) \
+				return; \
+		} \
+	}
+
+BOUND(policy, policies_at)
+BOUND(request_authn, request_authns_at)
+BOUND(rate_limit, rate_limits_at)
+
+bool mesh_is_gateway(const struct mesh *m, const struct gateway *g, const struct workload *w)
+{
+	struct str host, ns;
+	struct workload *named;
+	struct service *s;
+
+	if (!g)
+		return false;
+	s = *g->service ? mesh_service(m, str_c(g->service)) : mesh_service_by_vip(m, str_c(g->network), &g->ip, str_c(w->ns));
+	if (s)
+		return endpoints_find(s->endpoints, str_c(w->uid)) != NULL;
+	if (*g->service) {
+		ns = str_cut(str_c(g->service), '/', &host);
+		named = host.n ? mesh_workload_by_host(m, ns, host) : NULL;
+		return named && strcmp(named->uid, w->uid) == 0;
+	}
+	for (int i = 0; i < w->n_ips; i++)
+		if (ip_eq(&w->ips[i], &g->ip) && strcmp(w->network, g->network) == 0)
+			return true;
+	return false;
+}
+
 /* --- all of a kind --- */
 #define EACH(noun, map) \
 	struct each_##noun { bool (*fn)(struct noun *o, void *arg); void *arg; }; \

@@ -97,6 +97,15 @@ struct resource **mesh_resources(const struct mesh *m, enum resource_kind kind, 
 struct request_authn *mesh_request_authn(const struct mesh *m, struct str key);
 struct rate_limit *mesh_rate_limit(const struct mesh *m, struct str key);
 
+/* Those of the namespace that are bound to it by their targetRefs, perhaps more than once; see struct target_ref. */
+void mesh_each_policy_at(const struct mesh *m, struct str ns, enum target_kind kind, struct str name, bool (*fn)(struct policy *p, void *arg), void *arg);
+void mesh_each_request_authn_at(const struct mesh *m, struct str ns, enum target_kind kind, struct str name,
+				bool (*fn)(struct request_authn *a, void *arg), void *arg);
+void mesh_each_rate_limit_at(const struct mesh *m, struct str ns, enum target_kind kind, struct str name,
+			     bool (*fn)(struct rate_limit *r, void *arg), void *arg);
+/* Whether the way to the gateway ends at this workload: by its service, its host name or its address. g NULL: no. */
+bool mesh_is_gateway(const struct mesh *m, const struct gateway *g, const struct workload *w);
+
 /* In no particular order; stops when fn returns false. */
 void mesh_each_workload(const struct mesh *m, bool (*fn)(struct workload *w, void *arg), void *arg);
 void mesh_each_service(const struct mesh *m, bool (*fn)(struct service *s, void *arg), void *arg);

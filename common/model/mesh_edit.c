@@ -53,6 +53,9 @@ static void mesh_free(void *obj)
 	pmap_done(&m->peer_authns_in);
 	pmap_done(&m->request_authns_in);
 	pmap_done(&m->rate_limits_in);
+	pmap_done(&m->policies_at);
+	pmap_done(&m->request_authns_at);
+	pmap_done(&m->rate_limits_at);
 	pmap_done(&m->services);
 	pmap_done(&m->workloads);
 	pmap_done(&m->policies);
@@ -95,6 +98,9 @@ struct mesh_edit *mesh_edit_begin(void)
 	m->request_authns_in = pmap_ref(&base->request_authns_in);
 	m->rate_limits = pmap_ref(&base->rate_limits);
 	m->rate_limits_in = pmap_ref(&base->rate_limits_in);
+	m->policies_at = pmap_ref(&base->policies_at);
+	m->request_authns_at = pmap_ref(&base->request_authns_at);
+	m->rate_limits_at = pmap_ref(&base->rate_limits_at);
 	m->workloads.values = &held_workloads;
 	m->services.values = &held_services;
 	m->policies.values = &held_policies;
@@ -278,6 +284,19 @@ void mesh_del_service(struct mesh_edit *e, struct str key)
 	service_remove(e->m, s);
 }
 
+/* --- what objects are bound to --- */
+static void bind_to(struct pmap *at, const char *ns, const struct target_ref *v, int n, void *o)
+{
+	for (int i = 0; i < n; i++)
+		pmap_add(at, mesh_hash_target(str_c(ns), v[i].kind, str_c(v[i].name)), o);
+}
+
+static void unbind(struct pmap *at, const char *ns, const struct target_ref *v, int n, const void *o)
+{
+	for (int i = 0; i < n; i++)
+		pmap_del(at, mesh_hash_target(str_c(ns), v[i].kind, str_c(v[i].name)), o);
+}
+
 /* --- policies --- */
 void mesh_put_policy(struct mesh_edit *e, struct policy *p)
 {
@@ -286,6 +305,7 @@ void mesh_put_policy(struct mesh_edit *e, struct policy *p)
 	pmap_add(&e->m->policies_in, mesh_hash(str_c(p->ns)), p);
 	if (p->scope == POLICY_GLOBAL && *p->ns)
 		pmap_add(&e->m->policies_in, mesh_hash(str_c("")), p);
+	bind_to(&e->m->policies_at, p->ns, p->targets, p->n_targets, p);
 	pmap_add(&e->m->policies, mesh_hash(str_c(p->key)), p);
 }
 
@@ -299,10 +319,11 @@ void mesh_del_policy(struct mesh_edit *e, struct str key)
 	pmap_del(&e->m->policies_in, mesh_hash(str_c(p->ns)), p);
 	if (p->scope == POLICY_GLOBAL && *p->ns)
 		pmap_del(&e->m->policies_in, mesh_hash(str_c("")), p);
+	unbind(&e->m->policies_at, p->ns, p->targets, p->n_targets, p);
 	pmap_del(&e->m->policies, mesh_hash(key), p);
 }
 
-#define PLACED(noun) \
+#define PLACED(noun, BIND, UNBIND) \
 	void mesh_del_##noun(struct mesh_edit *e, struct str key) \
 	{ \
 		struct noun *o = mesh_##noun(e->m, key); \
@@ -310,6 +331,7 @@ void mesh_del_policy(struct mesh_edit *e, struct str key)
 			return; \
 		e->m->policy_generation = e->m->generation; \
 		pmap_del(&e->m->noun##s_in, mesh_hash(str_c(o->ns)), o); \
+		UNBIND; \
 		pmap_del(&e->m->noun##s, mesh_hash(key), o); \
 	} \
 	void mesh_put_##noun(struct mesh_edit *e, struct noun *o) \
@@ -317,12 +339,15 @@ void mesh_del_policy(struct mesh_edit *e, struct str key)
 		mesh_del_##noun(e, str_c(o->key)); \
 		e->m->policy_generation = e->m->generation; \
 		pmap_add(&e->m->noun##s_in, mesh_hash(str_c(o->ns)), o); \
+		BIND; \
 		pmap_add(&e->m->noun##s, mesh_hash(str_c(o->key)), o); \
 	}
+#define BOUND(noun) \
+	PLACED(noun, bind_to(&e->m->noun##s_at, o->ns, o->targets, o->n_targets, o), unbind(&e->m->noun##s_at, o->ns, o->targets, o->n_targets, o))
 
-PLACED(peer_authn)
-PLACED(request_authn)
-PLACED(rate_limit)
+PLACED(peer_authn, , )
+BOUND(request_authn)
+BOUND(rate_limit)
 
 /* --- resources --- */
 void mesh_put_resource(struct mesh_edit *e, struct resource *r)

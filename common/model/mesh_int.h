@@ -30,6 +30,7 @@ struct mesh {
 	struct pmap resources_of;            /* by kind */
 	struct pmap request_authns, request_authns_in;
 	struct pmap rate_limits, rate_limits_in;
+	struct pmap policies_at, request_authns_at, rate_limits_at;     /* by what they are bound to; what is named twice is there twice */
 	uint32_t n_guarded;                  /* services that name a waypoint */
 	uint32_t n_vips[129];                /* VIPs with that many bits: a look-up tries only lengths that exist */
 };
@@ -51,6 +52,11 @@ static inline uint64_t mesh_hash_pair(uint64_t a, uint64_t b)
 static inline uint64_t mesh_hash_kind(enum resource_kind kind, struct str s)
 {
 	return mesh_hash_pair((uint64_t)kind, mesh_hash(s));
+}
+
+static inline uint64_t mesh_hash_target(struct str ns, enum target_kind kind, struct str name)
+{
+	return mesh_hash_pair(mesh_hash(ns) + (uint64_t)kind, mesh_hash(name));
 }
 
 static inline uint64_t mesh_hash_cidr(uint64_t network, const struct ip *ip, unsigned bits)

@@ -124,7 +124,8 @@ struct service {
 };
 
 /* What an object is bound to by its targetRefs; such objects are for waypoints alone. GATEWAY and the services are of the object's
- * own namespace, the class is the root namespace's to name. */
+ * own namespace, the class is the root namespace's to name. The name "" stands for all of these: of objects that are broken so that what
+ * they are bound to cannot be read. */
 enum target_kind { TARGET_GATEWAY, TARGET_GATEWAY_CLASS, TARGET_SERVICE, TARGET_SERVICE_ENTRY };
 struct target_ref { enum target_kind kind; const char *name; };
 

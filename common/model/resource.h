@@ -25,6 +25,7 @@ enum resource_kind {
 	RESOURCE_SIDECAR,            /* struct sidecar */
 	RESOURCE_TELEMETRY,          /* struct telemetry */
 	RESOURCE_MESH_CONFIG,        /* struct mesh_config: one, or none */
+	RESOURCE_WAYPOINT,           /* struct waypoint: a Gateway of the class istio-waypoint */
 	RESOURCE_KINDS,
 };
 

@@ -40,7 +40,8 @@ struct tele_tracing {
 struct telemetry {
 	struct resource r;
 	LIST_OF(struct label) selector;      /* none: the namespace's */
-	bool has_selector, has_target_refs;
+	bool has_selector;
+	LIST_OF(struct target_ref) targets;  /* takes the selector's place: for waypoints alone */
 	LIST_OF(struct tele_metrics) metrics;
 	LIST_OF(struct tele_logging) logging;
 	LIST_OF(struct tele_tracing) tracing;

@@ -49,17 +49,53 @@ static struct authz_verdict allow(struct policy *p, const char *rule, int rule_i
 struct authz_verdict authz_judge_peer(const struct mesh *m, const struct workload *dest, const struct authz_input *in)
 {
 	const struct scope *s = scope_of(m, dest, in->service);
+	struct policy *broken = s ? scope_broken(s) : NULL;
 	struct peer_authn *pa;
 	enum mtls_mode mode;
 
 	if (!s)
 		return refuse(NULL, "out of memory", -1);
-	if (s->broken)
-		return refuse(s->broken, "the policy could not be loaded", -1);
-	pa = scope_peer_authn(s, in->dest.port, &mode);
+	if (broken)
+		return refuse(broken, "the policy could not be loaded", -1);
+	/* A waypoint's peers come by HBONE. */
+	pa = mesh_settings(m)->mode == MODE_WAYPOINT ? NULL : scope_peer_authn(s, in->dest.port, &mode);
 	if (pa && (pa->broken || (mode == MTLS_STRICT && in->principal.n == 0)))
 		return refuse(NULL, pa->refusal, -1);
 	return allow(NULL, "the connection is admitted", -1);
+}
+
+static bool indexes_made(struct scope *s, const struct subject *who)
+{
+	scope_each(at, s)
+		if (!scope_index(at, who))
+			return false;
+	return true;
+}
+
+static void tell_quiet(struct scope *s, struct subject *who, void (*on_quiet)(struct policy *p, const struct authz_input *in, void *arg), void *arg)
+{
+	scope_each(at, s)
+		for (int i = at->start[PART_QUIET]; i < at->start[PART_QUIET + 1]; i++)
+			if (rulebook_judge(scope_book(at->policies[i], who), who) >= 0)
+				on_quiet(at->policies[i], who->in, arg);
+}
+
+/* The first by key that matches; NULL: none. */
+static struct policy *match(struct scope *s, enum scope_part part, struct subject *who, int *rule)
+{
+	struct policy *first = NULL;
+
+	scope_each(at, s) {
+		const struct scope_index *x = scope_index(at, who);
+		const struct rule_ref *hit = ruleindex_find(part == PART_DENY ? &x->deny : &x->allow, who);
+		struct policy *p = hit ? at->policies[at->start[part] + (int)hit->policy] : NULL;
+
+		if (p && (!first || strcmp(p->key, first->key) < 0)) {
+			first = p;
+			*rule = (int)hit->rule;
+		}
+	}
+	return first;
 }
 
 struct authz_verdict authz_judge(const struct mesh *m, const struct workload *dest, const struct authz_input *in,
@@ -68,30 +104,28 @@ struct authz_verdict authz_judge(const struct mesh *m, const struct workload *de
 	struct authz_verdict peer = authz_judge_peer(m, dest, in);
 	struct scope *s = scope_of(m, dest, in->service);
 	struct authz_asked asked;
-	const struct scope_index *x;
-	const struct rule_ref *hit;
+	struct policy *hit;
 	struct subject who;
+	int rule = -1;
 
 	if (!peer.allowed)
 		return peer;
 	subject_init(&who, in, mesh_settings(m));
-	x = scope_index(s, &who);
-	if (!x)
+	if (!indexes_made(s, &who))
 		return refuse(NULL, "out of memory", -1);
-	for (int i = s->start[PART_QUIET]; on_quiet && i < s->start[PART_QUIET + 1]; i++)
-		if (rulebook_judge(scope_book(s->policies[i], &who), &who) >= 0)
-			on_quiet(s->policies[i], in, arg);
+	if (on_quiet)
+		tell_quiet(s, &who, on_quiet, arg);
 	/* Nobody is asked about bytes. */
 	if (!in->request && authz_custom(m, dest, in, &asked) != CUSTOM_NONE)
 		return refuse(asked.policy, "a CUSTOM policy covers these bytes, and its provider is not asked about bytes", asked.rule_index);
-	hit = ruleindex_find(&x->deny, &who);
+	hit = match(s, PART_DENY, &who, &rule);
 	if (hit)
-		return refuse(s->policies[s->start[PART_DENY] + (int)hit->policy], "deny policy matched", (int)hit->rule);
-	if (s->start[PART_ALLOW] == s->n)
+		return refuse(hit, "deny policy matched", rule);
+	if (!scope_has(s, PART_ALLOW))
 		return allow(NULL, "no allow policy in scope", -1);
-	hit = ruleindex_find(&x->allow, &who);
+	hit = match(s, PART_ALLOW, &who, &rule);
 	if (hit)
-		return allow(s->policies[s->start[PART_ALLOW] + (int)hit->policy], "allow policy matched", (int)hit->rule);
+		return allow(hit, "allow policy matched", rule);
 	return refuse(NULL, "no allow policy matched", -1);
 }
 
@@ -105,6 +139,23 @@ static const struct ext_provider *provider_named(const struct mesh_settings *s, 
 	return NULL;
 }
 
+static enum authz_custom ask(const struct mesh_settings *settings, struct policy *p, int rule, bool many_providers, const struct authz_input *in,
+			     struct authz_asked *ret)
+{
+	const struct ext_provider *e = provider_named(settings, p->provider);
+
+	*ret = (struct authz_asked){ .provider = e, .policy = p, .rule_index = rule };
+	snprintf(ret->details, sizeof(ret->details),
+		 "rbac_access_denied_matched_policy[istio-ext-authz-%s-ns[%s]-policy[%s]-rule[%d]-deny-due-to-bad-CUSTOM-action]",
+		 p->provider, p->ns, p->name, rule);
+	if (!e || *e->problem || many_providers)
+		return CUSTOM_REFUSE;
+	/* Istio does not ask HTTP providers about bytes. */
+	if (!in->request && !e->grpc)
+		return settings->stance == STANCE_STRICT ? CUSTOM_REFUSE : CUSTOM_NONE;
+	return CUSTOM_ASK;
+}
+
 enum authz_custom authz_custom(const struct mesh *m, const struct workload *dest, const struct authz_input *in, struct authz_asked *ret)
 {
 	const struct mesh_settings *settings = mesh_settings(m);
@@ -114,27 +165,14 @@ enum authz_custom authz_custom(const struct mesh *m, const struct workload *dest
 	if (!s)
 		return CUSTOM_NONE;     /* the judgement that follows refuses */
 	subject_init(&who, in, settings);
-	for (int i = s->start[PART_CUSTOM]; i < s->start[PART_CUSTOM + 1]; i++) {
-		struct policy *p = s->policies[i];
-		const struct ext_provider *e = provider_named(settings, p->provider);
-		int rule = rulebook_judge(scope_book(p, &who), &who);
+	scope_each(at, s)
+		for (int i = at->start[PART_CUSTOM]; i < at->start[PART_CUSTOM + 1]; i++) {
+			int rule = rulebook_judge(scope_book(at->policies[i], &who), &who);
+			enum authz_custom what = rule < 0 ? CUSTOM_NONE : ask(settings, at->policies[i], rule, s->many_providers, in, ret);
 
-		if (rule < 0)
-			continue;
-		*ret = (struct authz_asked){ .provider = e, .policy = p, .rule_index = rule };
-		snprintf(ret->details, sizeof(ret->details),
-			 "rbac_access_denied_matched_policy[istio-ext-authz-%s-ns[%s]-policy[%s]-rule[%d]-deny-due-to-bad-CUSTOM-action]",
-			 p->provider, p->ns, p->name, rule);
-		if (!e || *e->problem || s->many_providers)
-			return CUSTOM_REFUSE;
-		/* Istio does not ask HTTP providers about bytes. */
-		if (!in->request && !e->grpc) {
-			if (settings->stance == STANCE_STRICT)
-				return CUSTOM_REFUSE;
-			continue;
+			if (what != CUSTOM_NONE)
+				return what;
 		}
-		return CUSTOM_ASK;
-	}
 	return CUSTOM_NONE;
 }
 

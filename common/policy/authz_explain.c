@@ -182,18 +182,21 @@ static void put_source(struct buf *out, const struct subject *who)
 
 static void explain_allows(const struct scope *s, const struct subject *who, struct buf *out)
 {
-	int first = s->start[PART_ALLOW], n = s->n - first;
 	char source[ADDR_TEXT];
+	int n = 0;
 
 	buf_puts(out, "ALLOW policies in scope: ");
-	for (int i = 0; i < n && i < POLICIES_SHOWN; i++) {
-		const struct policy *p = s->policies[first + i];
+	scope_each(at, s)
+		for (int i = at->start[PART_ALLOW]; i < at->n; i++, n++) {
+			const struct policy *p = at->policies[i];
 
-		buf_puts(out, i ? "; " : "");
-		put_key(out, p->key, p->where);
-		buf_puts(out, " wants ");
-		put_rules(out, p);
-	}
+			if (n >= POLICIES_SHOWN)
+				continue;
+			buf_puts(out, n ? "; " : "");
+			put_key(out, p->key, p->where);
+			buf_puts(out, " wants ");
+			put_rules(out, p);
+		}
 	if (n > POLICIES_SHOWN)
 		buf_printf(out, "; and %d more", n - POLICIES_SHOWN);
 	buf_puts(out, "; ");

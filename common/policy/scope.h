@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which security objects reach a workload. Found once per policy generation, workload and thread, then remembered. */
+/* Which security objects reach a workload; at a waypoint: those that are bound to its Gateways, to the class of all waypoints, and to the service
+ * that was asked for. Found once per policy generation, workload (and service that has objects of its own) and thread, then remembered. */
 #ifndef POLICY_SCOPE_H
 #define POLICY_SCOPE_H
 
@@ -34,6 +35,11 @@ struct scope {
 	struct request_authn **authns;       /* borrowed; root namespace first, then by key */
 	struct rate_limit **limits;
 	int n_authns, n_limits, authns_cap, limits_cap;
+	/* Of a waypoint: */
+	struct scope *all;                   /* of a service: the policies that hold for all services hold beside its own, and so does `broken`;
+	                                      * authns and limits here are all that hold. NULL: none */
+	bool plain;                          /* of a service: nothing is bound to it itself */
+	uint64_t gates, looked;              /* hash of the Gateways that lead to the workload, and the mesh's generation that was asked */
 };
 
 /* Good until the thread's next call. NULL when memory is out. service: at a waypoint, what was asked for; else NULL. */
@@ -41,6 +47,10 @@ struct scope *scope_of(const struct mesh *m, const struct workload *w, const str
 /* The index for what `who` is. NULL when memory is out. */
 const struct scope_index *scope_index(struct scope *s, const struct subject *who);
 const struct rulebook *scope_book(const struct policy *p, const struct subject *who);
+/* Over a scope and what holds beside it. */
+#define scope_each(at, s) for (struct scope *at = (struct scope *)(s); at; at = at->all)
+struct policy *scope_broken(const struct scope *s);          /* the first by key; NULL: none */
+bool scope_has(const struct scope *s, enum scope_part part);
 /* The PeerAuthentication that decides for this port of the workload, and its mode there. NULL: none does, MTLS_PERMISSIVE.
  * When it is broken the mode means nothing. */
 struct peer_authn *scope_peer_authn(const struct scope *s, uint16_t port, enum mtls_mode *ret_mode);

@@ -85,12 +85,20 @@ bool check_selector(struct field_walk *w, const char *path, const struct label *
 	return w->errors == errors;
 }
 
-static bool dns_name(const char *s)
+static const struct { const char *group, *kind; } target_kinds[] = {
+	[TARGET_GATEWAY] = { "gateway.networking.k8s.io", "Gateway" }, [TARGET_GATEWAY_CLASS] = { "gateway.networking.k8s.io", "GatewayClass" },
+	[TARGET_SERVICE] = { "", "Service" }, [TARGET_SERVICE_ENTRY] = { "networking.istio.io", "ServiceEntry" },
+};
+
+/* -1: none that an object can be bound to. */
+static int target_kind(const struct crd_target *t)
 {
-	for (const char *c = s; *c; c++)
-		if (!isalnum((unsigned char)*c) && *c != '-' && *c != '.')
-			return false;
-	return *s && strlen(s) <= 253;
+	const char *group = strcmp(t->group, "core") ? t->group : "";
+
+	for (size_t i = 0; i < ARRAY_LEN(target_kinds); i++)
+		if (!strcmp(t->kind, target_kinds[i].kind) && !strcmp(group, target_kinds[i].group))
+			return (int)i;
+	return -1;
 }
 
 static void check_target(struct field_walk *w, const char *path, const struct crd_target *t)
@@ -99,10 +107,35 @@ static void check_target(struct field_walk *w, const char *path, const struct cr
 		field_error(w, 0, path, "want a name, got nothing");
 	if (*t->ns)
 		field_error(w, 0, path, "want no namespace: it is the object's own");
-	if (*t->group && !dns_name(t->group))
-		field_error(w, 0, path, "want an API group, got '%.80s'", t->group);
-	if (strcmp(t->kind, "Gateway") && strcmp(t->kind, "GatewayClass") && strcmp(t->kind, "Service") && strcmp(t->kind, "ServiceEntry"))
-		field_error(w, 0, path, "want Gateway, GatewayClass, Service or ServiceEntry, got '%.80s'", t->kind);
+	if (target_kind(t) < 0)
+		field_error(w, 0, path, "want kind and group of Gateway or GatewayClass (gateway.networking.k8s.io), Service (\"\") or ServiceEntry "
+			    "(networking.istio.io), got '%.80s' of '%.80s'", t->kind, t->group);
+}
+
+const struct target_ref *check_target_refs(struct arena *a, const struct field_list *targets, const struct crd_target *target, int *n)
+{
+	const struct crd_target *from = targets->n ? targets->v : target;
+	int n_from = targets->n ? targets->n : target != NULL;
+	struct target_ref *v = arena_alloc(a, (size_t)n_from * sizeof(*v));
+
+	*n = 0;
+	for (int i = 0; i < n_from; i++)
+		if (target_kind(&from[i]) >= 0 && *from[i].name && !*from[i].ns)
+			v[(*n)++] = (struct target_ref){ (enum target_kind)target_kind(&from[i]), from[i].name };
+	return v;
+}
+
+bool check_has_effect(struct field_walk *w, bool has_targets)
+{
+	enum mesh_mode mode = w->settings ? w->settings->mode : MODE_ZTUNNEL;
+
+	if (has_targets == (mode == MODE_WAYPOINT))
+		return true;
+	if (has_targets)
+		field_info(w, 0, "targetRefs", "it is for waypoints: it has no effect in %s mode, as in Istio", mesh_mode_name(mode));
+	else
+		field_info(w, 0, NULL, "it has no targetRefs, without which waypoints pass it by, as in Istio: it has no effect in waypoint mode");
+	return false;
 }
 
 bool check_targets(struct field_walk *w, const struct crd_selector *selector, const struct field_list *targets, const struct crd_target *target)

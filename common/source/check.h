@@ -15,6 +15,10 @@ bool check_export_to(struct field_walk *w, const char *path, const struct field_
 bool check_selector(struct field_walk *w, const char *path, const struct label *v, int n);
 /* Of policies: which workloads. targets: crd_target; NULL: the kind has none. */
 bool check_targets(struct field_walk *w, const struct crd_selector *selector, const struct field_list *targets, const struct crd_target *target);
+/* As the model has them; in `a`. Those that are wrong are left out. */
+const struct target_ref *check_target_refs(struct arena *a, const struct field_list *targets, const struct crd_target *target, int *n);
+/* Waypoints read what has targets, and nothing else does. False: it has no effect in this mode, which is said. */
+bool check_has_effect(struct field_walk *w, bool has_targets);
 bool check_regex(struct field_walk *w, const char *path, const char *text);
 bool check_header_name(struct field_walk *w, const char *path, const char *name);
 /* Of set and add: the name, which must be no pseudo-header but :authority, and the value with its %VARIABLES%. */

@@ -8,6 +8,7 @@
 #include "policy/authz.h"
 #include "policy/jwt_filter.h"
 #include "policy/ratelimit.h"
+#include "source/check.h"
 #include "source/value.h"
 
 struct doc {
@@ -34,6 +35,19 @@ bool conf_kind_is_security(enum conf_kind kind)
 bool conf_is_resource(const struct conf_obj *o)
 {
 	return crds[o->kind].object && (!o->bad || crds[o->kind].security) && !o->skipped;
+}
+
+bool conf_refuses(const struct conf_obj *o, const struct mesh_settings *s)
+{
+	bool waypoint = s->mode == MODE_WAYPOINT;
+
+	if (!o->bad || !crds[o->kind].security)
+		return false;
+	if (o->kind == CONF_AUTHZ)
+		return waypoint == (o->u.policy->scope == POLICY_TARGETS);
+	if (o->kind == CONF_REQUEST_AUTHN)
+		return waypoint == (o->u.request_authn->n_targets > 0);
+	return o->kind != CONF_PEER_AUTHN || !waypoint;
 }
 
 struct conf_obj *conf_obj_ref(struct conf_obj *o)
@@ -64,7 +78,7 @@ static void content_free(struct conf_obj *o)
 	else if (o->kind == CONF_NAMESPACE)
 		free(o->u.ns);
 	else if (o->kind == CONF_GATEWAY)
-		free(o->u.gateway);
+		conf_gateway_free(o->u.gateway);
 	else
 		conf_service_free(o->u.service);
 }
@@ -373,9 +387,60 @@ static bool convert(struct doc *d, const void *spec, struct conf_obj *o)
 	return ok;
 }
 
+/* The selector of a bad object, if that much can be read without an error. */
+static const struct crd_selector *readable_selector(struct doc *d)
+{
+	const struct yaml_node *labels = yaml_get(yaml_get(yaml_get(d->root, "spec"), "selector"), "matchLabels");
+	struct report scratch = { 0 };
+	struct field_walk w = { .report = &scratch, .arena = d->l->arena, .file = d->l->file, .kind = "", .ns = "", .name = "" };
+	static const struct field row = { .name = "matchLabels", .type = FIELD_LABELS };
+	struct crd_selector *s = arena_alloc(d->l->arena, sizeof(*s));
+	bool ok = d->ns_known && labels && field_read_one(&w, &row, labels, &s->labels);
+
+	report_done(&scratch);
+	return ok ? s : NULL;
+}
+
+/* The same of its targets. What is there and cannot be read stands for all waypoints and services of the namespace. An object that names
+ * both targets and a selector is what this mode reads. */
+static const struct target_ref *readable_targets(struct doc *d, const struct crd_selector *selector, int *n)
+{
+	const struct yaml_node *spec = yaml_get(d->root, "spec"), *at = NULL;
+	bool waypoint = d->l->settings->mode == MODE_WAYPOINT, any = false;
+	size_t max = spec ? spec->weight + 1 : 1;
+	struct crd_target *v = arena_alloc(d->l->arena, max * sizeof(*v));
+	struct field_list list = { .v = v };
+	struct target_ref *all;
+
+	for (const struct yaml_node *c = spec && spec->kind == YAML_MAP ? spec->child : NULL; c; c = c->next) {
+		if (c->key.n < 6 || !str_eq_nocase((struct str){ c->key.p, 6 }, str_c("target")))
+			continue;
+		any = true;
+		for (at = c->kind == YAML_LIST ? c->child : c; at; at = at == c ? NULL : at->next)
+			v[list.n++] = (struct crd_target){ scalar(yaml_get(at, "group")), scalar(yaml_get(at, "kind")),
+							   scalar(yaml_get(at, "name")), scalar(yaml_get(at, "namespace")) };
+	}
+	any = any || (waypoint && spec && spec->kind != YAML_MAP && !yaml_is_null(spec));
+	*n = 0;
+	if (!any || (selector && !waypoint))
+		return NULL;
+	if (list.n && d->ns_known)
+		all = (struct target_ref *)check_target_refs(d->l->arena, &list, NULL, n);
+	else
+		all = NULL;
+	if (*n && *n == list.n)
+		return all;
+	all = arena_alloc(d->l->arena, sizeof(*all));
+	all[0] = (struct target_ref){ TARGET_GATEWAY, "" };
+	*n = 1;
+	return all;
+}
+
 /* What a bad security object leaves behind: a refusal over the scope that it names, as far as that can be read. */
 static void make_broken(struct doc *d, const struct crd_selector *selector, struct conf_obj *o)
 {
+	int n_targets;
+	const struct target_ref *targets = readable_targets(d, selector, &n_targets);
 	const char *root_ns = d->l->settings->root_ns;
 	const struct finding *why = NULL;
 	char where[512], problem[1024], name[300], key[700];
@@ -400,7 +465,9 @@ static void make_broken(struct doc *d, const struct crd_selector *selector, stru
 		struct policy p = { .key = key, .ns = d->meta.ns, .name = name, .where = where, .action = POLICY_DENY,
 				    .broken = true, .problem = problem };
 
-		p.scope = selector ? POLICY_SELECTOR : global ? POLICY_GLOBAL : POLICY_NAMESPACE;
+		p.targets = targets;
+		p.n_targets = n_targets;
+		p.scope = n_targets ? POLICY_TARGETS : selector ? POLICY_SELECTOR : global ? POLICY_GLOBAL : POLICY_NAMESPACE;
 		p.selector = selector ? selector->labels.v : NULL;
 		p.n_selector = selector ? selector->labels.n : 0;
 		o->u.policy = policy_new(&p);
@@ -413,6 +480,8 @@ static void make_broken(struct doc *d, const struct crd_selector *selector, stru
 	} else if (d->kind == CONF_REQUEST_AUTHN) {
 		struct request_authn a = { .key = key, .ns = d->meta.ns, .name = name, .where = where, .broken = true, .problem = problem };
 
+		a.targets = targets;
+		a.n_targets = n_targets;
 		a.selector = selector ? selector->labels.v : NULL;
 		a.n_selector = selector ? selector->labels.n : 0;
 		o->u.request_authn = request_authn_new(&a);
@@ -425,20 +494,6 @@ static void make_broken(struct doc *d, const struct crd_selector *selector, stru
 		p.n_selector = selector ? selector->labels.n : 0;
 		o->u.peer_authn = peer_authn_new(&p);
 	}
-}
-
-/* The selector of a bad object, if that much can be read without an error. */
-static const struct crd_selector *readable_selector(struct doc *d)
-{
-	const struct yaml_node *labels = yaml_get(yaml_get(yaml_get(d->root, "spec"), "selector"), "matchLabels");
-	struct report scratch = { 0 };
-	struct field_walk w = { .report = &scratch, .arena = d->l->arena, .file = d->l->file, .kind = "", .ns = "", .name = "" };
-	static const struct field row = { .name = "matchLabels", .type = FIELD_LABELS };
-	struct crd_selector *s = arena_alloc(d->l->arena, sizeof(*s));
-	bool ok = d->ns_known && labels && field_read_one(&w, &row, labels, &s->labels);
-
-	report_done(&scratch);
-	return ok ? s : NULL;
 }
 
 static struct conf_obj *obj_new(struct doc *d, uint64_t hash)

@@ -4,7 +4,7 @@
 #ifndef SOURCE_CONF_H
 #define SOURCE_CONF_H
 
-#include "model/mesh.h"
+#include "model/waypoint.h"
 #include "source/crd.h"
 
 struct conf_port { const char *name; uint16_t port; };
@@ -72,6 +72,7 @@ struct conf_gateway {
 	const char *network;        /* "": a waypoint */
 	struct gateway at;
 	bool for_services, for_workloads;
+	struct waypoint *object;    /* what the mesh has of a waypoint: reference; else NULL */
 };
 
 struct conf_bad { const char *ns, *name; };
@@ -125,6 +126,8 @@ struct conf_obj *conf_obj_ref(struct conf_obj *o);
 void conf_obj_unref(struct conf_obj *o);
 void conf_obj_key(const struct conf_obj *o, const char **ns, const char **name);
 bool conf_is_resource(const struct conf_obj *o);                                   /* u.resource is there, and counts */
+/* A bad one of security refuses what it would have judged; not so where its kind, or what it is bound to, is not looked at. */
+bool conf_refuses(const struct conf_obj *o, const struct mesh_settings *s);
 const char *conf_kind_name(enum conf_kind kind);
 bool conf_kind_is_security(enum conf_kind kind);
 
@@ -147,6 +150,7 @@ bool conf_core_service(struct conf_load *l, struct field_walk *w, const struct c
 struct conf_waypoint conf_waypoint_read(const struct field_labels *l);
 bool conf_gateway(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_gateway *spec,
 		  const struct crd_gateway_status *status, struct conf_obj *o);
+void conf_gateway_free(struct conf_gateway *g);
 void conf_service_free(struct conf_service *s);
 enum conf_distribution conf_distribution_read(struct field_walk *w, const struct crd_meta *m, const char *field);
 

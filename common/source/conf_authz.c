@@ -493,11 +493,9 @@ bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta
 	size_t len = w->path_len;
 
 	check_policy(w, spec, p.dry_run);
-	if (!w->errors && (spec->targets.n || spec->target)) {
-		field_info(w, 0, "targetRefs", "the policy is for waypoints: it has no effect in %s mode, as in Istio",
-			   sees_requests(l->settings) ? "sidecar" : "ztunnel");
+	p.targets = check_target_refs(l->arena, &spec->targets, spec->target, &p.n_targets);
+	if (!w->errors && !check_has_effect(w, p.n_targets))
 		return true;
-	}
 	if (!w->errors && !sees_requests(l->settings) && spec->action > CRD_DENY) {
 		field_warn(w, 0, "action", "%s has NO EFFECT in ztunnel mode, as in Istio: this policy is not enforced",
 			   spec->action == CRD_AUDIT ? "AUDIT" : "CUSTOM");
@@ -518,7 +516,7 @@ bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta
 	snprintf(where, sizeof(where), "%s:%u", l->file, w->root->line);
 	p.key = key;
 	p.where = where;
-	p.scope = spec->selector ? POLICY_SELECTOR : strcmp(m->ns, l->settings->root_ns) ? POLICY_NAMESPACE : POLICY_GLOBAL;
+	p.scope = p.n_targets ? POLICY_TARGETS : spec->selector ? POLICY_SELECTOR : strcmp(m->ns, l->settings->root_ns) ? POLICY_NAMESPACE : POLICY_GLOBAL;
 	p.action = actions[spec->action];
 	p.whole = sees_requests(l->settings);
 	p.provider = spec->provider ? spec->provider->name : "";

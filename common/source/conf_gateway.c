@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Gateways that ztunnel mode knows: waypoints, and the ways into networks. */
+/* Gateways that meshd knows: waypoints, and the ways into networks. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -62,6 +62,28 @@ static struct conf_gateway *gateway_new(const struct conf_gateway *from)
 	return g;
 }
 
+static struct waypoint *waypoint_new(const struct conf_load *l, const struct field_walk *w, const struct crd_meta *m, const struct conf_gateway *g)
+{
+	struct waypoint *p;
+	char where[4200];
+
+	snprintf(where, sizeof(where), "%s:%u", l->file, w->root->line);
+	p = resource_new(RESOURCE_WAYPOINT, sizeof(*p), "Gateway", g->ns, g->name, where, m->created);
+	p->at = g->at;
+	p->at.service = arena_dup(&p->r.mem, str_c(g->at.service));
+	p->at.network = arena_dup(&p->r.mem, str_c(g->at.network));
+	p->for_services = g->for_services;
+	p->for_workloads = g->for_workloads;
+	return p;
+}
+
+void conf_gateway_free(struct conf_gateway *g)
+{
+	if (g && g->object)
+		resource_unref(&g->object->r);
+	free(g);
+}
+
 bool conf_gateway(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_gateway *spec,
 		  const struct crd_gateway_status *status, struct conf_obj *o)
 {
@@ -73,7 +95,8 @@ bool conf_gateway(struct conf_load *l, struct field_walk *w, const struct crd_me
 	char service[900];
 
 	if (!across && strcmp(spec->class, "istio-waypoint")) {
-		field_warn(w, 0, "gatewayClassName", "a Gateway of the class '%.80s' has no effect in ztunnel mode", spec->class);
+		field_warn(w, 0, "gatewayClassName", "a Gateway of the class '%.80s' has no effect in %s mode", spec->class,
+			   mesh_mode_name(l->settings->mode));
 		return true;
 	}
 	if (across && !network) {
@@ -93,8 +116,10 @@ bool conf_gateway(struct conf_load *l, struct field_walk *w, const struct crd_me
 		snprintf(service, sizeof(service), "%s/%s.%s.svc.%s", m->ns, m->name, m->ns, l->settings->cluster_domain);
 		g.at.service = service;
 	}
-	if (!across)
+	if (!across) {
 		read_purpose(w, m, &g);
+		g.object = waypoint_new(l, w, m, &g);
+	}
 	o->u.gateway = gateway_new(&g);
 	return !w->errors;
 }

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
+#include "source/check.h"
 #include "source/conf.h"
 
 static const char *lower(struct conf_load *l, const char *text)
@@ -61,10 +62,9 @@ bool conf_request_authn(struct conf_load *l, struct field_walk *w, const struct 
 	char key[700], where[4200];
 	struct request_authn a = { .key = key, .ns = m->ns, .name = m->name, .where = where, .problem = "", .rules = rules, .n_rules = spec->rules.n };
 
-	if (spec->targets.n || spec->target) {
-		field_info(w, 0, "targetRefs", "it is for waypoints: it has no effect in sidecar mode, as in Istio");
+	a.targets = check_target_refs(l->arena, &spec->targets, spec->target, &a.n_targets);
+	if (!check_has_effect(w, a.n_targets))
 		return true;
-	}
 	for (int i = 0; i < spec->rules.n; i++)
 		jwt_rule(l, &from[i], &rules[i]);
 	snprintf(key, sizeof(key), "%s/%s", m->ns, m->name);
@@ -129,6 +129,9 @@ bool conf_rate_limit(struct conf_load *l, struct field_walk *w, const struct crd
 				.headers = spec->headers, .shared = { .service = "", .domain = "" } };
 	size_t len = w->path_len;
 
+	r.targets = check_target_refs(l->arena, &spec->targets, spec->target, &r.n_targets);
+	if (!check_has_effect(w, r.n_targets))
+		return true;
 	for (int i = 0; i < spec->rules.n; i++) {
 		field_enter(w, "rules", 0);
 		field_enter(w, NULL, i);

@@ -131,7 +131,8 @@ static struct conf_obj *last_good(struct confdir *c, struct state *next, struct 
 		report_add(&next->cross, &at, "left out until it is mended");
 		return NULL;
 	}
-	report_add(&next->cross, &at, "refuses all connections to what it selects until it is mended");
+	if (conf_refuses(o, &next->settings))
+		report_add(&next->cross, &at, "refuses all connections to what it selects until it is mended");
 	return o;
 }
 

@@ -101,6 +101,8 @@ struct crd_rate_rule {
 struct crd_rate_shared { const char *service, *domain; uint16_t port; uint32_t timeout_ms; bool fail_open; };
 struct crd_rate_limit {
 	struct crd_selector *selector;
+	struct field_list targets;         /* crd_target */
+	struct crd_target *target;
 	struct field_list rules;           /* crd_rate_rule */
 	bool headers;
 	struct crd_rate_shared *shared;
@@ -295,6 +297,8 @@ struct crd_other {
 
 bool crd_group_known(struct str group);
 const struct crd_other *crd_other_find(struct str group, struct str kind);   /* NULL: unknown */
+
+#define CRD_TARGETS_DOC "Binds it to waypoints: by their Gateway, or for one service that they serve. Without it it has no effect there, with it none elsewhere."
 
 /* Rows of a table. */
 #define ROW(NAME, TYPE, STRUCT, MEMBER, DOC, ...) \

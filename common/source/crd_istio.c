@@ -182,7 +182,7 @@ static const struct field_table provider_table = {
 };
 static const struct field target_rows[] = {
 	ROW("group", STRING, crd_target, group, "API group of the target."),
-	ROW("kind", STRING, crd_target, kind, "Gateway, GatewayClass, Service or ServiceEntry."),
+	ROW("kind", STRING, crd_target, kind, "Gateway, GatewayClass (istio-waypoint, in the root namespace), Service or ServiceEntry."),
 	ROW("name", STRING, crd_target, name, "Name of the target."),
 	ROW("namespace", STRING, crd_target, ns, "Must be absent or the policy's own."),
 	{ 0 },
@@ -196,7 +196,7 @@ static const char *const actions[] = { "ALLOW", "DENY", "AUDIT", "CUSTOM", NULL 
 static const struct field authz_rows[] = {
 	ROW("selector", MESSAGE, crd_authz, selector, "Workloads of the namespace; all of them when absent. In the root namespace: of the mesh.",
 	    .sub = &crd_match_labels_table),
-	ROW("targetRefs", MESSAGES, crd_authz, targets, "Binds the policy to waypoints: it has no effect in ztunnel mode.", .sub = &crd_target_table),
+	ROW("targetRefs", MESSAGES, crd_authz, targets, CRD_TARGETS_DOC, .sub = &crd_target_table),
 	ROW("targetRef", MESSAGE, crd_authz, target, "As targetRefs, with one entry.", .sub = &crd_target_table),
 	ROW("action", ENUM, crd_authz, action, "ALLOW or DENY. AUDIT and CUSTOM have no effect in ztunnel mode.", .words = actions,
 	    .deflt = "ALLOW"),

@@ -88,7 +88,7 @@ static void check_request_authn(struct field_walk *w, void *out)
 static const struct field request_authn_rows[] = {
 	ROW("selector", MESSAGE, crd_request_authn, selector, "Workloads of the namespace; all of them when absent. In the root namespace: of the mesh.",
 	    .sub = &crd_match_labels_table),
-	ROW("targetRefs", MESSAGES, crd_request_authn, targets, "Binds it to waypoints: it has no effect in sidecar mode.", .sub = &crd_target_table),
+	ROW("targetRefs", MESSAGES, crd_request_authn, targets, CRD_TARGETS_DOC, .sub = &crd_target_table),
 	ROW("targetRef", MESSAGE, crd_request_authn, target, "As targetRefs, with one entry.", .sub = &crd_target_table),
 	ROW("jwtRules", MESSAGES, crd_request_authn, rules, "Whose tokens are taken; a request without one passes, without an identity.", .sub = &jwt_table),
 	{ 0 },
@@ -183,7 +183,7 @@ static void check_rate_limit(struct field_walk *w, void *out)
 	const struct crd_rate_limit *r = out;
 	const struct crd_rate_rule *v = r->rules.v;
 
-	check_targets(w, r->selector, NULL, NULL);
+	check_targets(w, r->selector, &r->targets, r->target);
 	if (!r->rules.n)
 		field_error(w, 0, "rules", "want at least one, got none");
 	for (int i = 0; i < r->rules.n; i++) {
@@ -198,6 +198,8 @@ static void check_rate_limit(struct field_walk *w, void *out)
 static const struct field rate_limit_rows[] = {
 	ROW("selector", MESSAGE, crd_rate_limit, selector, "Workloads of the namespace; all of them when absent. In the root namespace: of the mesh.",
 	    .sub = &crd_match_labels_table),
+	ROW("targetRefs", MESSAGES, crd_rate_limit, targets, CRD_TARGETS_DOC, .sub = &crd_target_table),
+	ROW("targetRef", MESSAGE, crd_rate_limit, target, "As targetRefs, with one entry.", .sub = &crd_target_table),
 	ROW("rules", MESSAGES, crd_rate_limit, rules, "Limits, which all hold.", .sub = &rate_rule_table),
 	ROW("headers", BOOL, crd_rate_limit, headers, "Responses say RateLimit and RateLimit-Policy."),
 	ROW("shared", MESSAGE, crd_rate_limit, shared, "A server counts, for all workloads together; without it each process counts for itself. "

@@ -195,18 +195,19 @@ static void check_telemetry(struct field_walk *w, void *out)
 
 	check_targets(w, c->selector, &c->targets, c->target);
 	t->has_selector = c->selector != NULL;
-	t->has_target_refs = c->targets.n || c->target;
+	t->targets.v = check_target_refs(w->arena, &c->targets, c->target, &t->targets.n);
 	if (c->selector) {
 		t->selector.v = c->selector->labels.v;
 		t->selector.n = c->selector->labels.n;
 	}
-	if (t->has_target_refs)
-		field_info(w, 0, "targetRefs", "it is for waypoints: it has no effect in sidecar mode, as in Istio");
+	/* Without either it is the namespace's, at waypoints too. */
+	if (c->selector || t->targets.n)
+		check_has_effect(w, t->targets.n);
 }
 
 static const struct field telemetry_rows[] = {
 	ROW("selector", MESSAGE, crd_telemetry, selector, "Workloads of the namespace; all of them when absent. In the root namespace: of the mesh.", .sub = &crd_match_labels_table),
-	ROW("targetRefs", MESSAGES, crd_telemetry, targets, "Binds it to waypoints: it has no effect in sidecar mode.", .sub = &crd_target_table),
+	ROW("targetRefs", MESSAGES, crd_telemetry, targets, CRD_TARGETS_DOC, .sub = &crd_target_table),
 	ROW("targetRef", MESSAGE, crd_telemetry, target, "As targetRefs, with one entry.", .sub = &crd_target_table),
 	ROW("tracing", MESSAGES, crd_telemetry, telemetry.tracing, "Traces.", .sub = &tracing_table),
 	ROW("metrics", MESSAGES, crd_telemetry, telemetry.metrics, "Metrics.", .sub = &metrics_table),

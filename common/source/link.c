@@ -12,6 +12,11 @@ static bool is_content(const struct conf_obj *o)
 	return !o->bad && !o->skipped;
 }
 
+static bool is_waypoint(const struct conf_obj *o)
+{
+	return o->kind == CONF_GATEWAY && is_content(o) && o->u.gateway->object;
+}
+
 static int by_address(const void *a, const void *b)
 {
 	uintptr_t x = *(const uintptr_t *)a, y = *(const uintptr_t *)b;
@@ -44,7 +49,7 @@ static void collect(const struct link_input *in, struct gates *g, struct link_se
 		a += o->kind == CONF_PEER_AUTHN && !o->skipped;
 		j += o->kind == CONF_REQUEST_AUTHN && !o->skipped;
 		l += o->kind == CONF_RATE_LIMIT && is_content(o);
-		r += conf_is_resource(o);
+		r += conf_is_resource(o) || is_waypoint(o);
 	}
 	s->workloads = xcalloc(w + 1, sizeof(*s->workloads));
 	s->policies = xcalloc(p + 1, sizeof(*s->policies));
@@ -63,6 +68,8 @@ static void collect(const struct link_input *in, struct gates *g, struct link_se
 			s->rate_limits[s->n_rate_limits++] = rate_limit_ref(o->u.rate_limit);
 		if (conf_is_resource(o))
 			s->resources[s->n_resources++] = resource_ref(o->u.resource);
+		if (is_waypoint(o))
+			s->resources[s->n_resources++] = resource_ref(&o->u.gateway->object->r);
 		if (o->kind == CONF_AUTHZ && !o->skipped)
 			s->policies[s->n_policies++] = policy_ref(o->u.policy);
 		else if (o->kind == CONF_PEER_AUTHN && !o->skipped)

@@ -40,7 +40,7 @@ static void take(struct teleconf_job *j, const char *ns, const struct workload *
 		const struct telemetry *t = (const struct telemetry *)(const void *)all[i];
 
 		/* targetRefs are for waypoints and gateways. */
-		if (t->has_target_refs || strcmp(t->r.ns, ns) != 0)
+		if (t->targets.n || strcmp(t->r.ns, ns) != 0)
 			continue;
 		if (w ? !t->has_selector || !t->selector.n || !labels_match(t->selector.v, t->selector.n, w->labels, w->n_labels)
 		      : t->has_selector && t->selector.n)

@@ -57,8 +57,7 @@ void dest_choose(const struct mesh *m, const struct workload *client, const stru
 bool dest_forward(const struct mesh *m, const struct workload *gateway, struct str host, uint16_t port,
 		  const struct dest_tried *tried, uint64_t *seed, uint64_t now_ms, struct dest *ret);
 
-/* Whether w is what g names: an endpoint of the service, or the holder of the address. g may be NULL: no. */
-bool dest_is_gateway(const struct mesh *m, const struct gateway *g, const struct workload *w);
+static inline bool dest_is_gateway(const struct mesh *m, const struct gateway *g, const struct workload *w) { return mesh_is_gateway(m, g, w); }
 /* Whether w is a waypoint that the service names. */
 bool dest_serves(const struct mesh *m, const struct workload *w, const struct service *s);
 /* Whether id is the identity of one of the workloads that g names, or a san of its service. */

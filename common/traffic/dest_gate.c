@@ -84,26 +84,6 @@ const struct gateway *dest_service_waypoint(const struct service *s, uint64_t *s
 	return s->waypoint;
 }
 
-bool dest_is_gateway(const struct mesh *m, const struct gateway *g, const struct workload *w)
-{
-	struct service *s;
-	struct workload *named;
-
-	if (!g)
-		return false;
-	s = *g->service ? mesh_service(m, str_c(g->service)) : mesh_service_by_vip(m, str_c(g->network), &g->ip, str_c(w->ns));
-	if (s)
-		return endpoints_find(s->endpoints, str_c(w->uid)) != NULL;
-	if (*g->service) {
-		named = workload_called(m, g->service);
-		return named && strcmp(named->uid, w->uid) == 0;
-	}
-	for (int i = 0; i < w->n_ips; i++)
-		if (ip_eq(&w->ips[i], &g->ip) && strcmp(w->network, g->network) == 0)
-			return true;
-	return false;
-}
-
 bool dest_serves(const struct mesh *m, const struct workload *w, const struct service *s)
 {
 	bool is = dest_is_gateway(m, s->waypoint, w);

@@ -98,14 +98,15 @@ static inline void fixture_expect(const struct fixture *f, const char *part)
 	free(text);
 }
 
-/* The same as a sidecar reads it. */
-static inline void fixture_sidecar(struct fixture *f)
+/* The same as it is read in another mode. */
+static inline void fixture_in_mode(struct fixture *f, enum mesh_mode mode)
 {
 	fixture_init(f);
-	f->settings.mode = MODE_SIDECAR;
+	f->settings.mode = mode;
 	confdir_free(f->c);
 	f->c = confdir_new(f->dir, &f->settings);
 }
+static inline void fixture_sidecar(struct fixture *f) { fixture_in_mode(f, MODE_SIDECAR); }
 
 /* One file, as a sidecar reads it, makes the mesh that `describe` tells as `want`; the result of that is freed. */
 static inline void fixture_reads(const char *yaml, char *(*describe)(void), const char *want)

@@ -155,7 +155,7 @@ static const struct row {
 	/* actions */
 	{ POLICY("{action: AUDIT, rules: [{}]}"), A, GET("/"), true, true },
 	{ POLICY("{action: CUSTOM, provider: {name: x}, rules: [{}]}"), A, GET("/"), true, true },
-	{ POLICY("{targetRefs: [{kind: Gateway, name: g}]}"), A, GET("/"), true, true },
+	{ POLICY("{targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: g}]}"), A, GET("/"), true, true },
 	{ WHEN("experimental.envoy.filters.a[b]", "values: [c]"), A, GET("/"), false, false },
 };
 
@@ -223,7 +223,7 @@ static const struct { const char *yaml, *finding; } findings[] = {
 	{ WHEN("request.headers", "values: [a]"), "key: want a key that Istio knows" },
 	{ WHEN("experimental.envoy.filters.a[b]", "values: [a]"), "metadata of Envoy's filters does not exist here" },
 	{ POLICY("{action: CUSTOM, rules: [{}]}"), "spec.provider: want the name of an extensionProvider" },
-	{ POLICY("{targetRefs: [{kind: Gateway, name: g}]}"), "it has no effect in sidecar mode, as in Istio" },
+	{ POLICY("{targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: g}]}"), "it has no effect in sidecar mode, as in Istio" },
 };
 
 START_TEST(test_findings)

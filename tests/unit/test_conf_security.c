@@ -72,7 +72,7 @@ static void tell_telemetry(struct buf *b)
 	for (int i = 0; i < n; i++) {
 		const struct telemetry *t = (const struct telemetry *)v[i];
 
-		buf_printf(b, "%s%s%s", t->r.key, t->has_selector ? " selector" : "", t->has_target_refs ? " targets" : "");
+		buf_printf(b, "%s%s%s", t->r.key, t->has_selector ? " selector" : "", t->targets.n ? " targets" : "");
 		for (int k = 0; k < t->metrics.n; k++) {
 			put_texts(b, "m", t->metrics.v[k].providers.v, t->metrics.v[k].providers.n);
 			for (int o = 0; o < t->metrics.v[k].overrides.n; o++) {
@@ -177,7 +177,7 @@ static const struct { const char *yaml, *finding; } findings[] = {
 	{ RA("jwtRules: [{issuer: me}]"), "no token will pass" },
 	{ RA("selector: {matchLabels: {a: b}}, targetRef: {kind: Service, name: x}"), "want only one of selector" },
 	{ RA("targetRef: {kind: Service, name: x, namespace: other}"), "targetRef: want no namespace" },
-	{ RA("targetRef: {kind: Pod, name: x}"), "want Gateway, GatewayClass, Service or ServiceEntry, got 'Pod'" },
+	{ RA("targetRef: {kind: Pod, name: x}"), "Service (\"\") or ServiceEntry (networking.istio.io), got 'Pod' of ''" },
 	{ RA("jwtRulez: []"), "refuses all connections to what it selects until it is mended" },
 	{ RL("rules: [{amount: 1}]"), "rules[0].name: want a name" },
 	{ RL("rules: [{name: a}]"), "rules[0].amount: want a number above 0" },
@@ -198,7 +198,7 @@ static const struct { const char *yaml, *finding; } findings[] = {
 	{ TEL("accessLogging: [{filter: {expression: 'a ='}}]"), "filter.expression: " },
 	{ TEL("tracing: [{randomSamplingPercentage: 101}]"), "randomSamplingPercentage: want a number from 0 to 100" },
 	{ TEL("tracing: [{customTags: {a: {formatter: {value: '%NOPE%'}}}}]"), "formatter.value: " },
-	{ TEL("targetRefs: [{kind: Gateway, name: w}]"), "it is for waypoints" },
+	{ TEL("targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: w}]"), "it is for waypoints" },
 	{ "apiVersion: networking.istio.io/v1beta1\nkind: ProxyConfig\nmetadata: {name: p}\nspec: {concurrency: 2, environmentVariables: {A: b}}\n", "concurrency: not honoured yet" },
 	{ "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: p}\nspec: {}\n", "error: EnvoyFilter default/p: not supported: it patches Envoy" },
 	{ BT("targetRefs: []"), "targetRefs: want one Service, got 0 targets" },
