@@ -165,8 +165,13 @@ libmeshd_a_SOURCES = \
 	common/source/local_read.c \
 	common/source/local_xds.c \
 	common/source/members.c \
+	common/source/path.c \
+	common/source/path_client.c \
+	common/source/path_judge.c \
+	common/source/path_route.c \
+	common/source/path_server.c \
+	common/source/path_text.c \
 	common/source/report.c \
-	common/source/routeask.c \
 	common/source/value.c \
 	common/source/wds.c \
 	common/source/wds_address.c \
@@ -461,8 +466,9 @@ HEADERS_ALL = \
 	common/source/local_int.h \
 	common/source/local_xds.h \
 	common/source/members.h \
+	common/source/path.h \
+	common/source/path_int.h \
 	common/source/report.h \
-	common/source/routeask.h \
 	common/source/value.h \
 	common/source/wds.h \
 	common/source/wds_int.h \
@@ -658,6 +664,7 @@ UNIT_TESTS = \
 	tests/unit/test_origdst \
 	tests/unit/test_otlp \
 	tests/unit/test_outlier \
+	tests/unit/test_path \
 	tests/unit/test_peermeta \
 	tests/unit/test_plan \
 	tests/unit/test_pmap \
@@ -678,7 +685,6 @@ UNIT_TESTS = \
 	tests/unit/test_retry \
 	tests/unit/test_route \
 	tests/unit/test_route_filter \
-	tests/unit/test_routeask \
 	tests/unit/test_router \
 	tests/unit/test_router_model \
 	tests/unit/test_rows \
@@ -875,6 +881,8 @@ tests_unit_test_otlp_SOURCES = tests/unit/test_otlp.c
 tests_unit_test_peermeta_SOURCES = tests/unit/test_peermeta.c
 tests_unit_test_outlier_SOURCES = tests/unit/test_outlier.c
 
+tests_unit_test_path_SOURCES = tests/unit/test_path.c
+
 tests_unit_test_plan_SOURCES = tests/unit/test_plan.c
 tests_unit_test_pmap_SOURCES = tests/unit/test_pmap.c
 
@@ -900,7 +908,6 @@ tests_unit_test_resume_SOURCES = tests/unit/test_resume.c
 
 tests_unit_test_route_SOURCES = tests/unit/test_route.c
 tests_unit_test_route_filter_SOURCES = tests/unit/test_route_filter.c
-tests_unit_test_routeask_SOURCES = tests/unit/test_routeask.c
 
 tests_unit_test_router_SOURCES = tests/unit/test_router.c
 

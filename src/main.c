@@ -15,7 +15,7 @@ const struct command commands[] = {
 	{ "run", "[options] -- CMD [ARGS]", "put one command into the mesh for its lifetime", run_command },
 	{ "analyze", "[--mode=sidecar] DIR", "check a configuration directory, with the data plane's own reader", analyze_command },
 	{ "authz", "test --config-dir=DIR FILE", "judge a table of requests by a directory's policies, with the data plane's own engine", authz_command },
-	{ "explain", "FIELD | --config-dir=DIR --from=NS/NAME --to=HOST:PORT", "what a field means and whether it is honoured, or which route a request takes", explain_command },
+	{ "explain", "FIELD | --config-dir=DIR --from=NS/NAME --to=HOST:PORT", "what a field means and whether it is honoured, or the way of a request through the mesh", explain_command },
 	{ "status", "[--admin=HOST:PORT]", "ask a running meshd how it is", status_command },
 	{ "why", "[ID] [--admin=HOST:PORT]", "why a connection was refused, and what would have allowed it", why_command },
 	{ "version", "", "print the version", version_command },

@@ -174,6 +174,8 @@ struct state {
 	const struct claims *claims;         /* reference */
 	struct waiting wait;
 	bool waited;                         /* once is enough */
+	bool believe;                        /* tokens whose keys are not here (jwt_ask) */
+	bool believed;
 };
 
 static enum jwt_status judge(const struct book_rule *b, const struct jwt *t)
@@ -191,7 +193,7 @@ static enum jwt_status judge(const struct book_rule *b, const struct jwt *t)
 }
 
 /* ret is valid when JWT_OK; its claims are the caller's, its texts the token's. */
-static enum jwt_status verify(const struct book_rule *b, struct str token, struct jwt *ret)
+static enum jwt_status verify(const struct book_rule *b, struct str token, struct state *st, struct jwt *ret)
 {
 	struct known *k = known_slot(token);
 	bool known = is_known(k, b, token);
@@ -206,7 +208,9 @@ static enum jwt_status verify(const struct book_rule *b, struct str token, struc
 			return s;
 	}
 	s = judge(b, ret);
-	if (s == JWT_OK && !known) {
+	if (s == JWT_OK && st->believe && !keys_of(b)) {
+		st->believed = true;
+	} else if (s == JWT_OK && !known) {
 		s = keys_of(b) ? jwt_verify(ret, keys_of(b)) : JWT_FETCH;
 		if (s == JWT_OK)
 			remember(k, b, ret);
@@ -277,7 +281,7 @@ static enum jwt_status try_rule(struct exchange *x, struct state *st, const stru
 
 	/* All that stand at its places must be good. */
 	for (int i = 0; i < n; i++) {
-		s = verify(b, found[i].token, &tokens[i]);
+		s = verify(b, found[i].token, st, &tokens[i]);
 		if (s != JWT_OK) {
 			while (i-- > 0)
 				jwt_done(&tokens[i]);
@@ -434,6 +438,23 @@ static enum filter_step on_request(struct exchange *x, void *state, const void *
 	}
 	refuse(x, s);
 	return FILTER_DONE;
+}
+
+enum jwt_status jwt_ask(struct exchange *x, const struct claims **ret)
+{
+	const struct scope *scope = scope_of(mesh_current(), x->client->local_workload, x->client->target);
+	struct state st = { .waited = true, .believe = true };
+	enum jwt_status s = JWT_MISSED;
+
+	*ret = NULL;
+	if (!scope || any_broken(scope))
+		return JWT_MEMORY;
+	remove_spoofed(x, scope);
+	if (!is_preflight(x))
+		s = try_all(x, &st, scope);
+	*ret = st.claims;
+	x->claims = NULL;
+	return s == JWT_OK && st.believed ? JWT_FETCH : s;
 }
 
 static void on_end(struct exchange *x, void *state, const void *conf)
