@@ -91,7 +91,8 @@ void forwarded_format(const struct addr *source, struct str host, struct buf *ou
 		buf_printf(out, ";host=%.*s", STR_FMT(host));
 }
 
-struct str forwarded_host(struct str value)
+/* The first of that name. */
+static struct str forwarded_part(struct str value, const char *name)
 {
 	if (!printable(value))
 		return (struct str){ 0 };
@@ -103,13 +104,61 @@ struct str forwarded_host(struct str value)
 			k.p++;
 			k.n--;
 		}
-		if (!str_eq_nocase(k, str_c("host")))
+		if (!str_eq_nocase(k, str_c(name)))
 			continue;
 		if (v.n >= 2 && v.p[0] == '"' && v.p[v.n - 1] == '"')
 			v = (struct str){ v.p + 1, v.n - 2 };
 		return v;
 	}
 	return (struct str){ 0 };
+}
+
+struct str forwarded_host(struct str value)
+{
+	return forwarded_part(value, "host");
+}
+
+struct addr forwarded_for(struct str value)
+{
+	struct addr a;
+
+	return addr_parse(forwarded_part(value, "for"), &a) == 0 && a.port && !ip_is_any(&a.ip) ? a : (struct addr){ .port = 0 };
+}
+
+void xfcc_format(struct str by, struct str caller, struct buf *out)
+{
+	buf_printf(out, "By=%.*s;URI=%.*s", STR_FMT(by), STR_FMT(caller));
+}
+
+/* Without what would need quotes in an element, or begins another one. */
+static bool is_spiffe_id(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (strchr("\",;= ", s.p[i]))
+			return false;
+	return str_starts(s, str_c("spiffe://")) && s.n > strlen("spiffe://");
+}
+
+struct str xfcc_caller(struct str value, struct str by)
+{
+	struct str caller = { 0 };
+	int n_by = 0, n_uri = 0;
+
+	if (!printable(value))
+		return caller;
+	while (value.p) {
+		struct str v, part = str_cut(value, ';', &value), k = str_cut(part, '=', &v);
+
+		if (str_eq_nocase(k, str_c("By"))) {
+			n_by += 1 + !(v.n == by.n && by.n && memcmp(v.p, by.p, v.n) == 0);
+		} else if (str_eq_nocase(k, str_c("URI"))) {
+			n_uri += 1 + !is_spiffe_id(v);
+			caller = v;
+		} else {
+			return (struct str){ 0 };
+		}
+	}
+	return n_by == 1 && n_uri == 1 ? caller : (struct str){ 0 };
 }
 
 /* W3C Trace Context: 00-<32 hex>-<16 hex>-<2 hex>. */

@@ -52,7 +52,7 @@ struct hconn {
 struct request {
 	struct tunnel *tunnel;
 	struct timer deadline;     /* of the reply */
-	struct str authority, baggage, forwarded, traceparent, network;
+	struct str authority, baggage, forwarded, traceparent, network, xfcc;
 	char text[];
 };
 
@@ -293,13 +293,14 @@ static int add_field(struct http_field *f, int n, const char *name, struct str v
 static bool tunnel_start(struct tunnel *t, struct hconn *c)
 {
 	struct request *r = t->request;
-	struct http_field fields[4];
+	struct http_field fields[5];
 	int n = 0;
 
 	n = add_field(fields, n, "baggage", r->baggage);
 	n = add_field(fields, n, "forwarded", r->forwarded);
 	n = add_field(fields, n, "traceparent", r->traceparent);
 	n = add_field(fields, n, "x-forwarded-network", r->network);
+	n = add_field(fields, n, "x-forwarded-client-cert", r->xfcc);
 	t->stream = h2_request(c->h2, &(struct http_head){ .method = str_c("CONNECT"), .authority = r->authority, .fields = fields, .n_fields = n });
 	if (!t->stream)
 		return false;
@@ -525,7 +526,7 @@ static struct str keep(char **at, struct str s)
 
 static struct request *request_copy(const struct hpool_request *r)
 {
-	struct request *q = malloc(sizeof(*q) + r->authority.n + r->baggage.n + r->forwarded.n + r->traceparent.n + r->forwarded_network.n);
+	struct request *q = malloc(sizeof(*q) + r->authority.n + r->baggage.n + r->forwarded.n + r->traceparent.n + r->forwarded_network.n + r->xfcc.n);
 	char *at = q ? q->text : NULL;
 
 	if (!q)
@@ -535,6 +536,7 @@ static struct request *request_copy(const struct hpool_request *r)
 	q->forwarded = keep(&at, r->forwarded);
 	q->traceparent = keep(&at, r->traceparent);
 	q->network = keep(&at, r->forwarded_network);
+	q->xfcc = keep(&at, r->xfcc);
 	return q;
 }
 

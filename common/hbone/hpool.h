@@ -22,7 +22,7 @@ struct hpool_target {
 
 struct hpool_request {
 	struct str authority;          /* copied */
-	struct str baggage, forwarded, traceparent, forwarded_network;   /* copied; empty: not sent */
+	struct str baggage, forwarded, traceparent, forwarded_network, xfcc;   /* copied; empty: not sent */
 };
 
 /* The way to a peer that is only reached through a tunnel (the gateway of another network). */

@@ -38,6 +38,30 @@ static void refuse(struct hserve *h, struct http_stream *tunnel, enum fail why, 
 	hserve_refuse(tunnel, fail_info(why)->status);
 }
 
+/* What stands twice is not believed of whom it is said. */
+static void read_fields(const struct hserve *h, const struct http_head *head, struct hserve_request *req)
+{
+	int n_forwarded = 0, n_xfcc = 0;
+
+	for (int i = 0; i < head->n_fields; i++) {
+		const struct http_field *f = &head->fields[i];
+
+		if (str_is(f->name, "baggage")) {
+			baggage_parse(f->value, &req->baggage);
+		} else if (str_is(f->name, "forwarded")) {
+			if (!req->forwarded_host.n)
+				req->forwarded_host = forwarded_host(f->value);
+			req->forwarded_for = n_forwarded++ ? (struct addr){ .port = 0 } : forwarded_for(f->value);
+		} else if (str_is(f->name, "x-forwarded-client-cert")) {
+			req->caller = n_xfcc++ ? (struct str){ 0 } : xfcc_caller(f->value, tls_peer_id(h->tls));
+		} else if (str_is(f->name, "x-forwarded-network")) {
+			req->forwarded_network = f->value;
+		} else if (str_is(f->name, "traceparent") && traceparent_valid(f->value)) {
+			req->traceparent = f->value;
+		}
+	}
+}
+
 static void on_request(struct h2 *h2, struct http_stream *s, void *arg)
 {
 	struct hserve *h = arg;
@@ -52,18 +76,7 @@ static void on_request(struct h2 *h2, struct http_stream *s, void *arg)
 		refuse(h, s, FAIL_BAD_REQUEST, head->authority);
 		return;
 	}
-	for (int i = 0; i < head->n_fields; i++) {
-		const struct http_field *f = &head->fields[i];
-
-		if (str_is(f->name, "baggage"))
-			baggage_parse(f->value, &req.baggage);
-		else if (str_is(f->name, "forwarded") && !req.forwarded_host.n)
-			req.forwarded_host = forwarded_host(f->value);
-		else if (str_is(f->name, "x-forwarded-network"))
-			req.forwarded_network = f->value;
-		else if (str_is(f->name, "traceparent") && traceparent_valid(f->value))
-			req.traceparent = f->value;
-	}
+	read_fields(h, head, &req);
 	h->ops->on_connect(h, s, &req, h->arg);
 }
 

@@ -15,6 +15,8 @@ struct hserve_request {
 	struct str host;              /* authority's host when it is a name; empty when it was an address */
 	struct baggage baggage;       /* empty when absent or malformed */
 	struct str forwarded_host;    /* `host=` of the Forwarded header */
+	struct addr forwarded_for;    /* its `for=`; port 0: none, or several Forwarded headers */
+	struct str caller;            /* SPIFFE ID of who asks, as the TLS peer says (x-forwarded-client-cert); empty: it does not */
 	struct str forwarded_network; /* x-forwarded-network */
 	struct str traceparent;       /* well-formed or empty */
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HBONE's headers: baggage, forwarded, traceparent, authority. */
+/* HBONE's headers: baggage, forwarded, XFCC, traceparent, authority. */
 #include "hbone/baggage.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
@@ -12,6 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	baggage_parse(in, &b);
 	baggage_format(&b, &out);
 	forwarded_host(in);
+	forwarded_for(in);
+	xfcc_caller(in, str_c("spiffe://a/b"));
 	traceparent_valid(in);
 	authority_parse(in, &a, &host);
 	buf_done(&out);

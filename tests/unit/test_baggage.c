@@ -61,6 +61,52 @@ START_TEST(forwarded_names_host)
 }
 END_TEST
 
+static const struct { const char *in, *addr; } forwarded_of[] = {
+	{ "for=\"1.2.3.4:5\";host=cart.shop", "1.2.3.4:5" }, { "host=a; For=\"[fd00::1]:80\"", "[fd00::1]:80" }, { "for=1.2.3.4:5", "1.2.3.4:5" },
+	{ "for=\"1.2.3.4\"", NULL }, { "for=_hidden", NULL }, { "for=unknown", NULL }, { "for=\"1.2.3.4:0\"", NULL }, { "for=\"0.0.0.0:5\"", NULL },
+	{ "for=x;for=\"1.2.3.4:5\"", NULL }, { "for=\"1.2.3.4:5\", for=\"9.9.9.9:9\"", NULL }, { "for=\"1.2.3.4:5\"\n", NULL }, { "", NULL },
+};
+
+START_TEST(forwarded_names_client)
+{
+	struct addr a = forwarded_for(str_c(forwarded_of[_i].in));
+	char text[ADDR_TEXT];
+
+	if (forwarded_of[_i].addr)
+		ck_assert_str_eq(addr_format(&a, text), forwarded_of[_i].addr);
+	else
+		ck_assert_int_eq(a.port, 0);
+}
+END_TEST
+
+#define WP "spiffe://td/ns/way/sa/wp"
+static const struct { const char *in, *caller; } elements[] = {
+	{ "By=" WP ";URI=spiffe://td/ns/a/sa/b", "spiffe://td/ns/a/sa/b" }, { "URI=spiffe://td/ns/a/sa/b;By=" WP, "spiffe://td/ns/a/sa/b" },
+	{ "by=" WP ";uri=spiffe://x", "spiffe://x" },
+	{ "URI=spiffe://td/ns/a/sa/b", "" }, { "By=" WP, "" }, { "By=spiffe://td/ns/way/sa/other;URI=spiffe://x", "" }, { "By=;URI=spiffe://x", "" },
+	{ "By=" WP ";By=" WP ";URI=spiffe://x", "" }, { "By=" WP ";URI=spiffe://x;URI=spiffe://y", "" }, { "By=" WP ";URI=https://x", "" },
+	{ "By=" WP ";URI=spiffe://", "" }, { "By=" WP ";URI=\"spiffe://x\"", "" }, { "By=" WP ";Hash=ab;URI=spiffe://x", "" },
+	{ "By=" WP ";URI=spiffe://x,By=" WP ";URI=spiffe://y", "" }, { "By=" WP ";URI=spiffe://x,spiffe://y", "" }, { "By=" WP ";URI=spiffe://x ", "" },
+	{ "By=" WP ";URI=spiffe://x;", "" }, { "By=" WP ";URI=spiffe://\xc3", "" }, { "", "" }, { ";;", "" }, { "=", "" },
+};
+
+START_TEST(xfcc_names_caller)
+{
+	ck_assert(str_is(xfcc_caller(str_c(elements[_i].in), str_c(WP)), elements[_i].caller));
+	ck_assert(!xfcc_caller(str_c(elements[_i].in), str_c("")).n);
+}
+END_TEST
+
+START_TEST(xfcc_round_trip)
+{
+	struct buf out = { 0 };
+
+	xfcc_format(str_c(WP), str_c("spiffe://td/ns/a/sa/b"), &out);
+	ck_assert(str_is(xfcc_caller(buf_str(&out), str_c(WP)), "spiffe://td/ns/a/sa/b"));
+	buf_done(&out);
+}
+END_TEST
+
 START_TEST(traceparent)
 {
 	char a[56], b[56];
@@ -83,6 +129,9 @@ int main(void)
 	tcase_add_loop_test(t, odd_input, 0, ARRAY_LEN(odd));
 	tcase_add_loop_test(t, authority, 0, ARRAY_LEN(authorities));
 	tcase_add_loop_test(t, forwarded_names_host, 0, ARRAY_LEN(forwarded));
+	tcase_add_loop_test(t, forwarded_names_client, 0, ARRAY_LEN(forwarded_of));
+	tcase_add_loop_test(t, xfcc_names_caller, 0, ARRAY_LEN(elements));
+	tcase_add_test(t, xfcc_round_trip);
 	tcase_add_test(t, traceparent);
 	suite_add_tcase(s, t);
 	return suite_run(s);
