@@ -118,7 +118,11 @@ static void note_up(struct side *s, struct stage *up)
 	f->dest = s->pick.addr.port ? s->pick.addr : s->to;
 	workload_unref(f->dest_workload);
 	f->dest_workload = s->pick.workload ? workload_ref(s->pick.workload) : NULL;
-	f->mtls = s->pick.transport == TRANSPORT_ISTIO_MTLS || s->pick.transport == TRANSPORT_HBONE;
+	f->mtls = s->pick.transport == TRANSPORT_ISTIO_MTLS || s->pick.transport == TRANSPORT_HBONE || s->pick.transport == TRANSPORT_WAYPOINT;
+	if (s->pick.transport == TRANSPORT_WAYPOINT) {
+		f->hbone = s->pick.target;
+		flow_set(&f->hbone_host, str_c(ip_is_any(&f->hbone.ip) && f->service ? f->service->hostname : ""));
+	}
 	flow_set(&f->dest_id, c->peer_id(c, up));
 	flow_set(&f->source_id, str_c(f->mtls ? s->conn.local->identity : ""));
 	mx_on_peer(up, side_on_peer, s);

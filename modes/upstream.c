@@ -154,17 +154,40 @@ static struct stage *over_tls(struct upstream *u, const struct cluster_conf *con
 
 /* ---- HBONE ---- */
 
+/* What the CONNECT asks for: an endpoint; of a waypoint its service, by address, else by the name that the client used. */
+static void put_authority(const struct cluster_conf *conf, const struct pick *p, struct str sni, struct buf *out)
+{
+	const struct addr *at = p->transport == TRANSPORT_WAYPOINT ? &p->target : &p->addr;
+	const char *host = conf->service ? strchr(conf->service, '/') : NULL;
+	char text[ADDR_TEXT];
+	struct addr port;
+	struct str name;
+
+	if (!ip_is_any(&at->ip)) {
+		buf_puts(out, addr_format(at, text));
+		return;
+	}
+	host = host ? host + 1 : "";
+	if (*host == '*' && sni.n)
+		buf_printf(out, "%.*s:%u", STR_FMT(sni), at->port);
+	if (buf_len(out) && authority_parse(buf_str(out), &port, &name) == 0)
+		return;
+	buf_consume(out, buf_len(out));
+	buf_printf(out, "%s:%u", host, at->port);
+}
+
 static struct stage *open_hbone(struct upstream *u, struct cluster *cl, const struct pick *p, const struct connect_ask *ask)
 {
 	const struct cluster_conf *conf = cluster_conf(cl);
 	struct tlsctx *ctx = own_ctx(u, ask->identity);
-	struct buf baggage = { 0 }, forwarded = { 0 };
-	char authority[ADDR_TEXT], trace[56];
+	struct buf authority = { 0 }, baggage = { 0 }, forwarded = { 0 }, xfcc = { 0 };
+	struct addr at = p->transport == TRANSPORT_WAYPOINT ? p->addr : (struct addr){ p->addr.ip, PORT_HBONE };
+	char trace[56];
 	const char *host = conf->service ? strchr(conf->service, '/') : NULL;
 	struct str expect[1];
 	struct stage *s;
 
-	if (proxy_own_port(p->addr.port)) {     /* a route to a waypoint's own service, say */
+	if (proxy_own_port(p->transport == TRANSPORT_WAYPOINT ? p->target.port : p->addr.port)) {     /* a route to a waypoint's own service, say */
 		tlsctx_unref(ctx);
 		return sock_broken(u->pod->worker->loop, FAIL_LOOP);
 	}
@@ -177,14 +200,19 @@ static struct stage *open_hbone(struct upstream *u, struct cluster *cl, const st
 		conn_baggage(u->local, &baggage);
 	if (ask->source.port)
 		forwarded_format(&ask->source, str_c(host ? host + 1 : ""), &forwarded);
+	if (ask->caller.n)
+		xfcc_format(ask->identity, ask->caller, &xfcc);
+	put_authority(conf, p, ask->sni, &authority);
 	traceparent_make(trace);
 	s = hpool_open(u->pod->pool,
-		       &(struct hpool_target){ .ctx = ctx, .own_id = ask->identity, .expect = expect, .n_expect = 1, .addr = { p->addr.ip, PORT_HBONE } },
-		       &(struct hpool_request){ .authority = str_c(addr_format(&p->addr, authority)), .baggage = buf_str(&baggage),
-						.forwarded = buf_str(&forwarded), .traceparent = str_c(trace) });
+		       &(struct hpool_target){ .ctx = ctx, .own_id = ask->identity, .expect = expect, .n_expect = 1, .addr = at },
+		       &(struct hpool_request){ .authority = buf_str(&authority), .baggage = buf_str(&baggage),
+						.forwarded = buf_str(&forwarded), .traceparent = str_c(trace), .xfcc = buf_str(&xfcc) });
 	tlsctx_unref(ctx);
 	buf_done(&baggage);
 	buf_done(&forwarded);
+	buf_done(&xfcc);
+	buf_done(&authority);
 	return conf->tls.mode == TLS_SIMPLE || conf->tls.mode == TLS_MUTUAL ? over_tls(u, conf, ask, s) : s;
 }
 
@@ -202,6 +230,7 @@ static struct stage *up_connect(struct connector *c, struct cluster *cl, const s
 	case TRANSPORT_TLS:
 		return over_tls(u, conf, ask, open_sock(u, conf, &p->addr, ask));
 	case TRANSPORT_HBONE:
+	case TRANSPORT_WAYPOINT:
 		return open_hbone(u, cl, p, ask);
 	case TRANSPORT_PLAIN:
 		break;

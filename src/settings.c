@@ -530,6 +530,7 @@ int settings_mesh(const struct settings *s, struct mesh_settings *ret, struct er
 	*ret = (struct mesh_settings){
 		.trust_domain = "cluster.local", .root_ns = "istio-system", .cluster_domain = s->cluster_domain,
 		.network = s->network, .cluster = s->cluster, .aliases = s->aliases, .n_aliases = s->n_aliases, .connect_timeout_ms = LIMIT_CONNECT_MS, .stance = s->stance,
+		.waypoint_use = s->waypoint_use,
 	};
 	return 0;
 }

@@ -95,6 +95,7 @@ struct settings {
 	const char *log_levels;          /* of RUST_LOG, in our scopes; "": not set */
 	bool log_json;
 	enum stance stance;
+	enum waypoint_use waypoint_use;
 	struct {
 		const char *endpoint;        /* "http://collector:4317"; NULL: no spans are exported */
 		enum setting_otlp protocol;

@@ -28,6 +28,13 @@ const char *stance_name(enum stance s)
 	return names[s];
 }
 
+bool mesh_through_waypoints(const struct mesh_settings *s, bool others)
+{
+	if (s->mode != MODE_SIDECAR || s->waypoint_use == WAYPOINTS_SKIPPED)
+		return false;
+	return s->waypoint_use == WAYPOINTS_USED || s->stance >= STANCE_CLOSED || !others;
+}
+
 const char *mesh_mode_name(enum mesh_mode m)
 {
 	static const char *const names[] = { [MODE_ZTUNNEL] = "ztunnel", [MODE_SIDECAR] = "sidecar", [MODE_WAYPOINT] = "waypoint" };

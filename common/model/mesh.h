@@ -17,6 +17,9 @@ enum stance {
 
 const char *stance_name(enum stance s);
 
+/* MESHD_SIDECAR_USE_WAYPOINT: whether a sidecar sends what is for a service that names a waypoint there. */
+enum waypoint_use { WAYPOINTS_AUTO, WAYPOINTS_USED, WAYPOINTS_SKIPPED };
+
 /* What this process is; objects mean what they mean to the proxy that Istio would have in its place. */
 enum mesh_mode { MODE_ZTUNNEL, MODE_SIDECAR, MODE_WAYPOINT };
 
@@ -32,6 +35,8 @@ struct mesh_settings {
 	unsigned connect_timeout_ms;
 	enum stance stance;
 	enum mesh_mode mode;
+	enum waypoint_use waypoint_use;
+	bool through_waypoints;              /* what of it is in force here (mesh_through_waypoints) */
 	unsigned trusted_hops;               /* gatewayTopology.numTrustedProxies: entries of X-Forwarded-For that are passed by */
 	const struct ext_provider *providers;
 	int n_providers;
@@ -39,6 +44,10 @@ struct mesh_settings {
 
 /* Whether requests are seen, so that policies are read whole (struct policy); else as ztunnel has them. */
 static inline bool sees_requests(const struct mesh_settings *s) { return s->mode != MODE_ZTUNNEL; }
+
+/* AUTO: as Istio's sidecars, which skip waypoints, unless all others do the same (others: there are workloads whose sidecar takes
+ * Istio's mutual TLS but no HBONE), or the stance requires waypoints. Only sidecars do. */
+bool mesh_through_waypoints(const struct mesh_settings *s, bool others);
 
 struct mesh;
 struct mesh_edit;

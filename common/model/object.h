@@ -123,6 +123,16 @@ struct service {
 	uint64_t content;
 };
 
+/* Whether traffic to it must pass one. */
+static inline bool service_has_waypoint(const struct service *s)
+{
+	bool any = s->waypoint != NULL;
+
+	for (int i = 0; i < s->n_waypoints && !any; i++)
+		any = s->waypoints[i].weight > 0;
+	return any;
+}
+
 /* What an object is bound to by its targetRefs; such objects are for waypoints alone. GATEWAY and the services are of the object's
  * own namespace, the class is the root namespace's to name. The name "" stands for all of these: of objects that are broken so that what
  * they are bound to cannot be read. */

@@ -185,6 +185,7 @@ static void link_all(struct confdir *c, struct state *next, bool analyze)
 				 next->config ? &next->config->r : NULL };
 
 	link_set_build(&in, &c->s.set, &next->set);
+	next->settings.through_waypoints = mesh_through_waypoints(&next->settings, link_set_has_sidecars(&next->set));
 	if (analyze)
 		crosscheck(&in, &next->set);
 }
@@ -237,7 +238,8 @@ static void log_state(const struct state *now, const struct state *before)
 
 static void publish(const struct state *next, const struct state *before, bool first)
 {
-	bool settings = first || next->config != before->config || !confdir_same_settings(&next->settings, &before->settings);
+	bool settings = first || next->config != before->config || !confdir_same_settings(&next->settings, &before->settings) ||
+			next->settings.through_waypoints != before->settings.through_waypoints;
 	struct mesh_edit *e = mesh_edit_begin();
 	size_t changed;
 

@@ -125,7 +125,7 @@ static struct conf_file *old_file(const struct confdir *c, const struct confscan
 
 bool confdir_same_settings(const struct mesh_settings *a, const struct mesh_settings *b)
 {
-	if (strcmp(a->trust_domain, b->trust_domain) || strcmp(a->root_ns, b->root_ns) || a->stance != b->stance ||
+	if (strcmp(a->trust_domain, b->trust_domain) || strcmp(a->root_ns, b->root_ns) || a->stance != b->stance || a->waypoint_use != b->waypoint_use ||
 	    a->connect_timeout_ms != b->connect_timeout_ms || a->n_aliases != b->n_aliases)
 		return false;
 	for (int i = 0; i < a->n_aliases; i++) {

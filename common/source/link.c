@@ -162,6 +162,14 @@ size_t link_set_apply(const struct link_set *s, const struct link_set *o, struct
 	return changed;
 }
 
+bool link_set_has_sidecars(const struct link_set *s)
+{
+	for (size_t i = 0; i < s->n_workloads; i++)
+		if (s->workloads[i]->istio_mtls && s->workloads[i]->tunnel != TUNNEL_HBONE)
+			return true;
+	return false;
+}
+
 void link_set_done(struct link_set *s)
 {
 	for (size_t i = 0; i < s->n_services; i++)

@@ -30,6 +30,8 @@ struct link_input {
 void link_set_build(const struct link_input *in, const struct link_set *old, struct link_set *ret);
 /* Puts what differs from `old` and deletes what is gone. Returns how many objects were put or deleted. */
 size_t link_set_apply(const struct link_set *set, const struct link_set *old, struct mesh_edit *e);
+/* Whether any workload has a sidecar that takes Istio's mutual TLS but no HBONE. */
+bool link_set_has_sidecars(const struct link_set *set);
 void link_set_done(struct link_set *set);
 
 /* Slots of 1..65534 for sorted, distinct keys: by hash, collisions go to the next free one in the order of the keys.

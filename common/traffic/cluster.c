@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "traffic/cluster_int.h"
+#include "traffic/dest.h"
 
 static struct cluster_state *state_new(void)
 {
@@ -98,16 +99,80 @@ static bool none(struct pick *ret, enum fail why)
 	return false;
 }
 
+/* What a waypoint is asked for: the address that the client called if it is one of the service's, else one that is, else its name. */
+static struct addr target_of(const struct service *s, const char *network, const struct addr *original, uint16_t port)
+{
+	const struct vip *best = NULL;
+
+	for (int i = 0; i < s->n_vips; i++) {
+		const struct vip *v = &s->vips[i];
+
+		if (*v->network && strcmp(v->network, network))
+			continue;
+		if (cidr_has(&v->cidr, &original->ip))
+			return (struct addr){ original->ip, port };
+		if (v->cidr.bits == 128 && (!best || (ip_is_v4(&v->cidr.ip) && !ip_is_v4(&best->cidr.ip))))
+			best = v;
+	}
+	return best ? (struct addr){ best->cidr.ip, port } : (struct addr){ .port = port };
+}
+
+/* Which waypoint is dest's to say. */
+static bool choose_waypoint(const struct pick_ask *ask, const struct gateway *g, struct dest *ret)
+{
+	struct dest_tried tried = { .n = 0 };
+
+	for (int i = 0; i < ask->n_tried && tried.n < (int)ARRAY_LEN(tried.workload); i++)
+		if (ask->tried[i]->workload)
+			tried.workload[tried.n++] = ask->tried[i]->workload;
+	if (dest_waypoint(ask->m, ask->client, g, &ask->original, &tried, ask->seed, ask->now_ms, ret))
+		return true;
+	tried.n = 0;
+	return ask->n_tried && dest_waypoint(ask->m, ask->client, g, &ask->original, &tried, ask->seed, ask->now_ms, ret);
+}
+
 /* The workload is known by its address: for what is told of it, and, if the address is used in the name of a service, for how to
- * get there. Else the bytes go as they came, as with Istio. */
-static void pick_original(struct cluster *c, struct hostset *set, const struct pick_ask *ask, struct pick *ret)
+ * get there; through its waypoint where waypoints are used. Else the bytes go as they came, as with Istio. */
+static bool pick_original(struct cluster *c, struct hostset *set, const struct pick_ask *ask, struct pick *ret)
 {
 	const char *network = ask->client ? ask->client->network : mesh_settings(ask->m)->network;
 	struct workload *w = mesh_workload_by_ip(ask->m, str_c(network), &ask->original.ip);
 	struct service *s = *c->conf.service ? mesh_service(ask->m, str_c(c->conf.service)) : NULL;
+	bool through = w && !c->conf.inbound && mesh_settings(ask->m)->through_waypoints;
+	const struct gateway *g = through ? dest_workload_waypoint(ask->m, ask->client, w) : NULL;
+	struct dest d;
 
-	*ret = (struct pick){ .host = host_ref(set->entries[0].host), .workload = w ? workload_ref(w) : NULL, .addr = ask->original,
-			      .transport = hostset_transport(&c->conf, s, s || c->conf.by_workload ? w : NULL) };
+	*ret = (struct pick){ .host = set->entries[0].host, .workload = w, .addr = ask->original, .transport = hostset_transport(&c->conf, s, s || c->conf.by_workload ? w : NULL) };
+	if (g && !choose_waypoint(ask, g, &d))
+		return none(ret, d.why);
+	if (g && d.resolve.n)
+		return none(ret, FAIL_RESOLVE);
+	if (g)
+		*ret = (struct pick){ .host = ret->host, .workload = d.workload, .addr = d.connect, .target = ask->original, .transport = TRANSPORT_WAYPOINT };
+	host_ref(ret->host);
+	if (ret->workload)
+		workload_ref(ret->workload);
+	return true;
+}
+
+/* Its host lives in the set if the set has it: always but for the moment in which another worker makes the next one. */
+static bool pick_waypoint(struct cluster *c, struct hostset *set, const struct pick_ask *ask, struct pick *ret)
+{
+	const struct gateway *g = set->naming ? dest_service_waypoint(set->naming, ask->seed) : NULL;
+	const struct entry *e;
+	struct dest d;
+
+	if (!g)
+		return none(ret, set->why);
+	if (!choose_waypoint(ask, g, &d))
+		return none(ret, d.why);
+	e = hostset_entry(set, d.workload);
+	if (!e && d.resolve.n)
+		return none(ret, FAIL_RESOLVE);
+	*ret = (struct pick){ .host = e ? host_ref(e->host) : host_new(d.workload, TRANSPORT_WAYPOINT, &d.connect, 1, ask->now_ms),
+			      .workload = workload_ref(d.workload), .addr = d.resolve.n ? e->host->addrs[0] : d.connect,
+			      .target = target_of(set->naming, set->network, &ask->original, c->conf.port), .transport = TRANSPORT_WAYPOINT };
+	return true;
 }
 
 bool cluster_pick(struct cluster *c, const struct pick_ask *ask, struct pick *ret)
@@ -118,10 +183,10 @@ bool cluster_pick(struct cluster *c, const struct pick_ask *ask, struct pick *re
 	if (c->conf.kind == CLUSTER_BLACKHOLE)
 		return none(ret, FAIL_NO_ENDPOINT);
 	s = hostset_current(c, ask);
-	if (c->conf.kind == CLUSTER_ORIGINAL_DST) {
-		pick_original(c, s, ask, ret);
-		return true;
-	}
+	if (c->conf.kind == CLUSTER_WAYPOINT)
+		return pick_waypoint(c, s, ask, ret);
+	if (c->conf.kind == CLUSTER_ORIGINAL_DST)
+		return pick_original(c, s, ask, ret);
 	e = lb_pick(c, s, ask);
 	if (!e)
 		return none(ret, s->n ? FAIL_NO_ENDPOINT : s->why);
@@ -130,6 +195,17 @@ bool cluster_pick(struct cluster *c, const struct pick_ask *ask, struct pick *re
 	if (e->host->n_addrs)
 		ret->addr = e->host->addrs[0];
 	return true;
+}
+
+void pick_connected(struct cluster *c, const struct pick *p, enum fail why, uint64_t now_ms)
+{
+	host_answered(c, p->host, why == FAIL_NONE ? HOST_OK : HOST_LOCAL_ERROR, 0, now_ms);
+	if (p->transport != TRANSPORT_WAYPOINT)
+		return;
+	if (why == FAIL_NONE)
+		dest_worked(p->workload);
+	else if (why != FAIL_DENIED_BY_PEER && why != FAIL_OVERLOAD && why != FAIL_MEMORY && why != FAIL_DRAIN)
+		dest_failed(p->workload, now_ms);
 }
 
 void pick_done(struct pick *p)

@@ -13,6 +13,7 @@ enum cluster_kind {
 	CLUSTER_STATIC,        /* fixed addresses: a Sidecar's defaultEndpoint, the application itself */
 	CLUSTER_DNS,           /* addresses of host names, looked up again and again (ServiceEntry resolution DNS, DNS_ROUND_ROBIN) */
 	CLUSTER_ORIGINAL_DST,  /* where the client wanted to go (PASSTHROUGH, ServiceEntry resolution NONE) */
+	CLUSTER_WAYPOINT,      /* through the waypoint that the service names, which does all else that is asked for it */
 	CLUSTER_BLACKHOLE,     /* nowhere */
 };
 
@@ -89,7 +90,7 @@ struct tls_conf {
 struct cluster_conf {
 	const char *name;          /* "outbound|80|v1|reviews.default.svc.cluster.local" */
 	enum cluster_kind kind;
-	const char *service;       /* SERVICE, DNS, and for telemetry: the key in the mesh; "" */
+	const char *service;       /* SERVICE, DNS, WAYPOINT, and for telemetry: the key in the mesh; "" */
 	const char *subset;        /* "" */
 	const struct label *labels;/* of the subset */
 	int n_labels;
@@ -122,6 +123,7 @@ enum transport {
 	TRANSPORT_ISTIO_MTLS,
 	TRANSPORT_TLS,             /* tls.mode SIMPLE, MUTUAL */
 	TRANSPORT_HBONE,           /* through the workload's port 15008, CONNECT to addr; with TLS within where tls.mode is SIMPLE or MUTUAL */
+	TRANSPORT_WAYPOINT,        /* HBONE to a waypoint at addr, CONNECT to target: the client's bytes, whatever they are */
 };
 
 /* A place to send a request to. */
@@ -130,6 +132,7 @@ struct pick {
 	struct host *host;         /* the run-time state of the endpoint; reference held: pick_done */
 	struct workload *workload; /* reference held; NULL: no workload of the mesh */
 	struct addr addr;          /* of the application; what to dial unless TRANSPORT_HBONE; port 0 with conf.unix_path */
+	struct addr target;        /* WAYPOINT: what it is asked for; no address: the service by name, at that port */
 	enum transport transport;
 	enum fail why;             /* when there is none */
 };
@@ -146,10 +149,12 @@ struct pick_ask {
 	uint64_t *seed, now_ms;              /* the caller's random state; monotonic time */
 };
 
-/* One endpoint for a request or connection. False: ret->why (NO_ENDPOINT, NO_GATEWAY, RESOLVE). Any thread, within a turn of
+/* One endpoint for a request or connection. False: ret->why (NO_ENDPOINT, NO_GATEWAY, NO_WAYPOINT, RESOLVE). Any thread, within a turn of
  * its loop (base/epoch.h). */
 bool cluster_pick(struct cluster *c, const struct pick_ask *ask, struct pick *ret);
 void pick_done(struct pick *p);
+/* Connecting to it succeeded (FAIL_NONE) or failed; as host_answered, and waypoints are remembered with traffic/dest's. */
+void pick_connected(struct cluster *c, const struct pick *p, enum fail why, uint64_t now_ms);
 
 /* Hosts. One is the same object as long as the workload's uid and identity, address, port and transport stay the same; an
  * ORIGINAL_DST cluster has one for all addresses. */

@@ -114,6 +114,9 @@ struct hostset {
 	_Atomic uint64_t policies;           /* the same of its policies */
 	bool disables;                       /* a PeerAuthentication switches mutual TLS off somewhere */
 	unsigned changes;                    /* of the state */
+	struct service *naming;              /* of a cluster through a waypoint: reference on the service as it last named one; NULL */
+	struct gate { struct service *s; struct workload *w; } *gates;         /* what that named: references, NULL: not there */
+	int n_gates;
 	struct named { struct hostname *name; unsigned version; } *names;      /* references; what DNS had said of them */
 	int n_names;
 
@@ -130,6 +133,9 @@ struct hostset *hostset_current(struct cluster *c, const struct pick_ask *ask);
 void hostset_unref(void *set);
 /* To a workload of the service; both may be NULL. */
 enum transport hostset_transport(const struct cluster_conf *c, const struct service *s, const struct workload *w);
+
+/* An entry of that workload that is known by an address; NULL: none. */
+const struct entry *hostset_entry(const struct hostset *s, const struct workload *w);
 
 /* --- locality.c --- */
 struct places {

@@ -317,6 +317,33 @@ static enum cluster_kind kind_of(struct compile *c, const struct seen *x, const 
 	return CLUSTER_BLACKHOLE;
 }
 
+bool compile_through_waypoint(const struct compile *c, const struct service *s)
+{
+	return c->set->through_waypoints && service_has_waypoint(s) && !(s->core && s->headless);
+}
+
+void compile_report_subset(struct compile *c, const struct vs *v, const struct vs_destination *d, const struct cluster *to)
+{
+	if (to && *d->subset && cluster_conf(to)->kind == CLUSTER_WAYPOINT)
+		compile_report(c, &v->from->r, "the subset %s of %s is not chosen here: what is for that service goes to its waypoint", d->subset, d->host);
+}
+
+/* Of all ports and subsets alike: the client's own bytes in a tunnel. */
+static void add_waypoint(struct compile *c, struct seen *s, const struct service_port *port, const char *subset)
+{
+	struct blocks none = { 0 };
+	struct cluster_conf conf = {
+		.name = compile_service_cluster(c, s, port->port, subset, true), .kind = CLUSTER_WAYPOINT, .service = s->s->key,
+		.subset = subset, .port = port->port, .http2 = port->app == PROTOCOL_HTTP2 || port->app == PROTOCOL_GRPC, .unix_path = "",
+		.tls = { .mode = TLS_DISABLE, .cert = "", .key = "", .ca = "", .crl = "", .sni = "" },
+	};
+
+	fill_lb(c, NULL, &conf.lb);
+	compile_pool(c, &none, &conf.pool);
+	conf.pool.h2 = H2_AS_CLIENT;
+	compile_cluster(c, &conf);
+}
+
 static void add_cluster(struct compile *c, struct seen *s, const struct service_port *port, const struct rule *r, const struct dr_subset *subset, bool http_name)
 {
 	struct blocks b = compile_blocks(c, r, subset, port->port);
@@ -328,6 +355,10 @@ static void add_cluster(struct compile *c, struct seen *s, const struct service_
 	};
 	const struct dr_http *http = b.pool ? b.pool->http : NULL;
 
+	if (compile_through_waypoint(c, s->s)) {
+		add_waypoint(c, s, port, name);
+		return;
+	}
 	fill_lb(c, b.lb, &conf.lb);
 	compile_pool(c, &b, &conf.pool);
 	/* MeshConfig.h2UpgradePolicy is for ports that are known to be HTTP. */

@@ -138,6 +138,11 @@ struct vhosts *compile_vhosts(struct compile *c, uint16_t port);
 const struct route_table *compile_port_table(struct compile *c, uint16_t port);
 const struct route_table *compile_host_table(struct compile *c, const char *host, uint16_t port);
 
+/* Whether what is for the service goes to its waypoint, which then does what VirtualServices and DestinationRules say of it. Endpoints of a
+ * headless one are called by their own addresses, and name waypoints of their own. */
+bool compile_through_waypoint(const struct compile *c, const struct service *s);
+/* Says that a subset is the waypoint's to choose. to may be NULL. */
+void compile_report_subset(struct compile *c, const struct vs *v, const struct vs_destination *d, const struct cluster *to);
 void compile_outbound(struct compile *c);
 void compile_l4(struct compile *c, struct egress *e, struct seen *s, const struct service_port *port, const struct cidr *to, int n_to, bool wildcard,
 		struct l4_list *tls, struct l4_list *tcp);

@@ -65,6 +65,7 @@ static void fill_targets(struct compile *c, const struct vs *v, const struct vs_
 		r->n_targets++;
 		if (!to->cluster)
 			compile_report(c, &v->from->r, "its destination %s does not exist: connections to it are closed", to->cluster_name);
+		compile_report_subset(c, v, d, to->cluster);
 	}
 	r->targets = t;
 	r->name = v->name;
@@ -153,7 +154,7 @@ static void tls_of(struct compile *c, struct egress *e, struct seen *s, uint16_t
 {
 	bool any = false;
 
-	for (int i = 0; i < e->n_vs; i++) {
+	for (int i = 0; i < e->n_vs && !compile_through_waypoint(c, s->s); i++) {
 		const struct vs *v = e->vs[i];
 
 		if (!about(v, s, port))
@@ -231,7 +232,7 @@ void compile_l4(struct compile *c, struct egress *e, struct seen *s, const struc
 		tls_of(c, e, s, p->port, to, n_to, wildcard, tls);
 		return;
 	}
-	for (int i = 0; i < e->n_vs; i++)
+	for (int i = 0; i < e->n_vs && !compile_through_waypoint(c, s->s); i++)
 		if (about(e->vs[i], s, p->port) && tcp_rows(c, e->vs[i], p->port, to, n_to, tcp))
 			return;
 	service_row(c, s, p->port, to, n_to, tcp);

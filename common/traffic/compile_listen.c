@@ -144,29 +144,31 @@ static bool made_up(const struct ip *ip)
 static void listen_service(struct listeners *l, struct egress *e, struct seen *s, const struct service_port *p)
 {
 	struct cidr *blocks = TMP(l->c, struct cidr, s->s->n_vips);
+	bool http = shape_of(p->app) == SHAPE_HTTP, through = compile_through_waypoint(l->c, s->s), real = false;
+	struct service_port own = *p;
 	struct addr at = { .port = p->port };
 	int n = 0, single = 0;
-	bool real = false;
 
 	ip_parse(str_c("0.0.0.0"), &at.ip);
-	if (shape_of(p->app) == SHAPE_HTTP) {
-		listen_at(l, e, s, p, &at, false, NULL, 0);
-		return;
-	}
-	for (int i = 0; i < s->s->n_vips; i++) {
+	/* A waypoint gets what comes to an address of its service as it is, whatever it carries. */
+	if (through)
+		own.app = PROTOCOL_TCP;
+	for (int i = 0; (!http || through) && i < s->s->n_vips; i++) {
 		const struct vip *v = &s->s->vips[i];
 
 		if (own_network(l->c, v) && v->cidr.bits == 128) {
-			struct addr own = { v->cidr.ip, p->port };
+			struct addr vip = { v->cidr.ip, p->port };
 
-			listen_at(l, e, s, p, &own, false, NULL, 0);
+			listen_at(l, e, s, &own, &vip, false, NULL, 0);
 			single++;
 			real = real || !made_up(&v->cidr.ip);
 		} else if (own_network(l->c, v)) {
 			blocks[n++] = v->cidr;
 		}
 	}
-	if (n)
+	if (http)
+		listen_at(l, e, s, p, &at, false, NULL, 0);
+	else if (n)
 		listen_at(l, e, s, p, &at, false, blocks, n);
 	else if (!single && s->s->core && s->s->headless)
 		listen_headless(l, e, s, p);

@@ -183,6 +183,7 @@ static void fill_targets(struct compile *c, const struct vs *v, const struct vs_
 		n++;
 		to->cluster_name = compile_cluster_name(c, from->destination, port, true);
 		to->cluster = target_cluster(c, v, to->cluster_name);
+		compile_report_subset(c, v, from->destination, to->cluster);
 		to->weight = counted > 1 ? from->weight : 1;
 		to->host_rewrite = "";
 		r->weight_sum += to->weight;

@@ -100,7 +100,7 @@ static void match_wildcard(struct gathering *g, const struct vs *v, const char *
 		if (!s || !host_matches(s->host, host))
 			continue;
 		found = true;
-		if (map_get(&g->e->wild, str_c(s->host)) == v)
+		if (map_get(&g->e->wild, str_c(s->host)) == v && !compile_through_waypoint(g->c, s->s))
 			w->services[w->n_services++] = s;
 	}
 	if (!found)
@@ -127,6 +127,8 @@ static void add_vs(struct gathering *g, const struct vs *v)
 
 		if (host_wild(host))
 			match_wildcard(g, v, host, &w);
+		else if (s && compile_through_waypoint(g->c, s->s))
+			continue;        /* its waypoint does what this one says */
 		else if (s)
 			w.services[w.n_services++] = s;
 		else
@@ -176,7 +178,9 @@ static void add_service(struct gathering *g, struct seen *s)
 	route = NEW(c, struct route, 1);
 	*route = compile_plain_route(c, "default", cluster, compile_printf(c->mem, "%s:%u/*", s->host, g->port));
 	compile_retry(c, NULL, c->mc->retries, false, &route->retry);
-	if (hash)
+	if (compile_through_waypoint(c, s->s))        /* to another waypoint alone; the answer of one is the answer */
+		route->retry.on = RETRY_CONNECT_FAILURE | RETRY_REFUSED_STREAM;
+	else if (hash)
 		route->hash = compile_hash(c, hash);
 	w = wrapper_new(g);
 	*w = (struct wrapper){ .routes = route, .n_routes = 1, .services = TMP(c, struct seen *, 1), .n_services = 1 };

@@ -193,6 +193,31 @@ void dest_choose(const struct mesh *m, const struct workload *client, const stru
 		none(ret, FAIL_NO_PEER_NAMES, NULL);
 }
 
+const struct gateway *dest_workload_waypoint(const struct mesh *m, const struct workload *client, const struct workload *w)
+{
+	const struct dest_ask a = { .m = m, .client = client };
+
+	return needs_waypoint(&a, w) ? w->waypoint : NULL;
+}
+
+bool dest_waypoint(const struct mesh *m, const struct workload *client, const struct gateway *g, const struct addr *original,
+		   const struct dest_tried *tried, uint64_t *seed, uint64_t now_ms, struct dest *ret)
+{
+	struct dest_ask a;
+	struct hop h;
+
+	ask_init(&a, m, client, tried, seed, now_ms);
+	a.original = *original;
+	*ret = (struct dest){ .kind = DEST_HBONE, .target = *original, .waypoint = true };
+	if (!dest_gate(&a, g, PICK_NEAR_WAYPOINT, &h) || !is_near(&a, h.w) || (h.homeless && !*h.w->hostname))
+		none(ret, FAIL_NO_WAYPOINT, g);
+	else
+		take_hop(ret, &h);
+	if (ret->kind == DEST_HBONE && !ret->n_expect)
+		none(ret, FAIL_NO_PEER_NAMES, g);
+	return ret->kind == DEST_HBONE;
+}
+
 bool dest_forward(const struct mesh *m, const struct workload *gateway, struct str host, uint16_t port,
 		  const struct dest_tried *tried, uint64_t *seed, uint64_t now_ms, struct dest *ret)
 {

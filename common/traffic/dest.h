@@ -51,6 +51,14 @@ struct dest_tried {
  * All that ret borrows is of m. */
 void dest_choose(const struct mesh *m, const struct workload *client, const struct addr *original,
 		 const struct dest_tried *tried, uint64_t *seed, uint64_t now_ms, struct dest *ret);
+/* For who is not ztunnel but goes through waypoints: an HBONE port of the waypoint g, in the client's own network (no tunnel in a
+ * tunnel): connect, workload, resolve, expect; kind HBONE, or NONE with why. `original` says which family of addresses is liked. */
+bool dest_waypoint(const struct mesh *m, const struct workload *client, const struct gateway *g, const struct addr *original,
+		   const struct dest_tried *tried, uint64_t *seed, uint64_t now_ms, struct dest *ret);
+/* The waypoint that a service names now, one of several by weight; NULL: none. Borrowed from it. */
+const struct gateway *dest_service_waypoint(const struct service *s, uint64_t *seed);
+/* The same of a workload that is called by its own address; NULL too when the client, or the workload itself, is that waypoint. */
+const struct gateway *dest_workload_waypoint(const struct mesh *m, const struct workload *client, const struct workload *w);
 /* For the gateway of a network: where the bytes of a tunnel to host:port go on, in its own network: the HBONE port of an
  * endpoint, or of the service's waypoint. `gateway` is the workload that asks; it must be the network_gateway of that endpoint.
  * False: it is not, or there is no endpoint (ret->why). */

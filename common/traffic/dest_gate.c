@@ -52,6 +52,15 @@ bool dest_gate(struct dest_ask *a, const struct gateway *g, enum pick_as as, str
 	return *g->service ? by_name(a, g, as, ret) : by_address(a, g, as, ret);
 }
 
+struct service *dest_gate_find(const struct mesh *m, const struct gateway *g, struct workload **ret_w)
+{
+	struct service *s = *g->service ? mesh_service(m, str_c(g->service)) :
+			    mesh_service_by_vip(m, str_c(g->network), &g->ip, (struct str){ 0 });
+
+	*ret_w = s ? NULL : *g->service ? workload_called(m, g->service) : mesh_workload_by_ip(m, str_c(g->network), &g->ip);
+	return s;
+}
+
 bool dest_network_gate(struct dest_ask *a, const struct workload *w, struct hop *ret)
 {
 	const struct gateway *g = w->network_gateway;
@@ -107,15 +116,8 @@ static bool is_identity_of(const struct service *s, struct str id)
 bool dest_has_identity(const struct mesh *m, const struct gateway *g, struct str id)
 {
 	struct workload *w;
-	struct service *s;
+	struct service *s = dest_gate_find(m, g, &w);
 
-	if (*g->service) {
-		s = mesh_service(m, str_c(g->service));
-		w = workload_called(m, g->service);
-	} else {
-		s = mesh_service_by_vip(m, str_c(g->network), &g->ip, (struct str){ 0 });
-		w = mesh_workload_by_ip(m, str_c(g->network), &g->ip);
-	}
 	return s ? is_identity_of(s, id) : w && str_is(id, w->identity);
 }
 

@@ -31,6 +31,7 @@ enum pick_as {
 	PICK_WAYPOINT,                 /* the same; the service need not have the port if the endpoint has an application tunnel */
 	PICK_GATEWAY,                  /* of whatever network: they are reached directly */
 	PICK_LOCAL,                    /* of the client's network only, with HBONE */
+	PICK_NEAR_WAYPOINT,            /* as WAYPOINT, of the client's network only */
 };
 
 /* dest_pick.c. False: the service has no usable endpoint for the port. */
@@ -43,8 +44,8 @@ uint64_t dest_random_below(uint64_t *seed, uint64_t n);
 
 /* dest_gate.c. The way to a waypoint or gateway. False: it is not there. */
 bool dest_gate(struct dest_ask *a, const struct gateway *g, enum pick_as as, struct hop *ret);
-/* The waypoint of a service, one of its weighted ones if it has such; NULL: none. */
-const struct gateway *dest_service_waypoint(const struct service *s, uint64_t *seed);
+/* What g names: a service, by its endpoints, or (NULL) the workload ret_w, which is NULL too if there is neither. */
+struct service *dest_gate_find(const struct mesh *m, const struct gateway *g, struct workload **ret_w);
 /* The gateway of w's network; false: none that works. */
 bool dest_network_gate(struct dest_ask *a, const struct workload *w, struct hop *ret);
 

@@ -56,6 +56,8 @@ static bool is_reachable(const struct choice *c, const struct workload *w)
 	switch (c->as) {
 	case PICK_GATEWAY:
 		return home;
+	case PICK_NEAR_WAYPOINT:
+		return near && home;
 	case PICK_LOCAL:
 		return near && w->n_ips && w->tunnel == TUNNEL_HBONE;
 	default:
@@ -64,10 +66,15 @@ static bool is_reachable(const struct choice *c, const struct workload *w)
 	}
 }
 
+static bool is_waypoint(enum pick_as as)
+{
+	return as == PICK_WAYPOINT || as == PICK_NEAR_WAYPOINT;
+}
+
 /* Without a port of the service a waypoint's own tunnel decides where the bytes go. */
 static bool has_port(const struct choice *c, const struct endpoint *e)
 {
-	return (c->port && (!c->port->named || endpoint_target(e, c->number))) || (c->as == PICK_WAYPOINT && e->workload->app_tunnel_port);
+	return (c->port && (!c->port->named || endpoint_target(e, c->number))) || (is_waypoint(c->as) && e->workload->app_tunnel_port);
 }
 
 static bool is_usable(const struct choice *c, const struct endpoint *e)
@@ -239,7 +246,7 @@ bool dest_pick(struct dest_ask *a, struct service *s, uint16_t port, enum pick_a
 	const struct dest_tried *t = a->tried;
 	const struct endpoint *e = t && t->known ? endpoints_find(s->endpoints, str_c(t->known->uid)) : NULL;
 
-	if (!c.port && as != PICK_WAYPOINT)
+	if (!c.port && !is_waypoint(as))
 		return false;
 	if (e && rank_of(&c, e) < 0)
 		e = NULL;

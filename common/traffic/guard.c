@@ -49,7 +49,7 @@ static bool ask_service(struct service *s, void *arg)
 	return !g->met;
 }
 
-const struct gateway *guard_bypassed(const struct mesh *m, const struct workload *w, uint16_t port, struct str peer)
+static struct guard judge(const struct mesh *m, const struct workload *w, uint16_t port, struct str peer)
 {
 	struct guard g = { .m = m, .w = w, .port = port, .peer = peer };
 	struct service *s;
@@ -61,5 +61,17 @@ const struct gateway *guard_bypassed(const struct mesh *m, const struct workload
 	/* A control plane says which they are; from files it is not known beforehand. */
 	if (!*w->version && !g.met && mesh_has_guarded(m))
 		mesh_each_service(m, ask_service, &g);
+	return g;
+}
+
+const struct gateway *guard_bypassed(const struct mesh *m, const struct workload *w, uint16_t port, struct str peer)
+{
+	struct guard g = judge(m, w, port, peer);
+
 	return g.met ? NULL : g.bypassed;
+}
+
+bool guard_vouches(const struct mesh *m, const struct workload *w, uint16_t port, struct str peer)
+{
+	return peer.n && judge(m, w, port, peer).met;
 }

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "policy/scope.h"
 #include "traffic/cluster_int.h"
+#include "traffic/dest_int.h"
 
 #define ADDRS_MAX 8      /* of one endpoint */
 
@@ -36,7 +37,13 @@ static void set_free(struct hostset *s)
 	}
 	for (int i = 0; i < s->n_names; i++)
 		hostname_unwant(s->names[i].name);
+	for (int i = 0; i < s->n_gates; i++) {
+		service_unref(s->gates[i].s);
+		workload_unref(s->gates[i].w);
+	}
+	free(s->gates);
 	free(s->names);
+	service_unref(s->naming);
 	service_unref(s->service);
 	workload_unref(s->client);
 	arena_done(&s->mem);
@@ -67,6 +74,8 @@ static const char *network_of(const struct workload *client, const struct mesh *
 /* Istio's choice per endpoint. An explicit mode speaks for the endpoints without a tunnel; a tunnel is always used. */
 enum transport hostset_transport(const struct cluster_conf *c, const struct service *s, const struct workload *w)
 {
+	if (c->kind == CLUSTER_WAYPOINT)
+		return TRANSPORT_WAYPOINT;
 	if (c->inbound)
 		return TRANSPORT_PLAIN;
 	if (w && w->tunnel == TUNNEL_HBONE)
@@ -238,7 +247,88 @@ static void find_in_service(struct search *f, struct hostset *set)
 	}
 }
 
-static void find(struct search *f, struct hostset *set)
+/* --- waypoints --- */
+
+static int n_named(const struct service *s)
+{
+	return 1 + s->n_waypoints;
+}
+
+/* NULL: none. */
+static const struct gateway *named_at(const struct service *s, int i)
+{
+	return i == 0 ? s->waypoint : s->waypoints[i - 1].weight ? &s->waypoints[i - 1].gateway : NULL;
+}
+
+static void add_waypoint(struct search *f, struct hostset *set, struct workload *w, uint16_t port)
+{
+	struct found to = { .workload = w, .weight = w->weight ? w->weight : 1, .healthy = w->healthy, .transport = TRANSPORT_WAYPOINT };
+
+	if (strcmp(w->network, set->network))
+		return;
+	if (!w->n_ips && *w->hostname)
+		add_named(f, set, str_c(w->hostname), &to, port);
+	for (int i = 0; i < w->n_ips && to.n_addrs < ADDRS_MAX; i++)
+		to.addrs[to.n_addrs++] = (struct addr){ w->ips[i], port };
+	if (to.n_addrs)
+		*add(f) = to;
+}
+
+/* All that the service names, by whatever weight: traffic/dest chooses among them. A service that names none any more is read as it
+ * was before, until a plan without this cluster comes. */
+static void find_waypoints(struct search *f, struct hostset *set, const struct hostset *old)
+{
+	struct service *s = set->service && service_has_waypoint(set->service) ? set->service : old ? old->naming : NULL;
+
+	set->why = FAIL_NO_WAYPOINT;
+	if (!s)
+		return;
+	set->naming = service_ref(s);
+	set->gates = xcalloc((size_t)n_named(s), sizeof(*set->gates));
+	for (int i = 0; i < n_named(s); i++) {
+		const struct gateway *g = named_at(s, i);
+		struct gate *at = &set->gates[set->n_gates++];
+
+		if (!g)
+			continue;
+		at->s = dest_gate_find(f->m, g, &at->w);
+		if (at->s)
+			service_ref(at->s);
+		if (at->w) {
+			workload_ref(at->w);
+			add_waypoint(f, set, at->w, g->hbone_port);
+		}
+		for (int k = 0; at->s && k < at->s->endpoints->n; k++) {
+			const struct endpoint *e = endpoints_at(at->s->endpoints, k);
+			uint16_t target = endpoint_target(e, g->hbone_port);
+
+			add_waypoint(f, set, e->workload, target ? target : g->hbone_port);
+		}
+	}
+}
+
+static bool same_gates(const struct mesh *m, const struct hostset *s)
+{
+	for (int i = 0; i < s->n_gates; i++) {
+		const struct gateway *g = named_at(s->naming, i);
+		struct workload *w = NULL;
+		struct service *now = g ? dest_gate_find(m, g, &w) : NULL;
+
+		if (now != s->gates[i].s || w != s->gates[i].w)
+			return false;
+	}
+	return true;
+}
+
+const struct entry *hostset_entry(const struct hostset *s, const struct workload *w)
+{
+	for (int i = 0; i < s->n; i++)
+		if (s->entries[i].workload && s->entries[i].host->n_addrs && !strcmp(s->entries[i].workload->uid, w->uid))
+			return &s->entries[i];
+	return NULL;
+}
+
+static void find(struct search *f, struct hostset *set, const struct hostset *old)
 {
 	const struct cluster_conf *c = &f->cluster->conf;
 
@@ -259,6 +349,9 @@ static void find(struct search *f, struct hostset *set)
 		break;
 	case CLUSTER_ORIGINAL_DST:
 		*add(f) = (struct found){ .weight = 1, .healthy = true, .transport = hostset_transport(c, NULL, NULL) };
+		break;
+	case CLUSTER_WAYPOINT:
+		find_waypoints(f, set, old);
 		break;
 	case CLUSTER_BLACKHOLE:
 		break;
@@ -368,7 +461,7 @@ static bool same_client(const struct hostset *s, const struct pick_ask *ask)
 
 static struct service *service_of(const struct cluster *c, const struct mesh *m)
 {
-	bool needs = c->conf.kind == CLUSTER_SERVICE || c->conf.kind == CLUSTER_DNS;
+	bool needs = c->conf.kind == CLUSTER_SERVICE || c->conf.kind == CLUSTER_DNS || c->conf.kind == CLUSTER_WAYPOINT;
 
 	return needs && *c->conf.service ? mesh_service(m, str_c(c->conf.service)) : NULL;
 }
@@ -397,7 +490,7 @@ static bool still_right(const struct cluster *c, struct hostset *s, const struct
 	/* A worker may be in an older mesh than the one who built it. */
 	if (atomic_load_explicit(&s->generation, memory_order_relaxed) >= mesh_generation(ask->m))
 		return true;
-	if (service_of(c, ask->m) != s->service || !same_client(s, ask) || !same_policies(s, ask->m) || strcmp(s->network, network_of(s->client, ask->m)))
+	if (service_of(c, ask->m) != s->service || !same_gates(ask->m, s) || !same_client(s, ask) || !same_policies(s, ask->m) || strcmp(s->network, network_of(s->client, ask->m)))
 		return false;
 	atomic_store_explicit(&s->generation, mesh_generation(ask->m), memory_order_relaxed);
 	return true;
@@ -420,7 +513,7 @@ static struct hostset *build(struct cluster *c, const struct pick_ask *ask)
 		service_ref(set->service);
 	set->client = client ? workload_ref(client) : NULL;
 	set->network = network_of(client, ask->m);
-	find(&f, set);
+	find(&f, set, old);
 	make_entries(c, &f, set, ask->now_ms);
 	free(f.v);
 	levels_make(c, ask->m, set);

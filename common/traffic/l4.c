@@ -109,13 +109,13 @@ static void failed(struct l4_try *t, enum fail why, const char *detail)
 
 	t->race = NULL;
 	timer_stop(&t->timer);
-	host_answered(t->cluster, t->pick.host, HOST_LOCAL_ERROR, 0, now);
+	pick_connected(t->cluster, &t->pick, why, now);
 	host_ended(t->cluster, t->pick.host);
 	t->tried[t->n_tried++] = host_ref(t->pick.host);
 	pick_done(&t->pick);
 	t->picked = false;
 	t->why = why;
-	if (t->n_tried < LIMIT_CONNECT_TRIES && now < t->start_ms + connect_ms(t))
+	if (why != FAIL_DENIED_BY_PEER && t->n_tried < LIMIT_CONNECT_TRIES && now < t->start_ms + connect_ms(t))
 		try(t);
 	if (!t->picked && !t->ended)
 		fail(t, why, detail);
@@ -130,7 +130,7 @@ static void on_race(void *arg, struct stage *s, const struct addr *to, enum fail
 		failed(t, why, detail);
 		return;
 	}
-	host_answered(t->cluster, t->pick.host, HOST_OK, 0, loop_now_ms(t->env->loop));
+	pick_connected(t->cluster, &t->pick, FAIL_NONE, loop_now_ms(t->env->loop));
 	p = t->pick;
 	p.addr = *to;
 	let_go(t);
@@ -193,7 +193,7 @@ static void on_begin(struct deferred *d)
 struct l4_try *l4_connect(struct router_env *env, struct cluster *c, const struct connect_ask *ask,
 			  void (*on_done)(void *arg, struct stage *up, const struct pick *p, enum fail why, const char *detail), void *arg)
 {
-	struct l4_try *t = calloc(1, sizeof(*t) + ask->sni.n + ask->identity.n);
+	struct l4_try *t = calloc(1, sizeof(*t) + ask->sni.n + ask->identity.n + ask->caller.n);
 
 	if (!t)
 		return NULL;
@@ -202,6 +202,7 @@ struct l4_try *l4_connect(struct router_env *env, struct cluster *c, const struc
 	t->ask = *ask;
 	t->ask.sni.p = memcpy(t->text, ask->sni.n ? ask->sni.p : "", ask->sni.n);
 	t->ask.identity.p = memcpy(t->text + ask->sni.n, ask->identity.n ? ask->identity.p : "", ask->identity.n);
+	t->ask.caller.p = memcpy(t->text + ask->sni.n + ask->identity.n, ask->caller.n ? ask->caller.p : "", ask->caller.n);
 	t->on_done = on_done;
 	t->arg = arg;
 	if (cluster_conf(c)->lb.hash.by == HASH_SOURCE_IP) {

@@ -121,7 +121,7 @@ struct race *race_start(struct loop *l, struct connector *k, struct cluster *cl,
 	*r = (struct race){ .loop = l, .k = k, .cluster = cl, .ask = ask, .on_done = on_done, .arg = arg, .n = 1 };
 	timer_init(&r->next, l, on_next);
 	r->lane[0].pick = *p;
-	addrs = p->transport == TRANSPORT_HBONE ? NULL : host_addrs(p->host, &n);
+	addrs = p->transport == TRANSPORT_HBONE || p->transport == TRANSPORT_WAYPOINT ? NULL : host_addrs(p->host, &n);
 	for (int i = 0; i < n && r->n < LANES; i++) {
 		if (addr_eq(&addrs[i], &p->addr))
 			continue;

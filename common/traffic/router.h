@@ -11,6 +11,7 @@ struct connect_ask {
 	bool h2;                             /* HTTP/2 is wanted */
 	struct str sni;                      /* of the request, where the configuration leaves it open */
 	struct str identity;                 /* who is calling: our workload's SPIFFE ID */
+	struct str caller;                   /* for whom, where the server is told (HBONE); empty: for ourselves */
 	struct addr source;                  /* the client, where its address is kept; port 0: not */
 	struct addr client;                  /* the client, for the PROXY protocol (pool.proxy_protocol) and hashes; port 0: unknown */
 	struct addr original;
@@ -53,6 +54,7 @@ struct router_env {
 	const struct route_table *routes;    /* what route_filter looks in */
 	bool inbound;
 	bool keep_source;                    /* servers see the client's address (connect_ask.source) */
+	bool tell_caller;                    /* they are told who asks (connect_ask.caller, source) */
 };
 extern const struct router_ops router;
 

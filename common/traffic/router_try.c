@@ -126,7 +126,12 @@ static struct connect_ask ask_of(const struct routing *r)
 
 	if (r->pick.transport != TRANSPORT_PLAIN && (tls->mode == TLS_SIMPLE || tls->mode == TLS_MUTUAL) && !(tls->sni && *tls->sni))
 		ask.sni = upool_sni(x->request.authority);
-	if (r->env->keep_source)
+	/* One name among many is what a waypoint is asked for. */
+	if (r->pick.transport == TRANSPORT_WAYPOINT && strstr(cluster_conf(r->cluster)->service, "/*"))
+		ask.sni = upool_sni(x->request.authority);
+	if (r->env->tell_caller && r->pick.transport == TRANSPORT_HBONE)
+		ask.caller = x->client->peer_id;
+	if (r->env->keep_source || ask.caller.n)
 		ask.source = x->client->peer;
 	if (cluster_conf(r->cluster)->pool.proxy_protocol)
 		ask.client = x->client->peer;
@@ -171,7 +176,7 @@ static void on_conn(struct uwait *w, struct uconn *c, enum fail why, const char 
 		send_on(r, c);
 		return;
 	}
-	host_answered(r->cluster, r->pick.host, HOST_LOCAL_ERROR, 0, loop_now_ms(r->env->loop));
+	pick_connected(r->cluster, &r->pick, why, loop_now_ms(r->env->loop));
 	if (why == FAIL_CONNECT && *detail)      /* in Envoy's words */
 		detail = exchange_printf(r->x, "delayed connect error: %s", detail).p;
 	try_failed(r, TRY_NO_CONNECTION, why, detail);

@@ -5,12 +5,12 @@
 
 /* ---- entries ---- */
 
-/* The fixed part of a key; no padding in it is left to chance. The texts follow: identity, server name. */
+/* The fixed part of a key; no padding in it is left to chance. The texts follow: identity, server name, caller. */
 struct way {
 	const struct cluster *cluster;
 	const struct host *host;
-	struct addr to, source, client, original;
-	uint32_t identity_bytes, sni_bytes;
+	struct addr to, target, source, client, original;
+	uint32_t identity_bytes, sni_bytes, caller_bytes;
 	uint8_t transport, h2;
 };
 
@@ -18,7 +18,7 @@ struct way {
 
 static struct str make_key(struct cluster *cl, const struct pick *pick, const struct connect_ask *ask, char usual[KEY_USUAL])
 {
-	size_t n = sizeof(struct way) + ask->identity.n + ask->sni.n;
+	size_t n = sizeof(struct way) + ask->identity.n + ask->sni.n + ask->caller.n;
 	char *key = n <= KEY_USUAL ? usual : xmalloc(n);
 	struct way w;
 
@@ -26,6 +26,7 @@ static struct str make_key(struct cluster *cl, const struct pick *pick, const st
 	w.cluster = cl;
 	w.host = pick->host;
 	w.to = pick->addr;
+	w.target = pick->target;
 	w.transport = (uint8_t)pick->transport;
 	w.h2 = ask->h2;
 	if (ask->source.port)
@@ -36,11 +37,14 @@ static struct str make_key(struct cluster *cl, const struct pick *pick, const st
 	}
 	w.identity_bytes = (uint32_t)ask->identity.n;
 	w.sni_bytes = (uint32_t)ask->sni.n;
+	w.caller_bytes = (uint32_t)ask->caller.n;
 	memcpy(key, &w, sizeof(w));
 	if (ask->identity.n)
 		memcpy(key + sizeof(w), ask->identity.p, ask->identity.n);
 	if (ask->sni.n)
 		memcpy(key + sizeof(w) + ask->identity.n, ask->sni.p, ask->sni.n);
+	if (ask->caller.n)
+		memcpy(key + sizeof(w) + ask->identity.n + ask->sni.n, ask->caller.p, ask->caller.n);
 	return (struct str){ key, n };
 }
 
@@ -61,6 +65,7 @@ static struct uentry *entry_new(struct upool *p, struct cluster *cl, const struc
 	e->ask.x = NULL;      /* its connections serve others, too */
 	e->ask.identity.p = e->key.p + sizeof(struct way);
 	e->ask.sni.p = e->ask.identity.p + ask->identity.n;
+	e->ask.caller.p = e->ask.sni.p + ask->sni.n;
 	e->h2 = ask->h2;
 	e->serve.run = serve;
 	list_init(&e->conns);

@@ -124,6 +124,11 @@ void host_answered(struct cluster *c, struct host *h, enum host_event ev, int st
 	h->errors += ev != HOST_OK;
 }
 
+void pick_connected(struct cluster *c, const struct pick *p, enum fail why, uint64_t now_ms)
+{
+	host_answered(c, p->host, why == FAIL_NONE ? HOST_OK : HOST_LOCAL_ERROR, 0, now_ms);
+}
+
 bool host_gone(const struct host *h)
 {
 	return h->gone;

@@ -330,6 +330,157 @@ START_TEST(fixed_addresses_original_and_nowhere)
 }
 END_TEST
 
+/* ---- through a waypoint ---- */
+
+static struct workload *put_waypoint(struct mesh_edit *e, const char *uid, const char *at, bool sick, const char *network)
+{
+	struct workload *w;
+	struct ip ip;
+
+	ck_assert_int_eq(ip_parse(str_c(at), &ip), 0);
+	w = workload_new(&(struct workload){ .uid = uid, .name = uid, .ns = "shop", .identity = "spiffe://td/ns/shop/sa/wp", .ips = &ip, .n_ips = 1,
+		.healthy = !sick, .network = network });
+	mesh_put_workload(e, workload_ref(w));
+	return w;
+}
+
+static void put_waypoints(const char *key, struct workload *const *v, int n)
+{
+	static const struct service_port port = { .port = 15008, .name = "mesh", .protocol = "HBONE" };
+	struct mesh_edit *e = mesh_edit_begin();
+	struct endpoint at[8] = { { NULL, NULL, 0, 0 } };
+	struct service t = { .key = key, .ns = "shop", .hostname = strchr(key, '/') + 1, .ports = &port, .n_ports = 1 };
+
+	for (int i = 0; i < n; i++)
+		at[i].workload = v[i];
+	t.endpoints = endpoints_of(at, n);
+	mesh_put_service(e, service_new(&t));
+	endpoints_unref(t.endpoints);
+	mesh_edit_publish(e);
+}
+
+static const struct gateway wp = { .service = "shop/wp.test", .network = "", .hbone_port = 15008 }, gone = { .service = "shop/gone.test", .network = "", .hbone_port = 15008 };
+
+START_TEST(waypoints)
+{
+	static const struct seat seat = { .uid = "z", .ip = "10.0.0.9" };
+	static const struct weighted_gateway canary[] = { { { .service = "shop/wp.test", .network = "", .hbone_port = 15008 }, 1 }, { { .service = "shop/new.test", .network = "", .hbone_port = 15008 }, 3 } };
+	struct vip vip = { .network = "" };
+	struct cluster_conf conf = conf_of(LB_LEAST_REQUEST);
+	struct mesh_edit *e = mesh_edit_begin();
+	struct workload *a = put_waypoint(e, "a", "10.0.0.1", false, ""), *b = put_waypoint(e, "b", "10.0.0.2", false, ""), *c = put_waypoint(e, "c", "10.0.0.3", true, ""),
+			*far = put_waypoint(e, "f", "10.0.0.4", false, "far"), *d = put_waypoint(e, "d", "10.0.0.5", false, "");
+	struct workload *const all[] = { a, b, c, far };
+	struct host *tried[2];
+	struct pick_ask ask;
+	struct cluster *x;
+	struct pick p, q;
+	int n[27];
+
+	mesh_edit_publish(e);
+	put_waypoints("shop/wp.test", all, 4);
+	put_waypoints("shop/new.test", &d, 1);
+	ck_assert_int_eq(cidr_parse(str_c("10.96.0.1/32"), &vip.cidr), 0);
+	publish((struct service){ .waypoint = &wp, .vips = &vip, .n_vips = 1 }, &seat, 1);
+	conf.kind = CLUSTER_WAYPOINT;
+	x = cluster_new(&conf, NULL);
+	ask = ask_of(1000);
+	count_picks(x, &ask, 100, n);
+	ck_assert_msg(n[0] > 20 && n[1] > 20 && n[0] + n[1] == 100, "%d %d", n[0], n[1]);       /* the healthy ones of the own network */
+	ck_assert(cluster_pick(x, &ask, &p));
+	ck_assert_int_eq(p.transport, TRANSPORT_WAYPOINT);
+	ck_assert(p.addr.port == 15008 && addr_eq(&p.target, &(struct addr){ vip.cidr.ip, 80 }));
+	/* another one next time, and for a while */
+	tried[0] = p.host;
+	ask.tried = tried;
+	ask.n_tried = 1;
+	ck_assert(cluster_pick(x, &ask, &q) && q.host != p.host && q.workload != p.workload);
+	tried[1] = q.host;
+	ask.n_tried = 2;
+	pick_done(&q);
+	ck_assert(cluster_pick(x, &ask, &q));            /* all were tried: any will do */
+	pick_done(&q);
+	ask.n_tried = 0;
+	pick_connected(x, &p, FAIL_CONNECT, 1000);
+	count_picks(x, &ask, 50, n);
+	ck_assert_int_eq(n[*p.workload->uid - 'a'], 0);
+	pick_connected(x, &p, FAIL_NONE, 1000);
+	count_picks(x, &ask, 50, n);
+	ck_assert_int_gt(n[*p.workload->uid - 'a'], 0);
+	/* hosts stay what they are while others come */
+	put_waypoints("shop/wp.test", all, 2);
+	ask = ask_of(1000);
+	count_picks(x, &ask, 50, n);
+	ck_assert(!host_gone(p.host));
+	put_waypoints("shop/wp.test", *p.workload->uid == 'a' ? &all[1] : &all[0], 1);
+	ask = ask_of(1000);
+	count_picks(x, &ask, 5, n);
+	ck_assert(host_gone(p.host));
+	pick_done(&p);
+	/* canaries, by weight */
+	publish((struct service){ .waypoints = canary, .n_waypoints = 2 }, &seat, 1);
+	ask = ask_of(1000);
+	count_picks(x, &ask, 4000, n);
+	ck_assert_msg(n[3] > 2800 && n[3] < 3200, "%d", n[3]);
+	ck_assert(cluster_pick(x, &ask, &p));
+	ck_assert(ip_is_any(&p.target.ip) && p.target.port == 80);      /* no address: by name */
+	pick_done(&p);
+	/* it names none any more, but the plan still has this cluster */
+	publish((struct service){ 0 }, &seat, 1);
+	ask = ask_of(1000);
+	ck_assert(cluster_pick(x, &ask, &p));
+	pick_done(&p);
+	publish((struct service){ .waypoint = &gone }, &seat, 1);
+	ask = ask_of(1000);
+	ck_assert(!cluster_pick(x, &ask, &p));
+	ck_assert_int_eq(p.why, FAIL_NO_WAYPOINT);
+	cluster_unref(x);
+	for (int i = 0; i < 4; i++)
+		workload_unref(all[i]);
+	workload_unref(d);
+}
+END_TEST
+
+/* Workloads that are called by their own address. */
+START_TEST(waypoints_of_workloads)
+{
+	struct cluster_conf conf = { .name = "PassthroughCluster", .kind = CLUSTER_ORIGINAL_DST, .service = "", .pool = { UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, 0 } };
+	struct mesh_edit *e = mesh_edit_begin();
+	struct workload *a = put_waypoint(e, "a", "10.0.0.1", false, "");
+	struct ip ip;
+	struct pick_ask ask;
+	struct cluster *x;
+	struct pick p;
+
+	ip_parse(str_c("10.0.0.7"), &ip);
+	mesh_put_workload(e, workload_new(&(struct workload){ .uid = "z", .name = "z", .ns = "shop", .identity = "z", .ips = &ip, .n_ips = 1, .healthy = true, .waypoint = &wp }));
+	for (int on = 0; on < 2; on++) {
+		struct mesh_settings s = *mesh_settings(mesh_edit_view(e));
+
+		s.through_waypoints = on;
+		mesh_edit_settings(e, &s);
+		mesh_edit_publish(e);
+		put_waypoints("shop/wp.test", &a, 1);
+		ask = ask_of(1000);
+		ask.original = an_addr("10.0.0.7:99");
+		x = cluster_new(&conf, NULL);
+		ck_assert(cluster_pick(x, &ask, &p));
+		ck_assert_int_eq(p.transport, on ? TRANSPORT_WAYPOINT : TRANSPORT_PLAIN);
+		ck_assert_str_eq(p.workload->uid, on ? "a" : "z");
+		ck_assert(!on || addr_eq(&p.target, &ask.original));
+		pick_done(&p);
+		ask.client = a;              /* the waypoint itself */
+		ck_assert(cluster_pick(x, &ask, &p));
+		ck_assert_int_eq(p.transport, TRANSPORT_PLAIN);
+		pick_done(&p);
+		cluster_unref(x);
+		e = mesh_edit_begin();
+	}
+	mesh_edit_abandon(e);
+	workload_unref(a);
+}
+END_TEST
+
 static void learn(struct hostname *h, const char *a, const char *b)
 {
 	struct ip v[2];
@@ -585,6 +736,8 @@ int main(void)
 	tcase_add_test(t, limits_are_exact);
 	tcase_add_test(t, retry_budget_of_an_interval);
 	tcase_add_test(t, who_may_answer);
+	tcase_add_test(t, waypoints);
+	tcase_add_test(t, waypoints_of_workloads);
 	suite_add_tcase(s, t);
 	return suite_run(s);
 }

@@ -36,27 +36,27 @@ static void service(const char *key, struct workload *w, const struct gateway *w
 static const struct {
 	const char *workload;
 	uint16_t port;
-	const char *peer, *want;       /* the waypoint that was passed by; "": none */
+	const char *peer, *want;       /* the waypoint that was passed by; "": none is named; "met": the peer is one */
 } rows[] = {
 	{ "free", 8080, "web", "" },
 	{ "own", 8080, "web", "shop/wp.test" },              /* the workload names one: for all ports */
 	{ "own", 22, "", "shop/wp.test" },
-	{ "own", 22, "wp", "" },
+	{ "own", 22, "wp", "met" },
 	{ "own", 22, "wp2", "shop/wp.test" },
 	{ "member", 8080, "web", "shop/wp.test" },           /* by the service, for its ports only */
-	{ "member", 8080, "wp", "" },
+	{ "member", 8080, "wp", "met" },
 	{ "member", 90, "", "shop/wp.test" },
 	{ "member", 80, "web", "" },
 	{ "moved", 7777, "web", "shop/wp.test" },            /* the endpoint has its own target */
 	{ "moved", 8080, "web", "" },
 	{ "lost", 8080, "web", "shop/gone.test" },           /* nobody is a waypoint that is not there */
 	{ "canary", 8080, "web", "shop/wp.test" },
-	{ "canary", 8080, "wp", "" },
-	{ "canary", 8080, "wp2", "" },
+	{ "canary", 8080, "wp", "met" },
+	{ "canary", 8080, "wp2", "met" },
 	{ "canary", 8080, "", "shop/wp.test" },
 	{ "zero", 8080, "wp2", "shop/wp.test" },             /* a weight of 0 lets nobody in */
 	{ "told", 8080, "web", "shop/wp.test" },             /* the control plane says what services there are */
-	{ "told", 8080, "wp", "" },
+	{ "told", 8080, "wp", "met" },
 	{ "untold", 8080, "web", "" },
 };
 
@@ -68,6 +68,7 @@ START_TEST(row)
 	const struct gateway *g;
 	struct workload *v[12];
 	char peer[64] = "";
+	bool met;
 	int n = 0;
 
 	edit = mesh_edit_begin();
@@ -97,7 +98,9 @@ START_TEST(row)
 	if (*rows[_i].peer)
 		snprintf(peer, sizeof(peer), "spiffe://td/ns/shop/sa/%s", rows[_i].peer);
 	g = guard_bypassed(mesh_current(), mesh_workload(mesh_current(), str_c(rows[_i].workload)), rows[_i].port, str_c(peer));
-	ck_assert_str_eq(g ? g->service : "", rows[_i].want);
+	met = guard_vouches(mesh_current(), mesh_workload(mesh_current(), str_c(rows[_i].workload)), rows[_i].port, str_c(peer));
+	ck_assert_str_eq(g ? g->service : met ? "met" : "", rows[_i].want);
+	ck_assert(!g || !met);
 }
 END_TEST
 

@@ -287,6 +287,71 @@ START_TEST(bytes)
 }
 END_TEST
 
+#define WAYPOINT "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: wp, namespace: shop, labels: {istio.io/waypoint-for: all}}\nspec: {gatewayClassName: istio-waypoint}\n---\n"
+#define GUARDED(NAME, SPEC) "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: " NAME ", namespace: shop, labels: {istio.io/use-waypoint: wp}}\nspec: {" SPEC "}\n---\n"
+
+/* What is for a service with a waypoint: bytes at its address; elsewhere by its Host, but nothing of its VirtualServices. */
+static const char through[] = WAYPOINT
+	GUARDED("g", "hosts: [g.shop.svc.cluster.local], addresses: [10.0.1.1], location: MESH_INTERNAL, resolution: STATIC, endpoints: [{address: 10.1.0.9}], "
+		"ports: [{number: 80, name: http, protocol: HTTP}, {number: 90, name: any}, {number: 443, name: tls, protocol: TLS}]")
+	GUARDED("far", "hosts: ['*.far.test'], location: MESH_EXTERNAL, resolution: NONE, ports: [{number: 8443, name: tls, protocol: TLS}]")
+	VS("g", "hosts: [g], http: [{name: own, fault: {abort: {httpStatus: 500, percentage: {value: 100}}}, " TO("cart") "}], tcp: [{match: [{port: 90}], " TO("cart") "}]")
+	VS("other", "hosts: [other.test], http: [{name: other, route: [{destination: {host: g, subset: v1}}]}]")
+	DR("g", "host: g, subsets: [{name: v1, labels: {version: v1}}], trafficPolicy: {tls: {mode: SIMPLE}, connectionPool: {http: {maxRetries: 1}}}");
+
+static const struct outbound_port *port_at(const struct world *w, const char *at)
+{
+	struct addr a;
+
+	ck_assert_int_eq(addr_parse(str_c(at), &a), 0);
+	return plan_outbound(w->p, &a);
+}
+
+START_TEST(through_waypoints)
+{
+	static const struct row rows[] = {
+		{ "GET 10.0.1.1:80 g /", "l4" }, { "GET 10.0.1.1:90 g /", "l4" }, { "GET 10.0.9.9:80 g /", "default outbound|80||g.shop.svc.cluster.local*1" },
+		{ "GET 10.0.9.9:80 other.test /", "other outbound|80|v1|g.shop.svc.cluster.local*1" }, { "GET 10.0.9.9:80 cart /", "default " CART },
+	};
+	const struct cluster_conf *conf;
+	const struct outbound_port *o;
+	struct world w;
+
+	load(&w, through);
+	w.f.settings.waypoint_use = WAYPOINTS_USED;
+	confdir_free(w.f.c);
+	w.f.c = confdir_new(w.f.dir, &w.f.settings);
+	ck_assert_int_eq(fixture_load(&w.f), 0);
+	compile(&w);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		ck_assert_msg(!strcmp(decide(&w, rows[i].ask), rows[i].want), "%s\n  is %s\nwant %s", rows[i].ask, decide(&w, rows[i].ask), rows[i].want);
+	for (int i = 0; i < 3; i++) {
+		o = port_at(&w, (const char *const[]){ "10.0.1.1:80", "10.0.1.1:90", "10.0.1.1:443" }[i]);
+		ck_assert(o && o->protocol == PROTOCOL_TCP && !o->http && !o->n_tls && o->n_tcp == 1 && o->tcp[0].n_targets == 1);
+		conf = cluster_conf(o->tcp[0].targets[0].cluster);
+		ck_assert(conf->kind == CLUSTER_WAYPOINT && conf->tls.mode == TLS_DISABLE && conf->pool.max_retries == UINT32_MAX);
+	}
+	conf = cluster_conf(plan_cluster(w.p, str_c("outbound|80|v1|g.shop.svc.cluster.local")));
+	ck_assert(conf->kind == CLUSTER_WAYPOINT && !conf->n_labels && conf->pool.h2 == H2_AS_CLIENT);
+	ck_assert_msg(strstr(w.reports, "the subset v1 of g.shop.svc.cluster.local is not chosen here"), "%s", w.reports);
+	o = port_at(&w, "93.184.216.34:8443");           /* without an address: by SNI */
+	ck_assert(o && o->protocol == PROTOCOL_TLS && o->n_tls == 1 && cluster_conf(o->tls[0].targets[0].cluster)->kind == CLUSTER_WAYPOINT);
+	unload(&w);
+}
+END_TEST
+
+/* Somebody has a sidecar of Istio's: as those do, waypoints are skipped, unless it is said otherwise. */
+START_TEST(past_waypoints)
+{
+	struct world w;
+
+	load(&w, through);
+	ck_assert_str_eq(decide(&w, "GET 10.0.1.1:80 g /"), "own " CART);
+	ck_assert(cluster_conf(port_at(&w, "10.0.1.1:90")->tcp[0].targets[0].cluster)->kind == CLUSTER_SERVICE);
+	unload(&w);
+}
+END_TEST
+
 START_TEST(inbound)
 {
 	struct exchange x = { .request = { .method = str_c("GET"), .authority = str_c("anything"), .path = str_c("/"), .scheme = str_c("http") } };
@@ -356,6 +421,8 @@ int main(void)
 	tcase_add_test(t, destination_rules);
 	tcase_add_test(t, default_and_own_retries);
 	tcase_add_test(t, bytes);
+	tcase_add_test(t, through_waypoints);
+	tcase_add_test(t, past_waypoints);
 	tcase_add_test(t, inbound);
 	tcase_add_test(t, keeps_clusters);
 	suite_add_tcase(s, t);
