@@ -132,6 +132,16 @@ static void on_wake(struct deferred *d)
 
 /* ---- which one ---- */
 
+static void drain(struct http_conn *c)
+{
+	if (c->h2)
+		h2_drain(c->h2);
+	else if (c->h1)
+		h1_drain(c->h1);
+	else
+		timer_start(&c->timer, LIMIT_GOAWAY_MS);   /* what is on its way is still taken */
+}
+
 /* below passes on; false: memory is out, and it ended. */
 static bool begin(struct http_conn *c, enum http_codec codec)
 {
@@ -140,7 +150,11 @@ static bool begin(struct http_conn *c, enum http_codec codec)
 		c->h2 = h2_new(c->below, c->server, c->conf, &h2_ops, c);
 	else
 		c->h1 = h1_new(c->below, c->server, c->conf, &h1_ops, c);
-	return c->h1 || c->h2;
+	if (!c->h1 && !c->h2)
+		return false;
+	if (c->draining)
+		drain(c);
+	return true;
 }
 
 static void decide(struct http_conn *c, enum http_codec codec, const struct iovec *iov, int n)
@@ -304,14 +318,7 @@ void http_conn_drain(struct http_conn *c)
 	if (c->dead || c->draining)
 		return;
 	c->draining = true;
-	if (c->h2) {
-		h2_drain(c->h2);
-	} else if (c->h1) {
-		h1_drain(c->h1);
-	} else {
-		stage_done(c->below, FAIL_NONE);
-		conn_end(c, FAIL_DRAIN, "", true);
-	}
+	drain(c);
 }
 
 void http_conn_close(struct http_conn *c, enum fail why)

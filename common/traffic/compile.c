@@ -140,8 +140,8 @@ bool export_to_ns(struct compile *c, const char *const *to, int n, const char *o
 
 bool compile_from_us(const struct compile *c, const struct label *labels, int n, const char *ns)
 {
-	if (c->waypoint)
-		return !n && !*ns;
+	if (c->waypoint && n)
+		return false;
 	return labels_match(labels, n, c->w->labels, c->w->n_labels) && (!*ns || !strcmp(ns, c->w->ns));
 }
 

@@ -16,6 +16,8 @@ struct seen {
 	const struct rule *rule;             /* compile_rule's; NULL: none, or not looked for yet */
 	bool rule_known;
 	bool served;                         /* at a waypoint: that the service names */
+	struct vs **vs;                      /* of a served one: whose routes it has, in their order */
+	int n_vs, cap_vs;
 };
 
 /* The DestinationRules of one host and namespace, merged. */
@@ -126,11 +128,13 @@ const char *compile_cluster_name(struct compile *c, const struct vs_destination 
 /* The same for a service itself; subset "": none. */
 const char *compile_service_cluster(struct compile *c, const struct seen *s, uint16_t port, const char *subset, bool http);
 
-/* What a match says of the client, decided beforehand: it is our workload. A waypoint's clients are not known, so that such a match never holds. */
+/* What a match says of the client, decided beforehand: it is our workload. A waypoint's clients are not known: labels never hold there, and
+ * the namespace is the waypoint's, as istiod has it. */
 bool compile_from_us(const struct compile *c, const struct label *labels, int n, const char *ns);
 /* The routes of a VirtualService on a port. */
 int compile_routes(struct compile *c, const struct vs *v, uint16_t port, const struct route **ret);
 struct route compile_plain_route(struct compile *c, const char *name, const char *cluster, const char *operation);
+struct retry_policy compile_inbound_retry(struct compile *c, enum port_protocol protocol);   /* where no route says one */
 void compile_retry(struct compile *c, const struct resource *r, const struct vs_retries *in, bool hashed, struct retry_policy *ret);
 /* Virtual hosts of a port, without and with what is for unknown hosts. */
 struct vhosts { struct vhost *v; int n; struct route_table *table; uint16_t port; };
@@ -146,11 +150,10 @@ void compile_report_subset(struct compile *c, const struct vs *v, const struct v
 void compile_outbound(struct compile *c);
 void compile_l4(struct compile *c, struct egress *e, struct seen *s, const struct service_port *port, const struct cidr *to, int n_to, bool wildcard,
 		struct l4_list *tls, struct l4_list *tcp);
-/* The first rule of the VirtualService or Gateway API route that says something of these. */
-bool compile_tls_rows(struct compile *c, const struct vs *v, const struct seen *s, uint16_t port, struct l4_list *l);
-bool compile_tcp_rows(struct compile *c, const struct vs *v, uint16_t port, struct l4_list *l);
+/* A waypoint's, of one VirtualService or Gateway API route for the service. */
+void compile_tls_rows(struct compile *c, const struct vs *v, const struct seen *s, uint16_t port, struct l4_list *l);
+void compile_tcp_rows(struct compile *c, const struct vs *v, uint16_t port, struct l4_list *l);
 void compile_inbound(struct compile *c);
 void compile_waypoint(struct compile *c);            /* inbound, of a waypoint */
-bool compile_routes_for(struct compile *c, const struct vs *v, const struct seen *s);   /* whether a waypoint routes the service by these */
 
 #endif

@@ -207,22 +207,22 @@ static bool tcp_rows(struct compile *c, const struct vs *v, uint16_t port, const
 	return false;
 }
 
-bool compile_tcp_rows(struct compile *c, const struct vs *v, uint16_t port, struct l4_list *l)
+void compile_tcp_rows(struct compile *c, const struct vs *v, uint16_t port, struct l4_list *l)
 {
-	return tcp_rows(c, v, port, NULL, 0, l);
+	tcp_rows(c, v, port, NULL, 0, l);
 }
 
 /* A rule for the service's own name is for all TLS: the service is known by its address. */
-bool compile_tls_rows(struct compile *c, const struct vs *v, const struct seen *s, uint16_t port, struct l4_list *l)
+void compile_tls_rows(struct compile *c, const struct vs *v, const struct seen *s, uint16_t port, struct l4_list *l)
 {
 	int before = l->n;
-	bool any = tls_rows(c, v, port, NULL, 0, l);
 
-	any = (v->gateway && tls_route_rows(c, v, port, l)) || any;
+	tls_rows(c, v, port, NULL, 0, l);
+	if (v->gateway)
+		tls_route_rows(c, v, port, l);
 	for (int i = before; i < l->n; i++)
 		if (l->v[i].n_sni == 1 && !strcmp(l->v[i].sni[0], s->host))
 			l->v[i].n_sni = 0;
-	return any;
 }
 
 void compile_l4(struct compile *c, struct egress *e, struct seen *s, const struct service_port *p, const struct cidr *to, int n_to, bool wildcard,

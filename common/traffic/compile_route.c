@@ -10,10 +10,14 @@
 /* ---- what a rule matches ---- */
 
 /* port, source labels, namespace and gateways are judged here: they say nothing of a request. */
-static bool for_us(struct compile *c, const struct vs_match *m, uint16_t port)
+static bool for_us(struct compile *c, const struct vs *v, const struct vs_match *m, uint16_t port)
 {
 	if (m->port && m->port != port)
 		return false;
+	if (c->waypoint && m->source_labels.n) {
+		compile_report(c, &v->from->r, "a match with sourceLabels never holds at a waypoint: its clients' labels are not known");
+		return false;
+	}
 	if (m->gateways.n) {
 		for (int i = 0; i < m->gateways.n; i++)
 			if (!strcmp(m->gateways.v[i], "mesh"))
@@ -57,7 +61,7 @@ static bool add_named(struct compile *c, const struct vs *v, const struct vs_nam
 		return false;
 	m->value.invert = invert;
 	m->value.missing_is_empty = invert && !is_present(&from->value);
-	if (claim)
+	if (claim && !c->waypoint)
 		compile_report(c, &v->from->r, "\"%s\" never matches in a sidecar: tokens are read where requests come in", from->name);
 	return true;
 }
@@ -434,7 +438,7 @@ int compile_routes(struct compile *c, const struct vs *v, uint16_t port, const s
 		for (int k = 0; (k < h->match.n || k == 0) && !closed; k++) {
 			const struct vs_match *m = h->match.n ? &h->match.v[k] : NULL;
 
-			if ((m && !for_us(c, m, port)) || !fill_route(c, v, h, m, port, &out[n]))
+			if ((m && !for_us(c, v, m, port)) || !fill_route(c, v, h, m, port, &out[n]))
 				continue;
 			/* What follows can never be reached. */
 			closed = !m || catches_all(&out[n].match);

@@ -382,15 +382,38 @@ static bool serve(struct service *s, void *arg)
 	return true;
 }
 
+/* It must be the service's namespace that says so, or the waypoint's. */
+static void route(struct compile *c, struct seen *s, struct vs *v)
+{
+	if ((strcmp(v->ns, s->s->ns) && strcmp(v->ns, c->w->ns)) || (s->n_vs && s->vs[s->n_vs - 1] == v))
+		return;
+	if (s->n_vs == s->cap_vs) {
+		struct vs **more = TMP(c, struct vs *, s->cap_vs = s->cap_vs ? s->cap_vs * 2 : 2);
+
+		if (s->n_vs)
+			memcpy(more, s->vs, (size_t)s->n_vs * sizeof(*more));
+		s->vs = more;
+	}
+	s->vs[s->n_vs++] = v;
+	add_destinations(c, v, 0);
+}
+
 void compile_served(struct compile *c)
 {
+	int n;
+
 	mesh_each_service(c->m, serve, c);
+	n = c->n_services;       /* what comes behind them are destinations */
 	for (int i = 0; i < c->n_vs; i++)
 		for (int k = 0; k < c->vs[i]->n_hosts; k++) {
-			const struct seen *s = map_get(&c->by_host, str_c(c->vs[i]->hosts[k]));
+			const char *host = c->vs[i]->hosts[k];
+			struct seen *s = map_get(&c->by_host, str_c(host));
 
-			if (s && s->served && compile_routes_for(c, c->vs[i], s))
-				add_destinations(c, c->vs[i], 0);
+			if (s && s->served)
+				route(c, s, c->vs[i]);
+			for (int j = 0; host_wild(host) && j < n; j++)
+				if (host_matches(host, c->services[j]->host))
+					route(c, c->services[j], c->vs[i]);
 		}
 	add_providers(c);
 }

@@ -153,7 +153,7 @@ class Host:
         self.v4, self.v6 = f"10.77.0.{10 + index}", f"fd77::{10 + index:x}"
         self.identity = f"spiffe://{TD}/ns/default/sa/{name}"
         self.proc = self.logfile = None
-        self.mode = "ztunnel"
+        self.mode, self.space = "ztunnel", "default"    # its objects' namespace
         sh("ip", "netns", "add", self.ns)
         self.fd = os.open(f"/run/netns/{self.ns}", os.O_RDONLY | os.O_CLOEXEC)
         v = f"v{index}"
@@ -242,7 +242,7 @@ route add ::/0 via fd77::1
         config False: and where the mesh comes from."""
         self.logfile = f"{self.lab.dir}/{self.name}.log"
         cmd = [self.lab.meshd, f"--mode={self.mode}", *([] if config is False else [f"--config-dir={config or self.lab.config}"]),
-               *([] if workload is False else [f"--workload={workload or 'default/' + self.name}"])]
+               *([] if workload is False else [f"--workload={workload or self.space + '/' + self.name}"])]
         cmd += [f"--{k}={p}" for k, p in zip(("cert", "key", "root"), certs)] if certs else [f"--ca-dir={self.lab.ca()}"]
         fixed = {"--log-format": "json", "--drain-time": "1s", "--user": "root", "--concurrency": "2"}
         cmd += [f"{k}={v}" for k, v in fixed.items() if not any(a.startswith(k + "=") for a in args)]
@@ -253,7 +253,7 @@ route add ::/0 via fd77::1
             self.proc = self.popen(*cmd, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                    env={**self.lab.env, **({"EXIT_ON_ZERO_ACTIVE_CONNECTIONS": "true"} if self.mode == "sidecar" else {}), **(env or {})},
                                    start_new_session=True)
-        self.capture = capture
+        self.capture = capture and self.mode != "waypoint"
         if ready:
             self.ready()
         return self
@@ -413,7 +413,7 @@ link set mesh0 up
         tunnel = {"networking.istio.io/tunnel": "http"} if tunnel and h.mode != "sidecar" else {}
         labels = {"app": h.name, **tunnel, **({"security.istio.io/tlsMode": "istio"} if h.mode == "sidecar" else {}), **spec.pop("labels", {})}
         def one(name, address, family):
-            return {"apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "metadata": {"name": name, "namespace": "default"},
+            return {"apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "metadata": {"name": name, "namespace": h.space},
                     "spec": {"address": address, "serviceAccount": h.name, "labels": {**labels, "family": family}, **spec}}
         self.write(f"workload-{h.name}.json", json.dumps({"apiVersion": "v1", "kind": "List",
                    "items": [one(h.name, h.v4, "v4"), one(f"{h.name}-v6", h.v6, "v6")]}))
@@ -422,21 +422,21 @@ link set mesh0 up
         """The same in sidecar mode: what speaks to them uses Istio's mutual TLS. labels: {name: {label: value}}."""
         return self.meshed(*names, args=args, mode="sidecar", labels=labels, **kw)
 
-    def waypoint(self, name, gateway=None, waypoint_for="all", vips=("10.96.99.1", "fd96::99:1"), labels={}, spec="", start=True, args=(), **kw):
+    def waypoint(self, name, gateway=None, ns="default", waypoint_for="all", vips=("10.96.99.1", "fd96::99:1"), labels={}, spec="", start=True, args=(), **kw):
         """A host in waypoint mode: the Gateway `gateway` (its own name) with its Service, and the host's WorkloadEntries. More hosts of one
-        gateway are its replicas. Who uses it says `istio.io/use-waypoint: NAME`: see using()."""
+        gateway are its replicas, of one service account. Who uses it says `istio.io/use-waypoint: NAME`: see using()."""
         h, gateway = self.plain(name), gateway or name
-        h.mode = "waypoint"
+        h.mode, h.space, h.identity = "waypoint", ns, f"spiffe://{TD}/ns/{ns}/sa/{gateway}"
         own = {"gateway.networking.k8s.io/gateway-name": gateway}
-        self.workload(h, labels={**own, **labels})
+        self.workload(h, serviceAccount=gateway, labels={**own, **labels})
         self.write(f"waypoint-{gateway}.yaml", f"""apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
-metadata: {{name: {gateway}, namespace: default, labels: {{istio.io/waypoint-for: {waypoint_for}}}}}
+metadata: {{name: {gateway}, namespace: {ns}, labels: {{istio.io/waypoint-for: {waypoint_for}}}}}
 spec: {{gatewayClassName: istio-waypoint, listeners: [{{name: mesh, port: 15008, protocol: HBONE{spec}}}]}}
 ---
-""" + service(gateway, {15008: 15008}, vips, protocol="TCP", selector=own))
+""" + service(gateway, {15008: 15008}, vips, ns=ns, selector=own))
         if start:
-            h.start(f"--workload=default/{name}-v6", *args, capture=False, **kw)
+            h.start(f"--workload={ns}/{name}-v6", *args, **kw)
         return h
 
     def meshed(self, *names, args=(), mode="ztunnel", labels={}, **kw):

@@ -166,6 +166,20 @@ START_TEST(a_client_of_http1)
 }
 END_TEST
 
+START_TEST(what_is_on_its_way_to_one_that_drains_is_answered)
+{
+	begin(true, HTTP_CODEC_AUTO, &http_conn_default);
+	http_conn_drain(c);
+	memstage_turn(&below);
+	ck_assert_str_eq(closed, "");
+	feed("GET /late HTTP/1.1\r\nHost: h\r\n\r\n", 31, 31);
+	memstage_turn(&below);
+	memstage_turn(&below);
+	ck_assert_str_eq(seen, "/late;");
+	ck_assert_str_eq(closed, "NONE ");
+}
+END_TEST
+
 START_TEST(a_head_that_never_left_is_refused)
 {
 	struct http_head head = { .method = str_c("GET"), .authority = str_c("h"), .path = str_c("/"), .fields = no_fields, .end = true };
@@ -217,6 +231,7 @@ int main(void)
 	tcase_add_test(t, a_client_that_says_nothing);
 	tcase_add_test(t, old_versions_where_they_are_not_served);
 	tcase_add_test(t, a_client_of_http1);
+	tcase_add_test(t, what_is_on_its_way_to_one_that_drains_is_answered);
 	tcase_add_test(t, a_head_that_never_left_is_refused);
 	tcase_add_test(t, empty_frames_end_it);
 	suite_add_tcase(s, t);
