@@ -171,6 +171,7 @@ libmeshd_a_SOURCES = \
 	common/source/path_route.c \
 	common/source/path_server.c \
 	common/source/path_text.c \
+	common/source/path_waypoint.c \
 	common/source/report.c \
 	common/source/value.c \
 	common/source/wds.c \
@@ -244,6 +245,7 @@ libmeshd_a_SOURCES = \
 	common/traffic/dest_gate.c \
 	common/traffic/dest_memory.c \
 	common/traffic/dest_pick.c \
+	common/traffic/dest_served.c \
 	common/traffic/guard.c \
 	common/traffic/host.c \
 	common/traffic/hostset.c \

@@ -31,22 +31,6 @@ static bool is_waypoint_of(const struct mesh *m, const struct workload *w, const
 	return target ? dest_is_gateway(m, target->waypoint, w) : s && dest_serves(m, w, s);
 }
 
-/* PROXY cannot carry a name: an address of the own network if there is one, and IPv4 first. */
-static struct addr address_of(const struct service *s, const char *network, uint16_t port)
-{
-	const struct vip *best = NULL;
-	int rank, best_rank = -1;
-
-	for (int i = 0; i < s->n_vips; i++) {
-		rank = strcmp(s->vips[i].network, network) ? 0 : ip_is_v4(&s->vips[i].cidr.ip) ? 2 : 1;
-		if (rank <= best_rank)
-			continue;
-		best = &s->vips[i];
-		best_rank = rank;
-	}
-	return best ? (struct addr){ best->cidr.ip, port } : (struct addr){ .port = 0 };
-}
-
 static enum fail by_name(const struct mesh *m, const struct workload *w, uint16_t port, struct str host,
 			 const struct authority_dice *dice, struct authority *ret)
 {
@@ -63,7 +47,7 @@ static enum fail by_name(const struct mesh *m, const struct workload *w, uint16_
 	ret->to.port = s ? target_of(s, w, port) : 0;
 	if (!ret->to.port)
 		return FAIL_UNKNOWN_AUTHORITY;
-	ret->asked = address_of(s, mesh_settings(m)->network, port);
+	ret->asked = dest_address_of(s, mesh_settings(m)->network, port);
 	return has_app_tunnel(w) && w->proxy_protocol && !ret->asked.port ? FAIL_UNKNOWN_AUTHORITY : FAIL_NONE;
 }
 
@@ -89,46 +73,11 @@ bool authority_resolve(const struct mesh *m, const struct workload *w, const str
 
 /* ---- at a waypoint ---- */
 
-struct serving { const struct mesh *m; const struct workload *w; struct service *found; };
-
-static bool serves(struct service *s, void *arg)
-{
-	struct serving *v = arg;
-
-	if (dest_serves(v->m, v->w, s))
-		v->found = s;
-	return !v->found;
-}
-
-static enum fail served_name(const struct mesh *m, const struct workload *w, uint16_t port, struct str host, struct authority *ret)
-{
-	struct serving v = { m, w, NULL };
-
-	mesh_each_service_called(m, host, serves, &v);
-	if (!v.found)
-		return FAIL_NOT_SERVED;
-	ret->service = v.found;
-	ret->to = address_of(v.found, mesh_settings(m)->network, port);
-	ret->to.port = port;
-	return FAIL_NONE;
-}
-
-/* A service first, as those who dial it look. */
-static enum fail served_address(const struct mesh *m, const struct workload *w, const struct addr *at, struct authority *ret)
-{
-	struct str network = str_c(mesh_settings(m)->network);
-	struct service *s = mesh_service_by_vip(m, network, &at->ip, str_c(w->ns));
-	struct workload *target = s ? NULL : mesh_workload_by_ip(m, network, &at->ip);
-
-	if (s ? !dest_serves(m, w, s) : !target || !dest_is_gateway(m, target->waypoint, w))
-		return target && !strcmp(target->uid, w->uid) ? FAIL_LOOP : FAIL_NOT_SERVED;
-	ret->service = s;
-	return !s && proxy_own_port(at->port) ? FAIL_LOOP : FAIL_NONE;
-}
-
 bool authority_served(const struct mesh *m, const struct workload *w, const struct addr *at, struct str host, struct authority *ret)
 {
 	*ret = (struct authority){ .to = *at, .asked = *at };
-	ret->why = host.n ? served_name(m, w, at->port, host, ret) : served_address(m, w, at, ret);
+	ret->why = dest_served(m, w, at, host, &ret->to, &ret->service);
+	if (ret->why == FAIL_NONE && !ret->service && proxy_own_port(at->port))
+		ret->why = FAIL_LOOP;
 	return ret->why == FAIL_NONE;
 }

@@ -113,6 +113,8 @@ static void note_up(struct side *s, struct stage *up)
 		f->proxy->upstream = s->pick.addr;
 		c->local(c, up, &f->proxy->upstream_local);
 	}
+	if (s->in && l7_is_waypoint(s->conn.pod))
+		flow_server(f, s->pick.workload);
 	if (s->in)
 		return;                /* who was asked for stays the destination */
 	f->dest = s->pick.addr.port ? s->pick.addr : s->to;

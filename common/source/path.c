@@ -9,7 +9,8 @@
 #include "base/log.h"
 #include "dns/nametable.h"
 #include "model/meshconfig.h"
-#include "traffic/dest.h"
+#include "model/waypoint.h"
+#include "policy/claims.h"
 
 const char *path_proxy_name(enum path_proxy p)
 {
@@ -178,36 +179,21 @@ const struct mesh *path_view(struct path_walk *k, enum mesh_mode mode)
 	return k->rc < 0 ? NULL : mesh_current();
 }
 
-struct leads { const struct mesh *m; const struct workload *w; bool any; };
-
-static bool of_service(struct service *s, void *arg)
-{
-	struct leads *l = arg;
-
-	l->any = l->any || dest_is_gateway(l->m, s->waypoint, l->w);
-	for (int i = 0; i < s->n_waypoints && !l->any; i++)
-		l->any = dest_is_gateway(l->m, &s->waypoints[i].gateway, l->w);
-	return !l->any;
-}
-
-static bool of_workload(struct workload *w, void *arg)
-{
-	struct leads *l = arg;
-
-	l->any = l->any || dest_is_gateway(l->m, w->waypoint, l->w);
-	return !l->any;
-}
-
+/* Whether a Gateway of the waypoints' class leads to it. */
 static bool is_waypoint(const struct mesh *m, const struct workload *w)
 {
-	struct leads l = { m, w, false };
+	struct resource **all;
+	bool is = false;
+	int n;
 
-	mesh_each_service(m, of_service, &l);
-	mesh_each_workload(m, of_workload, &l);
-	return l.any;
+	all = mesh_resources(m, RESOURCE_WAYPOINT, str_c(""), &n);
+	for (int i = 0; i < n && !is; i++)
+		is = mesh_is_gateway(m, &((const struct waypoint *)(const void *)all[i])->at, w);
+	free(all);
+	return is;
 }
 
-/* What --proxy says. False: nothing. */
+/* What --mode-of says. False: nothing. */
 static bool told(const struct path_ask *ask, const struct workload *w, enum path_proxy *ret)
 {
 	for (int i = 0; i < ask->n_proxies; i++) {
@@ -437,6 +423,8 @@ static struct path_hop *arrive(struct path_walk *k, struct path_wire *wire)
 	h->proxy = w ? path_proxy_of(k, m, w) : PATH_NONE;
 	if (k->depth > PATH_HOPS)
 		path_breaks(k, h, 10000, wire, PATH_REFUSE, FAIL_LOOP, "it goes round in circles");
+	else if (wire->waypoint || h->proxy == PATH_WAYPOINT)
+		path_at_waypoint(k, h, wire);
 	else
 		path_at_server(k, h, h->proxy, wire);
 	follow(k, h);
@@ -515,6 +503,7 @@ int path_find(const char *dir, const struct path_ask *ask, const struct mesh_set
 	if (k.rc == 0)
 		start(&k);
 	close_view(&k);
+	claims_unref(k.claims);
 	if (k.rc < 0) {
 		path_done(ret);
 		return k.rc;

@@ -24,6 +24,7 @@ struct path_walk {
 	struct err *err;
 	int rc;                          /* negative: err says why, and the walk ends */
 	int depth;
+	const struct claims *claims;     /* of the request's token, at the hop that judges; reference */
 };
 
 /* How a request travels over a leg, and what is known of it at its end. All in path.mem. */
@@ -80,5 +81,7 @@ void path_l4(struct path_walk *k, struct path_hop *h, const struct path_sender *
 bool path_judge(struct path_walk *k, struct path_hop *h, const struct mesh *m, const struct workload *w, const struct service *service, struct path_wire *wire, bool requests);
 /* path_server.c: what arrives at a workload. */
 void path_at_server(struct path_walk *k, struct path_hop *h, enum path_proxy proxy, struct path_wire *wire);
+/* path_waypoint.c */
+void path_at_waypoint(struct path_walk *k, struct path_hop *h, struct path_wire *wire);
 
 #endif

@@ -55,14 +55,16 @@ static bool passes_guard(struct path_walk *k, struct path_hop *h, const struct m
 
 /* --- tokens --- */
 
-static bool passes_jwt(struct path_walk *k, struct path_hop *h, struct exchange *x, const struct scope *s, const struct claims **ret)
+static bool passes_jwt(struct path_walk *k, struct path_hop *h, struct exchange *x, const struct scope *s)
 {
 	enum jwt_status status;
 
-	*ret = NULL;
+	claims_unref(k->claims);
+	k->claims = NULL;
 	if (!s->n_authns)
 		return true;
-	status = jwt_ask(x, ret);
+	status = jwt_ask(x, &k->claims);
+	x->claims = k->claims;
 	for (int i = 0; i < s->n_authns; i++)
 		path_fact(k, h, "jwt", "RequestAuthentication %s: %s", s->authns[i]->key, status == JWT_OK ? "the token is good" : jwt_status_text(status));
 	if (status == JWT_FETCH)
@@ -102,28 +104,22 @@ static void say_limits(struct path_walk *k, struct path_hop *h, const struct sco
 static bool judge_request(struct path_walk *k, struct path_hop *h, const struct mesh *m, const struct workload *w, const struct scope *s,
 			  struct exchange *x, struct path_wire *wire)
 {
-	const struct claims *claims = NULL;
 	struct authz_request req;
 	struct authz_verdict v;
 	struct authz_input in;
-	bool ok;
 
 	authz_input_of(x, &req, &in);
-	ok = passes_custom(k, h, m, w, &in) && passes_jwt(k, h, x, s, &claims);
-	if (ok) {
-		x->claims = claims;
-		authz_input_of(x, &req, &in);
-		say_policies(k, h, s, &in, m);
-		v = authz_judge(m, w, &in, NULL, NULL);
-		path_fact(k, h, "judged", "%s: %s", v.allowed ? "allowed" : "denied", whose(k, &v));
-		if (!v.allowed)
-			path_ends(k, h, 10000, PATH_DENY, AUTHZ_STATUS, fail_info(FAIL_DENIED)->name, whose(k, &v));
-		say_limits(k, h, s);
-		ok = v.allowed;
-		path_exchange_keep(k, x, wire);
-	}
-	claims_unref(claims);
-	return ok;
+	if (!passes_custom(k, h, m, w, &in) || !passes_jwt(k, h, x, s))
+		return false;
+	authz_input_of(x, &req, &in);
+	say_policies(k, h, s, &in, m);
+	v = authz_judge(m, w, &in, NULL, NULL);
+	path_fact(k, h, "judged", "%s: %s", v.allowed ? "allowed" : "denied", whose(k, &v));
+	if (!v.allowed)
+		path_ends(k, h, 10000, PATH_DENY, AUTHZ_STATUS, fail_info(FAIL_DENIED)->name, whose(k, &v));
+	say_limits(k, h, s);
+	path_exchange_keep(k, x, wire);
+	return v.allowed;
 }
 
 static bool judge_bytes(struct path_walk *k, struct path_hop *h, const struct mesh *m, const struct workload *w, const struct scope *s,

@@ -193,6 +193,7 @@ void path_route(struct path_walk *k, struct path_hop *h, const struct path_sende
 	struct exchange x;
 
 	path_exchange(wire, &nobody, &x);
+	x.claims = h->proxy == PATH_WAYPOINT ? k->claims : NULL;
 	r = route_find(t, &x);
 	arena_done(&x.arena);
 	path_fact(k, h, "host", "%s", v ? v->name : "none");

@@ -21,6 +21,11 @@ struct state {
 	struct trace trace;
 };
 
+static const struct tele_side *side_of(const struct exchange *x, const void *conf)
+{
+	return tele_side_for(conf, x->client->target);
+}
+
 /* ---- the request ---- */
 
 /* What only proxies inside may say (Envoy: cleanInternalHeaders); nobody is, where the mesh does not name internal addresses. */
@@ -137,7 +142,7 @@ static void set_scheme(struct exchange *x)
 
 static enum filter_step on_request(struct exchange *x, void *state, const void *conf)
 {
-	const struct tele_side *s = conf;
+	const struct tele_side *s = side_of(x, conf);
 	struct state *st = state;
 	bool sampled;
 
@@ -149,7 +154,7 @@ static enum filter_step on_request(struct exchange *x, void *state, const void *
 	clean(&x->request_fields);
 	set_xfcc(s, x);
 	if (!fields_get(&x->request_fields, "x-forwarded-proto").n)
-		fields_set(&x->request_fields, "x-forwarded-proto", str_c(s->inbound && x->client->mtls ? "https" : "http"));
+		fields_set(&x->request_fields, "x-forwarded-proto", str_c(s->inbound && !s->waypoint && x->client->mtls ? "https" : "http"));
 	set_scheme(x);
 	if (s->forwarded_port && !fields_get(&x->request_fields, "x-forwarded-port").n)
 		fields_set(&x->request_fields, "x-forwarded-port", exchange_printf(x, "%u", x->client->local.port));
@@ -174,7 +179,7 @@ static enum filter_step on_request(struct exchange *x, void *state, const void *
 
 static enum filter_step on_response(struct exchange *x, void *state, const void *conf)
 {
-	const struct tele_side *s = conf;
+	const struct tele_side *s = side_of(x, conf);
 	const struct exchange_log *l = &x->log;
 
 	(void)state;
@@ -227,7 +232,7 @@ static void on_data(struct exchange *x, void *state, const void *conf, bool up, 
 /* What comes after the body may be logged. */
 static void on_trailers(struct exchange *x, void *state, const void *conf, bool up, struct http_fields *t)
 {
-	const struct tele_side *s = conf;
+	const struct tele_side *s = side_of(x, conf);
 
 	(void)state;
 	if (up || !s->n_logs)
@@ -256,7 +261,7 @@ static bool refused(const struct exchange *x)
 
 static void on_end(struct exchange *x, void *state, const void *conf)
 {
-	const struct tele_side *s = conf;
+	const struct tele_side *s = side_of(x, conf);
 	struct state *st = state;
 
 	requests_count(s, x, st->messages[true].n, st->messages[false].n);

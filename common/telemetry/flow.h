@@ -40,11 +40,12 @@ struct flow {
 	struct flow_proxy *proxy;            /* owned; NULL: in ztunnel's terms */
 };
 
-/* A connection in a sidecar: labels, flags and the line in the log are those of Istio's Envoy. */
+/* A connection in a sidecar or at a waypoint: labels, flags and the line in the log are those of Istio's Envoy. */
 struct flow_proxy {
 	struct teleconf *conf;               /* reference held */
 	struct addr local;                   /* where the client wanted to go */
 	struct addr upstream, upstream_local;
+	struct workload *server;             /* at a waypoint: whom it chose; reference held, by flow_server; NULL: nobody yet */
 	char *cluster, *route, *sni;         /* owned, by flow_set */
 	char *service;                       /* owned: its key, "ns/host" */
 	char *failure;                       /* owned: of the transport to the server; NULL: what flow_close is told */
@@ -61,6 +62,8 @@ void flow_set(char **field, struct str value);
 
 /* Before flow_open. False: out of memory. */
 bool flow_set_proxy(struct flow *f, const struct teleconf *conf);
+/* At a waypoint: whom it has reached. Before flow_open, or while the flow is not counted, which this ends. */
+void flow_server(struct flow *f, struct workload *server);
 /* What the other side said of itself (metadata exchange); copied. Of no account once the flow is counted: a sidecar's flow is when
  * the mesh knows the peer, or this was called, or bytes went both ways, or at its end. */
 void flow_peer(struct flow *f, const struct peer *p);

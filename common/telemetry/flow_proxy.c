@@ -7,7 +7,7 @@
 #include "telemetry/flow_int.h"
 #include "telemetry/peer.h"
 #include "telemetry/requests.h"
-#include "telemetry/teleconf.h"
+#include "telemetry/teleconf_int.h"
 
 bool flow_set_proxy(struct flow *f, const struct teleconf *conf)
 {
@@ -22,6 +22,7 @@ void flow_proxy_free(struct flow_proxy *p)
 	if (!p)
 		return;
 	teleconf_unref(p->conf);
+	workload_unref(p->server);
 	free(p->cluster);
 	free(p->route);
 	free(p->sni);
@@ -32,15 +33,25 @@ void flow_proxy_free(struct flow_proxy *p)
 	free(p);
 }
 
+static const struct tele_side *side(const struct flow *f)
+{
+	return tele_side_for(teleconf_side(f->proxy->conf, f->direction == FLOW_INBOUND), f->service);
+}
+
+static bool is_waypoint(const struct flow *f)
+{
+	return teleconf_side(f->proxy->conf, f->direction == FLOW_INBOUND)->waypoint;
+}
+
 /* What it looks like as an exchange; both borrow from the flow. */
 static void view(const struct flow *f, struct exchange *x, struct exchange_client *c)
 {
 	const struct flow_proxy *p = f->proxy;
-	bool inbound = f->direction == FLOW_INBOUND;
+	bool inbound = f->direction == FLOW_INBOUND, waypoint = is_waypoint(f);
 
 	*c = (struct exchange_client){
 		.peer = f->source, .local = p->local.port ? p->local : f->dest, .mtls = f->mtls && inbound, .inbound = inbound, .sni = str_c(p->sni),
-		.local_workload = inbound ? f->dest_workload : f->source_workload,
+		.local_workload = waypoint ? p->conf->workload : inbound ? f->dest_workload : f->source_workload,
 	};
 	*x = (struct exchange){ .client = c };
 	x->log = (struct exchange_log){
@@ -51,9 +62,11 @@ static void view(const struct flow *f, struct exchange *x, struct exchange_clien
 	if (inbound) {
 		c->peer_workload = f->source_workload;
 		c->service = str_c(p->service);
+		c->target = waypoint ? f->service : NULL;
+		x->log.upstream_workload = p->server;
 		if (f->mtls) {
 			c->peer_id = str_c(f->source_id);
-			c->local_id = str_c(f->dest_id ? f->dest_id : f->dest_workload ? f->dest_workload->identity : NULL);
+			c->local_id = str_c(f->dest_id ? f->dest_id : c->local_workload ? c->local_workload->identity : NULL);
 		}
 	} else {
 		x->log.service = str_c(p->service);
@@ -71,13 +84,10 @@ static uint64_t clock_ns(clockid_t id)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static const struct tele_side *side(const struct flow *f)
-{
-	return teleconf_side(f->proxy->conf, f->direction == FLOW_INBOUND);
-}
-
 static bool peer_known(const struct flow *f)
 {
+	if (is_waypoint(f))
+		return f->proxy->server;
 	return (f->direction == FLOW_INBOUND ? f->source_workload : f->dest_workload) || f->proxy->said;
 }
 
@@ -118,6 +128,15 @@ void flow_proxy_open(struct flow *f)
 		f->opened_ns = clock_ns(CLOCK_MONOTONIC);
 	f->proxy->wall_us = clock_ns(CLOCK_REALTIME) / 1000;
 	if (peer_known(f))
+		count(f, FAIL_NONE, false);
+}
+
+void flow_server(struct flow *f, struct workload *server)
+{
+	if (!f->proxy || f->proxy->counting || f->proxy->server || !server)
+		return;
+	f->proxy->server = workload_ref(server);
+	if (f->opened)
 		count(f, FAIL_NONE, false);
 }
 

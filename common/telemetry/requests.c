@@ -135,7 +135,8 @@ static struct str special_name(const struct exchange *x)
 	return str_is(c, "BlackHoleCluster") || str_is(c, "PassthroughCluster") || str_starts(c, str_c("InboundPassthroughCluster")) ? c : (struct str){ 0 };
 }
 
-static void put_service(struct labels *l, const struct exchange *x, const struct peer *local, struct str key)
+/* `other`: the workload at the other end, whose name the service has that nobody named. */
+static void put_service(struct labels *l, const struct exchange *x, const struct peer *other, const struct peer *local, struct str key)
 {
 	struct str special = special_name(x), host, ns = str_cut(key, '/', &host), rest;
 	const struct mesh *m = mesh_current();
@@ -151,9 +152,9 @@ static void put_service(struct labels *l, const struct exchange *x, const struct
 	}
 	if (inbound) {
 		if (!l->v[L_destination_service].n)
-			l->v[L_destination_service] = local->service;
+			l->v[L_destination_service] = other->service;
 		if (!l->v[L_destination_service_name].n)
-			l->v[L_destination_service_name] = local->service;
+			l->v[L_destination_service_name] = other->service;
 		l->v[L_destination_service_namespace] = local->ns;
 		return;
 	}
@@ -184,12 +185,30 @@ static struct str peer_principal(const struct exchange *x)
 	return str_c(w->identity);
 }
 
-static struct str service_key(const struct exchange *x)
+static struct str service_key(const struct tele_side *s, const struct exchange *x)
 {
+	if (s->waypoint)
+		return x->log.service.n ? x->log.service : x->client->service;
 	return x->client->inbound ? x->client->service : x->log.service;
 }
 
-static void put_all(struct labels *l, const struct exchange *x, unsigned kind)
+/* As Istio's: the destination is the server that was chosen, but for the namespace and the cluster of its service, which are our own. */
+static void put_waypoint(struct labels *l, const struct exchange *x, const struct peer *local, struct str key)
+{
+	const struct workload *up = x->log.upstream_workload;
+	struct peer from, to;
+
+	peer_of_workload(x->client->peer_workload, &from);
+	peer_of_workload(up, &to);
+	put_source(l, &from, x->client->peer_id, true);
+	if (up)
+		put_destination(l, &to, str_c(up->identity), false);
+	l->v[L_destination_cluster] = local->cluster;
+	put_service(l, x, &to, local, key);
+	l->v[L_reporter] = str_c("waypoint");
+}
+
+static void put_all(struct labels *l, const struct tele_side *s, const struct exchange *x, unsigned kind)
 {
 	const struct exchange_client *c = x->client;
 	const struct workload *self = c->local_workload;
@@ -198,15 +217,19 @@ static void put_all(struct labels *l, const struct exchange *x, unsigned kind)
 	memset(l->v, 0, sizeof(l->v));
 	l->service = NULL;
 	peer_of_workload(self, &local);
-	if (c->inbound) {
+	if (s->waypoint) {
+		put_waypoint(l, x, &local, service_key(s, x));
+	} else if (c->inbound) {
 		put_source(l, peer_at(x, c->peer_workload, &room), c->peer_id, true);
 		put_destination(l, &local, c->local_id, false);
+		put_service(l, x, &local, &local, service_key(s, x));
+		l->v[L_reporter] = str_c("destination");
 	} else {
 		put_source(l, &local, x->log.upstream_peer_id.n && self ? str_c(self->identity) : (struct str){ 0 }, false);
 		put_destination(l, peer_at(x, x->log.upstream_workload, &room), peer_principal(x), true);
+		put_service(l, x, &local, &local, service_key(s, x));
+		l->v[L_reporter] = str_c("source");
 	}
-	put_service(l, x, &local, service_key(x));
-	l->v[L_reporter] = str_c(c->inbound ? "destination" : "source");
 	l->v[L_request_protocol] = str_c(kind == ROW_TCP ? "tcp" : x->log.grpc ? "grpc" : "http");
 	snprintf(l->code, sizeof(l->code), "%d", x->response.status);
 	l->v[L_response_code] = str_c(l->code);
@@ -297,7 +320,7 @@ static struct row *find(const struct metric_group *g, const struct labels *l, co
 /* ---- shortcuts: what decides the labels, to the rows ---- */
 
 struct alias {
-	struct workload *peer;               /* reference: nobody else has its address meanwhile */
+	struct workload *peer, *server;      /* references: nobody else has their addresses meanwhile */
 	int n;
 	struct row **rows;                   /* of each group of the side */
 	size_t key_bytes;
@@ -310,6 +333,7 @@ static void forget(struct map *aliases)
 		struct alias *a = slot->value;
 
 		workload_unref(a->peer);
+		workload_unref(a->server);
 		free(a->rows);
 		free(a);
 	}
@@ -350,7 +374,7 @@ static void key_of(struct key *k, const struct tele_side *s, const struct exchan
 	const struct workload *peer = peer_workload(x);
 	struct {
 		uint64_t side;
-		const void *peer, *local;
+		const void *peer, *local, *server;
 		int16_t status, grpc_status;
 		uint16_t why;
 		uint8_t kind, bits;
@@ -360,6 +384,7 @@ static void key_of(struct key *k, const struct tele_side *s, const struct exchan
 	fixed.side = s->id;
 	fixed.peer = peer;
 	fixed.local = c->local_workload;
+	fixed.server = s->waypoint ? x->log.upstream_workload : NULL;
 	fixed.status = (int16_t)x->response.status;
 	fixed.grpc_status = (int16_t)x->log.grpc_status;
 	fixed.why = (uint16_t)x->log.why;
@@ -367,10 +392,10 @@ static void key_of(struct key *k, const struct tele_side *s, const struct exchan
 	fixed.bits = (uint8_t)(x->log.grpc | x->log.delayed << 1 | x->log.retry_limit << 2 | (c->local_id.n != 0) << 3);
 	k->n = 0;
 	add(k, &fixed, sizeof(fixed));
-	add_text(k, service_key(x));
+	add_text(k, service_key(s, x));
 	add_text(k, x->log.cluster_name);
 	add_text(k, c->inbound ? c->peer_id : x->log.upstream_peer_id);
-	if (!c->inbound)
+	if (!c->inbound || s->waypoint)
 		add_text(k, x->log.route_name);
 	if (!c->inbound && !x->log.service.n)
 		add_text(k, x->request.authority);
@@ -392,6 +417,7 @@ static struct alias *make(struct map *aliases, const struct tele_side *s, const 
 	}
 	a->n = s->n_groups;
 	a->peer = peer_workload(x) ? workload_ref(peer_workload(x)) : NULL;
+	a->server = s->waypoint && x->log.upstream_workload ? workload_ref(x->log.upstream_workload) : NULL;
 	a->key_bytes = k->n;
 	memcpy(a->key, k->bytes, k->n);
 	if (aliases->len >= LIMIT_METRIC_ALIASES)
@@ -444,7 +470,7 @@ static void each_row(const struct tele_side *s, const struct exchange *x, unsign
 			continue;
 		if (!r) {
 			if (!made)
-				put_all(&l, x, kind);
+				put_all(&l, s, x, kind);
 			made = true;
 			r = find(g, &l, x);
 			if (a && !g->varies)

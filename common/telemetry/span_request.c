@@ -90,7 +90,7 @@ static void put_istio(struct span_draft *m, const struct tele_side *s, const str
 	span_put_text(m, "istio.cluster_id", self.cluster);
 	span_put_text(m, "istio.mesh_id", str_c(s->mesh_id));
 	put_side(m, source, c->inbound ? c->peer_workload : c->local_workload, c->inbound ? x->log.peer : NULL);
-	put_side(m, dest, c->inbound ? c->local_workload : x->log.upstream_workload, c->inbound ? NULL : x->log.peer);
+	put_side(m, dest, c->inbound && !s->waypoint ? c->local_workload : x->log.upstream_workload, c->inbound ? NULL : x->log.peer);
 }
 
 static void put_tags(struct span_draft *m, const struct tracing *conf, const struct exchange *x)

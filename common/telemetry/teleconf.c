@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/epoch.h"
+#include "model/waypoint.h"
 #include "telemetry/teleconf_int.h"
 
 static _Atomic(struct teleconf *) current;
@@ -39,7 +40,6 @@ static void take(struct teleconf_job *j, const char *ns, const struct workload *
 	for (int i = 0; i < n; i++) {
 		const struct telemetry *t = (const struct telemetry *)(const void *)all[i];
 
-		/* targetRefs are for waypoints and gateways. */
 		if (t->targets.n || strcmp(t->r.ns, ns) != 0)
 			continue;
 		if (w ? !t->has_selector || !t->selector.n || !labels_match(t->selector.v, t->selector.n, w->labels, w->n_labels)
@@ -49,6 +49,99 @@ static void take(struct teleconf_job *j, const char *ns, const struct workload *
 		break;
 	}
 	free(all);
+}
+
+/* --- what is bound to a waypoint --- */
+
+#define KEY_BYTES 600
+
+static struct str target_key(char key[KEY_BYTES], enum target_kind kind, const char *ns, const char *name)
+{
+	int n = snprintf(key, KEY_BYTES, "%d/%s/%s", (int)kind, ns, name);
+
+	return (struct str){ key, n < KEY_BYTES ? (size_t)n : KEY_BYTES - 1 };
+}
+
+/* To all of it: by its Gateways, or the class. */
+static bool is_bound(const struct teleconf_job *j, const struct telemetry *t, const struct waypoint_name *gates, int n)
+{
+	const char *root = mesh_settings(j->m)->root_ns;
+
+	for (int i = 0; i < t->targets.n; i++) {
+		const struct target_ref *to = &t->targets.v[i];
+
+		if (to->kind == TARGET_GATEWAY_CLASS && !strcmp(t->r.ns, root) && !strcmp(to->name, WAYPOINT_CLASS))
+			return true;
+		for (int k = 0; to->kind == TARGET_GATEWAY && k < n; k++)
+			if (!strcmp(t->r.ns, gates[k].ns) && !strcmp(to->name, gates[k].name))
+				return true;
+	}
+	return false;
+}
+
+static bool is_bound_to(const struct telemetry *t, const char *ns, const struct target_ref *to)
+{
+	for (int i = 0; i < t->targets.n; i++)
+		if (t->targets.v[i].kind == to->kind && !strcmp(t->r.ns, ns) && !strcmp(t->targets.v[i].name, to->name))
+			return true;
+	return false;
+}
+
+static void make_side(struct teleconf_job *j, struct tele_side *s, bool inbound);
+
+/* The side of what `to` names: all that holds for the waypoint, and what is bound to it, the older ones first. */
+static void add_side(struct teleconf_job *j, struct resource *const *all, int n, const struct waypoint_name *gates, int n_gates, const char *ns,
+		     const struct target_ref *to)
+{
+	struct arena *mem = &j->t->memory;
+	int wide = j->n_objects;
+	struct tele_side *s;
+	char text[KEY_BYTES];
+	struct str key = target_key(text, to->kind, ns, to->name);
+
+	if (map_get(&j->t->of_services, key))
+		return;
+	for (int i = 0; i < n; i++) {
+		const struct telemetry *t = (const struct telemetry *)(const void *)all[i];
+
+		if (is_bound_to(t, ns, to) || is_bound(j, t, gates, n_gates))
+			j->objects[j->n_objects++] = t;
+	}
+	s = arena_alloc(mem, sizeof(*s));
+	make_side(j, s, true);
+	map_put(&j->t->of_services, (struct str){ arena_dup(mem, key), key.n }, s);
+	j->n_objects = wide;
+}
+
+static void take_bound(struct teleconf_job *j, const struct workload *w)
+{
+	int n, n_gates;
+	struct resource **all = mesh_resources(j->m, RESOURCE_TELEMETRY, str_c(""), &n);
+	struct waypoint_name *gates = waypoint_names(j->m, w, &n_gates);
+
+	j->objects = xrealloc(j->objects, ((size_t)n + 3) * sizeof(*j->objects));
+	for (int i = 0; i < n; i++) {
+		const struct telemetry *t = (const struct telemetry *)(const void *)all[i];
+
+		for (int k = 0; k < t->targets.n; k++)
+			if (t->targets.v[k].kind == TARGET_SERVICE || t->targets.v[k].kind == TARGET_SERVICE_ENTRY)
+				add_side(j, all, n, gates, n_gates, t->r.ns, &t->targets.v[k]);
+	}
+	for (int i = 0; i < n; i++)
+		if (is_bound(j, (const struct telemetry *)(const void *)all[i], gates, n_gates))
+			j->objects[j->n_objects++] = (const struct telemetry *)(const void *)all[i];
+	free(gates);
+	free(all);
+}
+
+const struct tele_side *tele_side_for(const struct tele_side *s, const struct service *service)
+{
+	const struct tele_side *own = NULL;
+	char key[KEY_BYTES];
+
+	if (s->of_services && service)
+		own = map_get(s->of_services, target_key(key, service->core ? TARGET_SERVICE : TARGET_SERVICE_ENTRY, service->ns, service->name));
+	return own ? own : s;
 }
 
 static bool said(enum opt_bool b, bool otherwise)
@@ -69,7 +162,7 @@ static void take_headers(const struct teleconf_job *j, struct tele_side *s)
 	s->xfcc = s->inbound ? TELE_XFCC_APPEND_FORWARD : TELE_XFCC_SANITIZE;
 	if (h->xfcc != TELE_XFCC_UNDEFINED && s->inbound)
 		s->xfcc = (enum tele_xfcc)h->xfcc;
-	if (mesh_settings(j->m)->mode == MODE_WAYPOINT)
+	if (s->waypoint)
 		s->xfcc = TELE_XFCC_SANITIZE_SET;      /* who asks is known by his tunnel, and by nothing that he says */
 	s->no_subject = h->details.subject == OPT_NO;
 	s->no_uri = h->details.uri == OPT_NO;
@@ -96,10 +189,21 @@ static void done_side(struct tele_side *s)
 		format_free(s->tracing.tags[i].format);
 }
 
+static void make_side(struct teleconf_job *j, struct tele_side *s, bool inbound)
+{
+	static uint64_t ids;
+
+	*s = (struct tele_side){ .id = ++ids, .inbound = inbound, .waypoint = inbound && mesh_settings(j->m)->mode == MODE_WAYPOINT };
+	s->mesh_id = arena_dup(&j->t->memory, str_c(j->config->proxy.mesh_id));
+	take_headers(j, s);
+	teleconf_metrics(j, s);
+	teleconf_logs(j, s);
+	teleconf_tracing(j, s);
+}
+
 struct teleconf *teleconf_compile(const struct mesh *m, const struct workload *w,
 				  void (*report)(void *arg, const char *object, const char *text), void *arg)
 {
-	static uint64_t ids;
 	struct teleconf *t = xcalloc(1, sizeof(*t));
 	struct teleconf_job j = { .m = m, .config = mesh_config(m), .t = t, .report = report, .arg = arg };
 	const char *root = mesh_settings(m)->root_ns;
@@ -107,21 +211,19 @@ struct teleconf *teleconf_compile(const struct mesh *m, const struct workload *w
 	atomic_init(&t->refs, 1);
 	t->workload = workload_ref((struct workload *)w);
 	t->memory.block = 2048;
+	j.objects = xcalloc(3, sizeof(*j.objects));
 	take(&j, root, NULL);
 	if (strcmp(root, w->ns) != 0)
 		take(&j, w->ns, NULL);
-	take(&j, w->ns, w);
-	for (int i = 0; i < 2; i++) {
-		struct tele_side *s = &t->side[i];
-
-		s->id = ++ids;
-		s->inbound = i;
-		s->mesh_id = arena_dup(&t->memory, str_c(j.config->proxy.mesh_id));
-		take_headers(&j, s);
-		teleconf_metrics(&j, s);
-		teleconf_logs(&j, s);
-		teleconf_tracing(&j, s);
-	}
+	if (mesh_settings(m)->mode == MODE_WAYPOINT)
+		take_bound(&j, w);
+	else
+		take(&j, w->ns, w);
+	for (int i = 0; i < 2; i++)
+		make_side(&j, &t->side[i], i);
+	if (t->of_services.len)
+		t->side[true].of_services = &t->of_services;
+	free(j.objects);
 	if (t->collector)
 		t->collector_of = resource_ref((struct resource *)&j.config->r);
 	return t;
@@ -141,6 +243,9 @@ void teleconf_unref(struct teleconf *t)
 		return;
 	done_side(&t->side[0]);
 	done_side(&t->side[1]);
+	map_each(slot, &t->of_services)
+		done_side(slot->value);
+	map_done(&t->of_services);
 	workload_unref(t->workload);
 	resource_unref(t->collector_of);
 	arena_done(&t->memory);

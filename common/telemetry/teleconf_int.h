@@ -2,6 +2,7 @@
 #ifndef TELEMETRY_TELECONF_INT_H
 #define TELEMETRY_TELECONF_INT_H
 
+#include "base/map.h"
 #include "model/meshconfig.h"
 #include "telemetry/cel.h"
 #include "telemetry/format.h"
@@ -50,6 +51,8 @@ struct tracing {
 struct tele_side {
 	uint64_t id;                         /* unique in the process, for shortcuts */
 	bool inbound;
+	bool waypoint;                       /* inbound, and the other end is the server that was chosen */
+	const struct map *of_services;       /* of a waypoint: other sides, by what Telemetry is bound to; NULL: there are none */
 	struct metric_group *groups;
 	int n_groups;
 	struct access_log *logs;
@@ -67,6 +70,7 @@ struct teleconf {
 	atomic_uint refs;
 	struct arena memory;
 	struct tele_side side[2];            /* outbound, inbound */
+	struct map of_services;              /* struct tele_side in memory, by tele_target_key */
 	struct workload *workload;           /* reference */
 	struct resource *collector_of;       /* reference of what `collector` lies in */
 	const struct tele_provider *collector;
@@ -77,7 +81,7 @@ struct teleconf_job {
 	const struct mesh *m;
 	const struct mesh_config *config;
 	struct teleconf *t;
-	const struct telemetry *objects[3];  /* root's, namespace's, workload's; the nearer ones later */
+	const struct telemetry **objects;    /* root's, namespace's, workload's (at a waypoint all that are bound to it); the nearer ones later */
 	int n_objects;
 	void (*report)(void *arg, const char *object, const char *text);
 	void *arg;

@@ -154,7 +154,7 @@ void teleconf_metrics(struct teleconf_job *j, struct tele_side *s)
 			const struct tele_metrics *m = &o->metrics.v[k];
 
 			if (m->providers.n)
-				on = prometheus(j, s->inbound ? NULL : o->r.key, m->providers.v, m->providers.n);
+				on = prometheus(j, s->inbound && !s->waypoint ? NULL : o->r.key, m->providers.v, m->providers.n);
 			for (int n = 0; on && n < m->overrides.n; n++)
 				if (teleconf_mode_is(m->overrides.v[n].mode, s))
 					apply(j, o->r.key, drafts, &m->overrides.v[n]);

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/limits.h"
+#include "model/mesh.h"
 #include "telemetry/trace.h"
 
 enum why_text {
@@ -132,7 +133,7 @@ static const char *cut(struct exchange *x, struct str s)
 void why_remember_request(struct exchange *x, enum fail why, const char *policy, const char *rule, const char *would_allow)
 {
 	const struct exchange_client *c = x->client;
-	const struct workload *far = c->inbound ? c->local_workload : x->log.upstream_workload;
+	const struct workload *far = c->inbound && mesh_settings(mesh_current())->mode != MODE_WAYPOINT ? c->local_workload : x->log.upstream_workload;
 	struct str id = fields_get(&x->request_fields, "x-request-id");
 	char source[ADDR_TEXT], dest[ADDR_TEXT], from[512], to[512];
 	struct why_kept *k;

@@ -68,6 +68,11 @@ bool dest_forward(const struct mesh *m, const struct workload *gateway, struct s
 static inline bool dest_is_gateway(const struct mesh *m, const struct gateway *g, const struct workload *w) { return mesh_is_gateway(m, g, w); }
 /* Whether w is a waypoint that the service names. */
 bool dest_serves(const struct mesh *m, const struct workload *w, const struct service *s);
+/* What w, a waypoint, is asked for by a CONNECT to an address, or to host with at->port: a service that names it (ret_service), or the workload
+ * that has the address and names it (NULL). FAIL_NONE; NOT_SERVED; LOOP: itself. */
+enum fail dest_served(const struct mesh *m, const struct workload *w, const struct addr *at, struct str host, struct addr *ret, struct service **ret_service);
+/* For protocols that cannot carry a name: an address of the service in that network if there is one, and IPv4 first; port 0: it has none. */
+struct addr dest_address_of(const struct service *s, const char *network, uint16_t port);
 /* Whether id is the identity of one of the workloads that g names, or a san of its service. */
 bool dest_has_identity(const struct mesh *m, const struct gateway *g, struct str id);
 /* "ns/host" or "network/address". */

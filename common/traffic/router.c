@@ -25,8 +25,7 @@ static void start(struct exchange *x)
 		return;
 	}
 	r->cluster = r->target->cluster;
-	if (!r->env->inbound)
-		log->service = str_c(cluster_conf(r->cluster)->service);
+	log->service = str_c(cluster_conf(r->cluster)->service);
 	r->retry = r->route->retry;
 	if (!r->env->inbound && *r->route->operation)      /* the server's proxy names its span so */
 		fields_set(&x->request_fields, "x-envoy-decorator-operation", log->operation);

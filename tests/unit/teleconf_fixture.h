@@ -9,6 +9,7 @@
 #include "telemetry/teleconf_int.h"
 
 static struct workload *productpage, *reviews;
+static enum mesh_mode fixture_mode = MODE_SIDECAR;
 static char reports[4096];
 
 static inline struct workload *workload_fixture(const char *name)
@@ -28,7 +29,7 @@ static inline struct workload *workload_fixture(const char *name)
 static inline void mesh_fixture(struct mesh_config *config, struct telemetry **telemetry, int n)
 {
 	struct mesh_edit *e = mesh_edit_begin();
-	struct mesh_settings settings = { .trust_domain = "cluster.local", .root_ns = "istio-system", .cluster_domain = "cluster.local", .network = "", .cluster = "Kubernetes" };
+	struct mesh_settings settings = { .trust_domain = "cluster.local", .root_ns = "istio-system", .cluster_domain = "cluster.local", .network = "", .cluster = "Kubernetes", .mode = fixture_mode };
 	struct service_port port = { .port = 9080, .target = 9080, .name = "http", .protocol = "HTTP" };
 
 	workload_unref(productpage);
@@ -64,6 +65,17 @@ static inline struct telemetry *telemetry_fixture(const char *ns, const char *na
 	struct telemetry *t = resource_new(RESOURCE_TELEMETRY, sizeof(*t), "Telemetry", ns, name, "t.yaml:1", 0);
 
 	return t;
+}
+
+/* The proxy of the Gateway mesh/wp. */
+static inline struct workload *waypoint_fixture(void)
+{
+	struct label label = { "gateway.networking.k8s.io/gateway-name", "wp" };
+
+	return workload_new(&(struct workload){
+		.uid = "C2//Pod/mesh/wp-1", .name = "wp-1", .ns = "mesh", .identity = "spiffe://cluster.local/ns/mesh/sa/wp", .canonical_name = "wp",
+		.workload_name = "wp", .workload_type = "deployment", .cluster = "C2", .labels = &label, .n_labels = 1,
+	});
 }
 
 static inline void on_report(void *arg, const char *object, const char *text)

@@ -85,6 +85,42 @@ START_TEST(counted_when_the_peer_is_known)
 }
 END_TEST
 
+START_TEST(at_a_waypoint)
+{
+	struct workload *wp = waypoint_fixture();
+
+	flow_drop(&f);
+	teleconf_unref(conf);
+	fixture_mode = MODE_WAYPOINT;
+	struct mesh_config *config = config_fixture();
+	config->tele.access_log_file = path;
+	mesh_fixture(config, NULL, 0);
+	fixture_mode = MODE_SIDECAR;
+	conf = teleconf_of(wp);
+	f = (struct flow){ .direction = FLOW_INBOUND, .mtls = true, .source = addr_of("10.0.0.1:4000"), .dest = addr_of("10.96.0.9:6379") };
+	f.source_workload = workload_ref(productpage);
+	f.service = service_ref(mesh_service(mesh_current(), str_c("default/reviews.default.svc.cluster.local")));
+	flow_set(&f.source_id, str_c("spiffe://cluster.local/ns/default/sa/productpage"));
+	flow_set(&f.dest_id, str_c("spiffe://cluster.local/ns/mesh/sa/wp"));
+	ck_assert(flow_set_proxy(&f, conf));
+	flow_set(&f.proxy->cluster, str_c("inbound-vip|6379|tcp|reviews.default.svc.cluster.local"));
+	flow_set(&f.proxy->service, str_c("default/reviews.default.svc.cluster.local"));
+	f.proxy->upstream = addr_of("10.0.0.2:6379");
+	flow_open(metrics, &f);
+	ck_assert(!has("reporter=\"waypoint\""));
+	flow_server(&f, reviews);
+	ck_assert(has("istio_tcp_connections_opened_total{reporter=\"waypoint\",source_workload=\"productpage\""));
+	ck_assert(has("destination_workload=\"reviews\",destination_workload_namespace=\"default\",destination_principal=\"spiffe://cluster.local/ns/default/sa/reviews\""));
+	ck_assert(has("destination_service=\"reviews.default.svc.cluster.local\""));
+	ck_assert(has("destination_service_namespace=\"mesh\",destination_cluster=\"C2\",request_protocol=\"tcp\",response_flags=\"-\",connection_security_policy=\"mutual_tls\"} 1"));
+	flow_bytes(&f, 5, 7);
+	end(FAIL_NONE, "");
+	ck_assert(has("istio_tcp_sent_bytes_total{reporter=\"waypoint\""));
+	ck_assert_msg(strstr(written(), "\"10.0.0.2:6379\" inbound-vip|6379|tcp|reviews.default.svc.cluster.local - 10.96.0.9:6379 10.0.0.1:4000 - -"), "%s", written());
+	workload_unref(wp);
+}
+END_TEST
+
 START_TEST(waits_for_what_the_peer_says)
 {
 	struct peer said = { .workload = str_c("vm"), .service = str_c("vms"), .ns = str_c("legacy") };
@@ -137,6 +173,7 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, counted_when_the_peer_is_known);
+	tcase_add_test(t, at_a_waypoint);
 	tcase_add_test(t, waits_for_what_the_peer_says);
 	tcase_add_test(t, bytes_both_ways_are_enough);
 	tcase_add_test(t, a_server_that_is_not_there);

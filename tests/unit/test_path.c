@@ -198,6 +198,50 @@ START_TEST(closed_and_no_waypoint)
 }
 END_TEST
 
+/* --- through a waypoint --- */
+
+static const char waypoint[] =
+	WE("wp", "10.3.0.1", HBONE, ", serviceAccount: wp")
+	"---\napiVersion: v1\nkind: Service\nmetadata: {name: wp, namespace: m}\nspec: {clusterIP: 10.0.0.9, ports: [{port: 15008, name: hbone}], selector: {app: wp}}\n"
+	"---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: wp, namespace: m, labels: {istio.io/waypoint-for: all}}\n"
+	"spec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}\n"
+	"---\napiVersion: v1\nkind: Namespace\nmetadata: {name: m, labels: {istio.io/use-waypoint: wp}}\n"
+	"---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: no, namespace: m}\nspec: {targetRefs: [{kind: Gateway, group: gateway.networking.k8s.io, name: wp}], "
+	"action: DENY, rules: [{to: [{operation: {paths: [/no]}}]}, {from: [{source: {notPrincipals: [cluster.local/ns/m/sa/c-zt]}}], to: [{operation: {paths: [/me]}}]}]}\n"
+	"---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: v, namespace: m}\nspec: {hosts: [zt.m.svc.cluster.local], http: [{match: [{uri: {prefix: /r}}], redirect: {uri: /s}}, "
+	"{headers: {request: {set: {x-way: 'yes'}}}, rewrite: {uri: /new}, route: [{destination: {host: zt.m.svc.cluster.local}}]}]}\n";
+
+START_TEST(through_a_waypoint)
+{
+	static const struct { const char *from, *to, *path, *want; } rows[] = {
+		{ "m/c-zt", "zt:80", "/no", "verdict: DENY status 403 by m/wp (waypoint): DENIED AuthorizationPolicy m/no rule 1\n" },
+		{ "m/c-zt", "zt:80", "/", "HBONE to 10.0.0.2:80 of m/wp\n2 waypoint m/wp (waypoint) spiffe://cluster.local/ns/m/sa/wp\n  asked      10.0.0.2:80, m/zt.m.svc.cluster.local\n  reads      requests\n" },
+		{ "m/c-zt", "zt:80", "/", "HBONE to 10.1.0.2:8080 of m/zt\n3 server m/zt (ztunnel)" }, { "m/c-zt", "zt:80", "/", "app        GET http://zt/new to 10.1.0.2:8080" },
+		{ "m/c-zt", "zt:80", "/me", "verdict: ALLOW\n" }, { "m/c-both", "zt:80", "/r", "verdict: ANSWER status 301 by m/" },
+		{ "m/c-zt", "side:80", "/", "Istio mTLS to 10.1.0.3:8080 of m/side\n3 server m/side (sidecar)" }, { "m/c-zt", "none:80", "/", "plaintext to 10.1.0.1:8080 of m/none\n3 server m/none (none)" },
+		{ "m/c-zt", "zt:9", "/no", "reads      bytes\n" }, { "m/c-zt", "10.1.0.2:8080", "/no", "2 waypoint m/wp (waypoint) spiffe://cluster.local/ns/m/sa/wp\n  asked      10.1.0.2:8080\n" },
+		{ "m/c-none", "zt:80", "/no", "bypass     of the waypoint m/wp.m.svc.cluster.local: allowed" },
+	};
+
+	fixture_write(&f, "m.yaml", everybody);
+	fixture_write(&f, "w.yaml", waypoint);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		expect((struct path_ask){ .from = rows[i].from, .to = rows[i].to, .path = rows[i].path }, rows[i].want);
+}
+END_TEST
+
+/* Closed, the destination admits only its waypoint; the waypoint itself is not passed by. */
+START_TEST(closed_with_a_waypoint)
+{
+	f.settings.stance = STANCE_CLOSED;
+	fixture_write(&f, "m.yaml", everybody);
+	fixture_write(&f, "w.yaml", waypoint);
+	expect((struct path_ask){ .from = "m/c-zt", .to = "zt:80" }, "verdict: ALLOW");
+	expect((struct path_ask){ .from = "m/c-none", .to = "zt:80" }, "verdict: REFUSE status 0 by m/zt (ztunnel): NOT_WAYPOINT m/wp.m.svc.cluster.local");
+	expect((struct path_ask){ .from = "m/c-zt", .to = "both:80" }, "verdict: ALLOW");
+}
+END_TEST
+
 START_TEST(as_json)
 {
 	char *text;
@@ -225,6 +269,8 @@ int main(void)
 	tcase_add_test(t, strict_wants_mutual_tls);
 	tcase_add_test(t, reads_tokens);
 	tcase_add_test(t, closed_and_no_waypoint);
+	tcase_add_test(t, through_a_waypoint);
+	tcase_add_test(t, closed_with_a_waypoint);
 	tcase_add_test(t, as_json);
 	suite_add_tcase(s, t);
 	return suite_run(s);

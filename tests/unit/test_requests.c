@@ -84,6 +84,49 @@ START_TEST(labels_are_istios_in_order)
 }
 END_TEST
 
+/* The source is who asked, the destination the server that was chosen; the service's namespace and cluster are the waypoint's, as Istio has it. */
+START_TEST(at_a_waypoint)
+{
+	struct workload *wp = waypoint_fixture();
+
+	teleconf_unref(conf);
+	fixture_mode = MODE_WAYPOINT;
+	mesh_fixture(NULL, NULL, 0);
+	fixture_mode = MODE_SIDECAR;
+	conf = teleconf_of(wp);
+	client.peer_workload = productpage;
+	client.local_workload = wp;
+	client.local_id = str_c("spiffe://cluster.local/ns/mesh/sa/wp");
+	x.log.upstream_workload = reviews;
+	x.log.upstream_peer_id = str_c("spiffe://cluster.local/ns/default/sa/reviews");
+	x.log.cluster_name = str_c("inbound-vip|80|http|reviews.default.svc.cluster.local");
+	x.log.service = str_c("default/reviews.default.svc.cluster.local");
+	requests_count(teleconf_side(conf, true), &x, 0, 0);
+	has("\nistio_requests_total{reporter=\"waypoint\"," SOURCE "destination_workload=\"reviews\",destination_workload_namespace=\"default\","
+	    "destination_principal=\"spiffe://cluster.local/ns/default/sa/reviews\",destination_app=\"reviews\",destination_version=\"v1\","
+	    "destination_service=\"reviews.default.svc.cluster.local\",destination_canonical_service=\"reviews\",destination_canonical_revision=\"v1\","
+	    "destination_service_name=\"reviews\",destination_service_namespace=\"mesh\",destination_cluster=\"C2\",request_protocol=\"http\","
+	    "response_code=\"200\",grpc_response_status=\"\",response_flags=\"-\",connection_security_policy=\"mutual_tls\"} 1\n");
+	/* another server, and nobody */
+	x.log.upstream_workload = productpage;
+	requests_count(teleconf_side(conf, true), &x, 0, 0);
+	has("destination_workload=\"productpage\"");
+	x.log.upstream_workload = NULL;
+	x.log.service = str_c("");
+	x.response.status = 403;
+	requests_count(teleconf_side(conf, true), &x, 0, 0);
+	has("destination_workload=\"unknown\",destination_workload_namespace=\"unknown\",destination_principal=\"unknown\",destination_app=\"unknown\","
+	    "destination_version=\"unknown\",destination_service=\"reviews.default.svc.cluster.local\",destination_canonical_service=\"unknown\","
+	    "destination_canonical_revision=\"unknown\",destination_service_name=\"reviews\",destination_service_namespace=\"mesh\"");
+	/* a workload by its own address: its service is its own name */
+	client.service = str_c("");
+	x.log.upstream_workload = reviews;
+	requests_count(teleconf_side(conf, true), &x, 0, 0);
+	has("destination_service=\"reviews\",destination_canonical_service=\"reviews\",destination_canonical_revision=\"v1\",destination_service_name=\"reviews\"");
+	workload_unref(wp);
+}
+END_TEST
+
 START_TEST(histograms)
 {
 	const struct tele_side *s = teleconf_side(conf, true);
@@ -224,6 +267,7 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, labels_are_istios_in_order);
+	tcase_add_test(t, at_a_waypoint);
 	tcase_add_test(t, histograms);
 	tcase_add_test(t, grpc);
 	tcase_add_test(t, flags_and_plaintext);

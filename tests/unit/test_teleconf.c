@@ -228,6 +228,52 @@ START_TEST(nearer_objects_win)
 }
 END_TEST
 
+/* At a waypoint selectors do not count; what holds for namespaces does, then what is bound to it, in the order of age (here: of names). */
+START_TEST(bound_to_a_waypoint)
+{
+	static struct tele_tracing percent[9];
+	static const struct label any = { "gateway.networking.k8s.io/gateway-name", "wp" };
+	static const struct { const char *ns, *name; struct target_ref to; double percent; } rows[] = {
+		{ "istio-system", "mesh", { 0, NULL }, 1 },
+		{ "mesh", "a-ns", { 0, NULL }, 2 },
+		{ "mesh", "b-selector", { 0, "" }, 3 },
+		{ "mesh", "c-gate", { TARGET_GATEWAY, "wp" }, 4 },
+		{ "mesh", "d-other", { TARGET_GATEWAY, "other" }, 5 },
+		{ "default", "e-gate", { TARGET_GATEWAY, "wp" }, 6 },
+		{ "default", "f-service", { TARGET_SERVICE, "shop" }, 7 },
+		{ "default", "g-entry", { TARGET_SERVICE_ENTRY, "reviews" }, 8 },
+	};
+	static struct telemetry *many[9];
+	struct workload *wp = waypoint_fixture();
+	struct service shop = { .core = true, .ns = "default", .name = "shop" }, reviews_entry = { .ns = "default", .name = "reviews" }, other = { .core = true, .ns = "mesh", .name = "shop" };
+	const struct tele_side *s;
+
+	for (int i = 0; i < 8; i++) {
+		many[i] = telemetry_fixture(rows[i].ns, rows[i].name);
+		percent[i].sampling = (struct opt_double){ rows[i].percent, true };
+		ONE(many[i]->tracing, percent[i]);
+		if (rows[i].to.name && *rows[i].to.name)
+			ONE(many[i]->targets, rows[i].to);
+		if (rows[i].to.name && !*rows[i].to.name) {
+			ONE(many[i]->selector, any);
+			many[i]->has_selector = true;
+		}
+	}
+	fixture_mode = MODE_WAYPOINT;
+	mesh_fixture(config, many, 8);
+	fixture_mode = MODE_SIDECAR;
+	conf = teleconf_of(wp);
+	s = teleconf_side(conf, true);
+	ck_assert_int_eq(s->tracing.per_myriad, 400);
+	ck_assert_ptr_eq(tele_side_for(s, NULL), s);
+	ck_assert_ptr_eq(tele_side_for(s, &other), s);
+	ck_assert_int_eq(tele_side_for(s, &shop)->tracing.per_myriad, 700);
+	ck_assert_int_eq(tele_side_for(s, &reviews_entry)->tracing.per_myriad, 800);
+	ck_assert_uint_ne(tele_side_for(s, &shop)->id, s->id);
+	workload_unref(wp);
+}
+END_TEST
+
 START_TEST(metrics_are_changed)
 {
 	static const struct tele_tag tags[] = {
@@ -286,6 +332,7 @@ int main(void)
 	tcase_add_test(t, a_filter_picks);
 	tcase_add_test(t, what_is_wrong_is_told);
 	tcase_add_test(t, nearer_objects_win);
+	tcase_add_test(t, bound_to_a_waypoint);
 	tcase_add_test(t, metrics_are_changed);
 	tcase_add_test(t, published);
 	suite_add_tcase(s, t);
