@@ -187,6 +187,7 @@ libmeshd_a_SOURCES = \
 	common/telemetry/cel_attr.c \
 	common/telemetry/cel_eval.c \
 	common/telemetry/collector.c \
+	common/telemetry/edges.c \
 	common/telemetry/filter.c \
 	common/telemetry/flow.c \
 	common/telemetry/flow_proxy.c \
@@ -482,6 +483,7 @@ HEADERS_ALL = \
 	common/telemetry/cel.h \
 	common/telemetry/cel_int.h \
 	common/telemetry/collector.h \
+	common/telemetry/edges.h \
 	common/telemetry/filter.h \
 	common/telemetry/flow.h \
 	common/telemetry/flow_int.h \
@@ -621,6 +623,7 @@ UNIT_TESTS = \
 	tests/unit/test_dest \
 	tests/unit/test_dnsmsg \
 	tests/unit/test_dnsproxy \
+	tests/unit/test_edges \
 	tests/unit/test_endpoints \
 	tests/unit/test_entry \
 	tests/unit/test_epoch \
@@ -796,6 +799,8 @@ tests_unit_test_dest_SOURCES = tests/unit/test_dest.c
 tests_unit_test_dnsmsg_SOURCES = tests/unit/test_dnsmsg.c
 
 tests_unit_test_dnsproxy_SOURCES = tests/unit/test_dnsproxy.c
+
+tests_unit_test_edges_SOURCES = tests/unit/test_edges.c
 
 tests_unit_test_endpoints_SOURCES = tests/unit/test_endpoints.c
 
@@ -1031,6 +1036,9 @@ EXTRA_FILES = \
 	SECURITY.md \
 	common/LAYERS \
 	common/admin/README.md \
+	common/admin/page.css \
+	common/admin/page.html \
+	common/admin/page.js \
 	common/base/README.md \
 	common/dns/README.md \
 	common/ext/README.md \
@@ -1062,6 +1070,7 @@ EXTRA_FILES = \
 	examples/shop/policy.yaml \
 	examples/shop/services.yaml \
 	examples/shop/workloads.yaml \
+	man/dashboard.png \
 	modes/README.md \
 	packaging/build-deb \
 	packaging/build-rpm \
@@ -1086,6 +1095,7 @@ EXTRA_FILES = \
 	packaging/packages.rpm \
 	packaging/quickstart \
 	packaging/rpm/meshd.spec \
+	packaging/screenshot \
 	packaging/systemd/meshd.default \
 	packaging/systemd/meshd.service \
 	packaging/systemd/meshd.sysusers \
@@ -1100,6 +1110,7 @@ EXTRA_FILES = \
 	tests/interop/README.md \
 	tests/interop/ambient.py \
 	tests/interop/authzgen/main.go \
+	tests/interop/browser.py \
 	tests/interop/build \
 	tests/interop/cluster \
 	tests/interop/cluster.py \
@@ -1141,6 +1152,7 @@ EXTRA_FILES = \
 	tests/interop/test_observed.py \
 	tests/interop/test_otlp.py \
 	tests/interop/test_outage.py \
+	tests/interop/test_page.py \
 	tests/interop/test_parts.py \
 	tests/interop/test_ratelimit.py \
 	tests/interop/test_promtool.py \

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "telemetry/edges.h"
 #include "telemetry/flow_int.h"
 #include "telemetry/span.h"
 
@@ -187,6 +188,30 @@ static void log_close(const struct flow *f, enum log_level level, const struct w
 	log_fields(LOG_ACCESS, level, "connection complete", l.field, l.n);
 }
 
+/* By the labels of its series. */
+static struct tally_row *edge_of(const struct series_key *k)
+{
+	const struct str *v = k->value;
+
+	return edge_row(v[SERIES_reporter],
+			&(struct edge_end){ v[SERIES_source_principal], v[SERIES_source_workload_namespace], v[SERIES_source_workload] },
+			&(struct edge_end){ v[SERIES_destination_principal], v[SERIES_destination_workload_namespace], v[SERIES_destination_workload] },
+			v[SERIES_destination_service]);
+}
+
+/* One that was never opened is told of, too. */
+static void edge_close(const struct flow *f, enum fail why)
+{
+	struct series_key key;
+
+	if (f->edge) {
+		edge_end(f->edge, why, 0);
+	} else if (!f->opened && why != FAIL_NONE) {
+		flow_key(f, &key);
+		edge_end(edge_of(&key), why, 0);
+	}
+}
+
 void flow_open(struct flow_metrics *m, struct flow *f)
 {
 	struct series_key key;
@@ -197,6 +222,10 @@ void flow_open(struct flow_metrics *m, struct flow *f)
 	}
 	flow_key(f, &key);
 	f->series = series_find(m, &key, f->direction);
+	f->edge = edge_of(&key);
+	tally_add(f->edge, EDGE_CONNECTIONS, 1);
+	tally_add(f->edge, EDGE_RECEIVED, f->bytes_received);
+	tally_add(f->edge, EDGE_SENT, f->bytes_sent);
 	f->opened = true;
 	if (!f->opened_ns)
 		f->opened_ns = now_ns();
@@ -220,6 +249,8 @@ void flow_bytes(struct flow *f, uint64_t client_to_server, uint64_t server_to_cl
 	f->bytes_sent += server_to_client;
 	if (f->proxy)
 		flow_proxy_bytes(f);
+	tally_add(f->edge, EDGE_RECEIVED, client_to_server);
+	tally_add(f->edge, EDGE_SENT, server_to_client);
 	if (f->series) {
 		series_add(&f->series->received, client_to_server);
 		series_add(&f->series->sent, server_to_client);
@@ -278,6 +309,7 @@ void flow_close(struct flow_metrics *m, struct flow *f, enum fail why, const cha
 		if (flag != SERIES_FLAG_NONE)
 			series_add(&f->series->failed[flag], 1);
 	}
+	edge_close(f, why);
 	if (f->proxy)
 		flow_proxy_close(f, &e);
 	else

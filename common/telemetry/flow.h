@@ -13,6 +13,7 @@
 
 struct teleconf;
 struct peer;
+struct tally_row;
 
 enum flow_direction { FLOW_INBOUND, FLOW_OUTBOUND };   /* reporter destination, source */
 
@@ -36,7 +37,8 @@ struct flow {
 	uint64_t bytes_received;             /* so far, from downstream: client to server */
 	uint64_t bytes_sent;                 /* so far, to downstream: server to client */
 	uint64_t id;                         /* of a failed connection, made by flow_close: the argument of `meshd why` */
-	struct flow_series *series;          /* borrowed from the worker's table after flow_open */
+	struct flow_series *series;          /* borrowed from the worker's tables after flow_open; not of a sidecar's flow */
+	struct tally_row *edge;
 	struct flow_proxy *proxy;            /* owned; NULL: in ztunnel's terms */
 };
 

@@ -113,7 +113,7 @@ static void count(struct flow *f, enum fail why, bool closed)
 	/* Labels do not change while a connection lives: its end has no flag unless it ends before it was counted. */
 	if (!p->counting)
 		put_end(&x.log, why);
-	requests_count_tcp(side(f), &x, !p->counting, closed, f->bytes_received - p->counted[0], f->bytes_sent - p->counted[1]);
+	requests_count_tcp(side(f), &x, !p->counting, closed, closed ? why : FAIL_NONE, f->bytes_received - p->counted[0], f->bytes_sent - p->counted[1]);
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
 	p->counting = true;
 	p->counted_s = ts.tv_sec;

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/map.h"
+#include "telemetry/edges.h"
 #include "telemetry/peer.h"
 #include "telemetry/prom_int.h"
 #include "telemetry/respflag.h"
@@ -317,12 +318,22 @@ static struct row *find(const struct metric_group *g, const struct labels *l, co
 	return row_find(g->metrics, buf_str(text));
 }
 
+static struct tally_row *edge_of(const struct labels *l)
+{
+	const struct str *v = l->v;
+
+	return edge_row(v[L_reporter], &(struct edge_end){ v[L_source_principal], v[L_source_workload_namespace], v[L_source_workload] },
+			&(struct edge_end){ v[L_destination_principal], v[L_destination_workload_namespace], v[L_destination_workload] },
+			v[L_destination_service]);
+}
+
 /* ---- shortcuts: what decides the labels, to the rows ---- */
 
 struct alias {
 	struct workload *peer, *server;      /* references: nobody else has their addresses meanwhile */
 	int n;
 	struct row **rows;                   /* of each group of the side */
+	struct tally_row *edge;
 	size_t key_bytes;
 	char key[];
 };
@@ -447,21 +458,28 @@ static bool wanted(const struct metric_group *g, const struct exchange *x, unsig
 	return kind == ROW_TCP ? k == ROW_TCP : k == ROW_HTTP || (k == ROW_GRPC && x->log.grpc);
 }
 
-static void each_row(const struct tele_side *s, const struct exchange *x, unsigned kind, void (*fn)(struct row *r, void *arg), void *arg)
+/* Returns who talks to whom. */
+static struct tally_row *each_row(const struct tele_side *s, const struct exchange *x, unsigned kind, void (*fn)(struct row *r, void *arg), void *arg)
 {
 	struct memory *mem = memory();
 	struct labels l;
+	struct tally_row *edge = NULL;
 	bool made = false;
 	struct alias *a;
 	struct key k;
 
-	if (!s->n_groups)
-		return;
 	turn(mem);
 	key_of(&k, s, x, kind);
 	a = map_get(&mem->aliases, (struct str){ k.bytes, k.n });
 	if (!a)
 		a = make(&mem->aliases, s, x, &k);
+	if (!a || !a->edge) {
+		put_all(&l, x, kind);
+		made = true;
+		edge = edge_of(&l);
+		if (a)
+			a->edge = edge;
+	}
 	for (int i = 0; i < s->n_groups; i++) {
 		const struct metric_group *g = &s->groups[i];
 		struct row *r = a ? a->rows[i] : NULL;
@@ -479,6 +497,7 @@ static void each_row(const struct tele_side *s, const struct exchange *x, unsign
 		if (r)
 			fn(r, arg);
 	}
+	return a ? a->edge : edge;
 }
 
 struct counts {
@@ -516,13 +535,24 @@ void requests_count(const struct tele_side *s, const struct exchange *x, uint64_
 		.response_bytes = x->log.bytes_sent + x->log.response_head_bytes,
 		.request_messages = request_messages, .response_messages = response_messages,
 	};
+	struct tally_row *edge;
 
-	each_row(s, x, ROW_HTTP, count_http, &c);
+	edge = each_row(s, x, ROW_HTTP, count_http, &c);
+	tally_add(edge, EDGE_REQUESTS, 1);
+	tally_add(edge, EDGE_RECEIVED, c.request_bytes);
+	tally_add(edge, EDGE_SENT, c.response_bytes);
+	edge_end(edge, x->log.why, x->response.status);
 }
 
-void requests_count_tcp(const struct tele_side *s, const struct exchange *x, unsigned opened, unsigned closed, uint64_t received, uint64_t sent)
+void requests_count_tcp(const struct tele_side *s, const struct exchange *x, unsigned opened, unsigned closed, enum fail why, uint64_t received,
+			uint64_t sent)
 {
 	struct counts c = { .opened = opened, .closed = closed, .request_bytes = received, .response_bytes = sent };
+	struct tally_row *edge;
 
-	each_row(s, x, ROW_TCP, count_tcp, &c);
+	edge = each_row(s, x, ROW_TCP, count_tcp, &c);
+	tally_add(edge, EDGE_CONNECTIONS, opened);
+	tally_add(edge, EDGE_RECEIVED, received);
+	tally_add(edge, EDGE_SENT, sent);
+	edge_end(edge, why, 0);
 }

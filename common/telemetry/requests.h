@@ -11,7 +11,8 @@ struct tele_side;
 
 /* Counts a request that ended. messages: of gRPC, each way. */
 void requests_count(const struct tele_side *s, const struct exchange *x, uint64_t request_messages, uint64_t response_messages);
-/* Counts of a connection, which is an exchange without heads: what is given is added. */
-void requests_count_tcp(const struct tele_side *s, const struct exchange *x, unsigned opened, unsigned closed, uint64_t received, uint64_t sent);
+/* Counts of a connection, which is an exchange without heads: what is given is added. why: of one that is closed. */
+void requests_count_tcp(const struct tele_side *s, const struct exchange *x, unsigned opened, unsigned closed, enum fail why, uint64_t received,
+			uint64_t sent);
 
 #endif

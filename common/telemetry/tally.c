@@ -45,14 +45,36 @@ static void sums_done(struct sums *sums)
 	map_done(&sums->by_key);
 }
 
-static void labels_of(const struct tally_kind *k, const struct tally_row *r, struct prom_label *labels)
+static void values_of(const struct tally_kind *k, const struct tally_row *r, struct str *values)
 {
 	const char *at = r->key;
 
 	for (int i = 0; i < k->n_labels; i++) {
-		labels[i] = (struct prom_label){ k->labels[i], str_c(at) };
-		at += labels[i].value.n + 1;
+		values[i] = str_c(at);
+		at += values[i].n + 1;
 	}
+}
+
+static void labels_of(const struct tally_kind *k, const struct tally_row *r, struct prom_label *labels)
+{
+	struct str values[TALLY_LABELS];
+
+	values_of(k, r, values);
+	for (int i = 0; i < k->n_labels; i++)
+		labels[i] = (struct prom_label){ k->labels[i], values[i] };
+}
+
+void tally_each(struct tally_kind *k, void (*fn)(const struct str *values, const uint64_t *count, void *arg), void *arg)
+{
+	struct str values[TALLY_LABELS];
+	struct sums sums;
+
+	sums_collect(k, &sums);
+	for (const struct sum *s = sums.first; s; s = s->next) {
+		values_of(k, s->row, values);
+		fn(values, s->count, arg);
+	}
+	sums_done(&sums);
 }
 
 /* What a registered family belongs to. */

@@ -31,7 +31,7 @@ struct tally_histogram {
 struct tally_kind {
 	const char *const *labels;
 	int n_labels;
-	const struct tally_family *families;
+	const struct tally_family *families;   /* NULL: it is no metric, and never registered */
 	struct tally_histogram histogram;
 	_Atomic(struct tally *) tables;
 	struct prom_family *registered;
@@ -59,6 +59,8 @@ void tally_register(struct tally_kind *k);
 struct tally *tally_new(struct tally_kind *k);
 /* Finds or makes the row. NULL: out of memory. Values: as many as the kind has labels; empty: "unknown". */
 struct tally_row *tally_row(struct tally *t, const struct str *values);
+/* The sums of all tables, by label set; values: as many as there are labels. Control thread. */
+void tally_each(struct tally_kind *k, void (*fn)(const struct str *values, const uint64_t *count, void *arg), void *arg);
 /* Plain load and store: no locked instruction, since each row belongs to one worker. NULL ok. */
 static inline void tally_add(struct tally_row *r, int count, uint64_t n)
 {

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "telemetry/edges.h"
 #include "telemetry/flow.h"
 #include "telemetry/series.h"
 #include "telemetry/why.h"
@@ -153,6 +154,42 @@ START_TEST(early_denial_touches_no_counter)
 		    "error=\"no healthy upstream: all endpoints are unhealthy\" reason=NO_ENDPOINT id=");
 	ck_assert_int_eq(m->count, 0);
 	ck_assert(f.id != 0);
+}
+END_TEST
+
+static struct edge edge;
+
+static void keep_edge(const struct edge *e, void *arg)
+{
+	edge = *e;
+}
+
+/* One that was refused before it was open is told of, too. */
+START_TEST(edge_of_a_flow)
+{
+	struct flow_metrics *m = flow_metrics_new();
+	struct flow f = inbound();
+	struct edge rest;
+
+	log_set_levels(str_c("off"), NULL);
+	f.bytes_received = 3;
+	flow_open(m, &f);
+	flow_bytes(&f, 10, 20);
+	flow_close(m, &f, FAIL_NONE, NULL, NULL, NULL, NULL);
+	f = inbound();
+	flow_open(m, &f);
+	flow_close(m, &f, FAIL_DENIED, NULL, NULL, NULL, NULL);
+	f = inbound();
+	flow_refused_early(m, &f, FAIL_NOT_WAYPOINT, NULL);
+	f = inbound();
+	flow_refused_early(m, &f, FAIL_NONE, NULL);
+	ck_assert_uint_eq(edges_each(9, keep_edge, NULL, &rest), 0);
+	ck_assert(str_is(edge.source, "spiffe://cluster.local/ns/web/sa/front") && str_is(edge.service, "cart.shop.svc.cluster.local"));
+	ck_assert_uint_eq(edge.count[EDGE_CONNECTIONS], 2);
+	ck_assert_uint_eq(edge.count[EDGE_REFUSED], 2);
+	ck_assert_uint_eq(edge.count[EDGE_FAILED], 0);
+	ck_assert_uint_eq(edge.count[EDGE_RECEIVED], 13);
+	ck_assert_uint_eq(edge.count[EDGE_SENT], 20);
 }
 END_TEST
 
@@ -319,6 +356,7 @@ int main(void)
 	tcase_add_test(t, log_line_of_refusal_json);
 	tcase_add_test(t, early_denial_touches_no_counter);
 	tcase_add_test(t, silent_when_off);
+	tcase_add_test(t, edge_of_a_flow);
 	tcase_add_test(t, resets_are_no_failures);
 	tcase_add_test(t, one_series_per_label_set);
 	tcase_add_test(t, labels_from_baggage);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "telemetry/edges.h"
 #include "telemetry/peer.h"
 #include "telemetry/prom.h"
 #include "tests/unit/exchange_fixture.h"
@@ -248,14 +249,49 @@ START_TEST(tcp)
 	const struct tele_side *s = teleconf_side(conf, true);
 
 	x.request = (struct http_head){ .status = 0 };
-	requests_count_tcp(s, &x, 1, 0, 10, 20);
-	requests_count_tcp(s, &x, 0, 1, 5, 6);
+	requests_count_tcp(s, &x, 1, 0, FAIL_NONE, 10, 20);
+	requests_count_tcp(s, &x, 0, 1, FAIL_NONE, 5, 6);
 	has("\nistio_tcp_connections_opened_total{reporter=\"destination\"," SOURCE DESTINATION
 	    "request_protocol=\"tcp\",response_flags=\"-\",connection_security_policy=\"mutual_tls\"} 1\n");
 	has("\nistio_tcp_connections_closed_total{");
 	has("\nistio_tcp_received_bytes_total{reporter=\"destination\"," SOURCE DESTINATION
 	    "request_protocol=\"tcp\",response_flags=\"-\",connection_security_policy=\"mutual_tls\"} 15\n");
 	has("} 26\n");
+}
+END_TEST
+
+static struct edge first;
+
+static void keep_first(const struct edge *e, void *arg)
+{
+	if (!first.source.n)
+		first = *e;
+}
+
+/* Who talks to whom is known whatever a Telemetry object says of metrics. */
+START_TEST(edges)
+{
+	struct tele_side *s = (struct tele_side *)teleconf_side(conf, true);
+	struct edge rest;
+
+	for (int metrics = 1; metrics >= 0; metrics--) {
+		s->n_groups = metrics ? s->n_groups : 0;
+		s->id += 1000;
+		requests_count(s, &x, 0, 0);
+		x.log.why = FAIL_DENIED;
+		requests_count(s, &x, 0, 0);
+		x.log.why = FAIL_NONE;
+		requests_count_tcp(s, &x, 1, 0, FAIL_NONE, 10, 20);
+		requests_count_tcp(s, &x, 0, 1, FAIL_POLICY_CHANGE, 5, 6);
+	}
+	ck_assert_uint_eq(edges_each(9, keep_first, NULL, &rest), 0);
+	ck_assert(str_is(first.reporter, "destination") && str_is(first.source, "spiffe://cluster.local/ns/default/sa/productpage"));
+	ck_assert(str_is(first.destination, "spiffe://cluster.local/ns/default/sa/reviews") && str_is(first.service, "reviews.default.svc.cluster.local"));
+	ck_assert_uint_eq(first.count[EDGE_REQUESTS], 4);
+	ck_assert_uint_eq(first.count[EDGE_CONNECTIONS], 2);
+	ck_assert_uint_eq(first.count[EDGE_REFUSED], 4);
+	ck_assert_uint_eq(first.count[EDGE_FAILED], 0);
+	ck_assert_uint_eq(first.count[EDGE_RECEIVED], 4 * (x.log.bytes_received + x.log.request_head_bytes) + 30);
 }
 END_TEST
 
@@ -277,6 +313,7 @@ int main(void)
 	tcase_add_test(t, a_million_hosts);
 	tcase_add_test(t, a_cap_on_series);
 	tcase_add_test(t, tcp);
+	tcase_add_test(t, edges);
 	suite_add_tcase(s, t);
 	return suite_run(s);
 }
