@@ -110,6 +110,19 @@ static bool wants_text(const struct h1server_request *rq)
 	return h1server_query(rq, "format", &format) && str_is(format, "text");
 }
 
+/* `max`, up to a limit, which is also what it is if nobody says. */
+static int max_of(const struct h1server_request *rq, int limit)
+{
+	struct str text;
+	int max = 0;
+
+	if (!h1server_query(rq, "max", &text))
+		return limit;
+	for (size_t i = 0; i < text.n && text.p[i] >= '0' && text.p[i] <= '9' && max < limit; i++)
+		max = max * 10 + text.p[i] - '0';
+	return max < 1 || max > limit ? limit : max;
+}
+
 static void reply_buf(struct h1server_request *rq, bool text, struct buf *out)
 {
 	h1server_reply(rq, 200, text ? "text/plain; charset=utf-8" : "application/json", out);
@@ -121,6 +134,30 @@ static void on_page(struct h1server_request *rq, void *arg)
 
 	page_write(admin_of(arg), &out);
 	h1server_reply(rq, 200, "text/html; charset=utf-8", &out);
+}
+
+static void on_page_css(struct h1server_request *rq, void *arg)
+{
+	struct buf out = { 0 };
+
+	buf_puts(&out, page_css);
+	h1server_reply(rq, 200, "text/css; charset=utf-8", &out);
+}
+
+static void on_page_js(struct h1server_request *rq, void *arg)
+{
+	struct buf out = { 0 };
+
+	buf_puts(&out, page_js);
+	h1server_reply(rq, 200, "text/javascript; charset=utf-8", &out);
+}
+
+static void on_traffic(struct h1server_request *rq, void *arg)
+{
+	struct buf out = { 0 };
+
+	traffic_write_json(&out);
+	reply_buf(rq, false, &out);
 }
 
 static void on_config_dump(struct h1server_request *rq, void *arg)
@@ -152,7 +189,7 @@ static void on_connections(struct h1server_request *rq, void *arg)
 {
 	struct buf out = { 0 };
 
-	(wants_text(rq) ? connections_write_text : connections_write_json)(admin_of(arg), &out);
+	(wants_text(rq) ? connections_write_text : connections_write_json)(admin_of(arg), max_of(rq, ADMIN_CONNECTIONS_MAX), &out);
 	reply_buf(rq, wants_text(rq), &out);
 }
 
@@ -184,7 +221,7 @@ static void on_why(struct h1server_request *rq, void *arg)
 		h1server_reply_text(rq, 400, "want an id as the access log shows it: up to 16 hexadecimal digits, or a request id\n");
 		return;
 	}
-	n = (wants_text(rq) ? why_write_text : why_write_json)(id, 0, &out);
+	n = (wants_text(rq) ? why_write_text : why_write_json)(id, max_of(rq, LIMIT_WHY_ENTRIES), &out);
 	if (n == 0 && id)
 		h1server_reply_text(rq, 404, "no refused connection with this id is remembered: it belongs to another "
 				    "process, or more than %d have been refused since\n", LIMIT_WHY_ENTRIES);
@@ -289,10 +326,13 @@ static void on_app_health(struct h1server_request *rq, void *arg)
 
 static const struct h1server_route admin_routes[] = {
 	{ "GET", "/", on_page },
+	{ "GET", "/page.css", on_page_css },
+	{ "GET", "/page.js", on_page_js },
 	{ "GET", "/config_dump", on_config_dump },
 	{ "GET", "/clusters", on_clusters },
 	{ "GET", "/status", on_status },
 	{ "GET", "/connections", on_connections },
+	{ "GET", "/traffic", on_traffic },
 	{ "GET", "/why", on_why },
 	{ NULL, "/logging", on_logging },
 	{ "POST", "/quitquitquit", on_quit },
@@ -313,6 +353,16 @@ static const struct h1server_route ready_routes[] = {
 
 /* --- listeners --- */
 
+#define FIELD(name, value) { { name, sizeof(name) - 1 }, { value, sizeof(value) - 1 } }
+/* The page runs its own script only, asks this process only, and is no part of another page. */
+static const struct http_field page_fields[] = {
+	FIELD("content-security-policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
+	      "form-action 'none'; frame-ancestors 'none'"),
+	FIELD("cross-origin-resource-policy", "same-origin"),
+	FIELD("referrer-policy", "no-referrer"),
+};
+#undef FIELD
+
 static struct admin_site *site_add(struct admin *a, const struct h1server_route *routes, int n, bool guarded,
 				   bool local_socket)
 {
@@ -320,7 +370,11 @@ static struct admin_site *site_add(struct admin *a, const struct h1server_route 
 
 	s->admin = a;
 	s->local_socket = local_socket;
-	s->site = (struct h1server_site){ routes, n, guarded ? admit : NULL, s };
+	s->site = (struct h1server_site){ .routes = routes, .n_routes = n, .admit = guarded ? admit : NULL, .arg = s };
+	if (guarded) {
+		s->site.fields = page_fields;
+		s->site.n_fields = ARRAY_LEN(page_fields);
+	}
 	return s;
 }
 

@@ -25,6 +25,10 @@ struct admin {
 };
 
 #define ADMIN_CONNECTIONS_MAX 10000   /* listed in one reply */
+#define ADMIN_EDGES_MAX       500
+
+/* Made of the files next to page.c. */
+extern const char page_html[], page_css[], page_js[];
 
 /* A duration for people: "3d 4h", "5m 2s". */
 const char *admin_duration(uint64_t seconds, char text[32]);
@@ -37,8 +41,9 @@ void dump_free(void *dump);
 
 void status_write_json(struct admin *a, struct buf *out);      /* /status */
 void status_write_text(struct admin *a, struct buf *out);
-void connections_write_json(struct admin *a, struct buf *out); /* /connections */
-void connections_write_text(struct admin *a, struct buf *out);
+void connections_write_json(struct admin *a, int max, struct buf *out);   /* /connections */
+void connections_write_text(struct admin *a, int max, struct buf *out);
+void traffic_write_json(struct buf *out);                      /* /traffic */
 void page_write(struct admin *a, struct buf *out);             /* / */
 
 #endif

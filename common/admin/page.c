@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The page at /: what `meshd status` says, readable in a browser. Everything that others wrote is escaped. */
+/* /, for a browser: page.html, whose script reads the JSON pages. Without scripts it shows the status as text; what others wrote is
+ * escaped. */
 #include "admin/admin_int.h"
 
 static void put_escaped(struct buf *out, struct str s)
@@ -15,39 +16,25 @@ static void put_escaped(struct buf *out, struct str s)
 	}
 }
 
-static const struct {
-	const char *path, *what;
-} links[] = {
-	{ "status", "this page as JSON" },
-	{ "status?format=text", "as <code>meshd status</code> prints it" },
-	{ "why?format=text", "every refused connection that is remembered, and what would have allowed it" },
-	{ "connections?format=text", "live connections" },
-	{ "clusters", "in a sidecar: destinations with limits and endpoints, as Envoy has it" },
-	{ "config_dump", "the whole configuration, as <code>istioctl ztunnel-config</code> reads it" },
-};
+/* Copies the page up to this mark, and returns what follows it. */
+static const char *put_until(struct buf *out, const char *page, const char *mark)
+{
+	const char *at = strstr(page, mark);
+
+	buf_append(out, page, (size_t)(at - page));
+	return at + strlen(mark);
+}
 
 void page_write(struct admin *a, struct buf *out)
 {
 	struct buf status = { 0 };
+	const char *rest = put_until(out, page_html, "{{status}}");
 
-	buf_puts(out, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-		 "<meta name=\"viewport\" content=\"width=device-width\">\n<title>meshd</title>\n"
-		 "<style>body { font: 1em/1.5 sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em }"
-		 " pre { background: #f4f4f4; overflow: auto; padding: 1em } td { padding-right: 2em }"
-		 " @media (prefers-color-scheme: dark) {"
-		 " body { background: #181818; color: #ddd } pre { background: #242424 } a { color: #8bf } }"
-		 "</style>\n</head>\n<body>\n<h1>meshd</h1>\n<pre>");
 	status_write_text(a, &status);
 	put_escaped(out, buf_str(&status));
 	buf_done(&status);
-	buf_puts(out, "</pre>\n<table>\n");
-	for (size_t i = 0; i < ARRAY_LEN(links); i++)
-		buf_printf(out, "<tr><td><a href=\"%s\">/%s</a></td><td>%s</td></tr>\n", links[i].path, links[i].path,
-			   links[i].what);
-	buf_puts(out, "<tr><td>POST /logging?level=access=debug</td><td>log levels by scope</td></tr>\n"
-		 "<tr><td>POST /reload</td><td>read the configuration again</td></tr>\n"
-		 "<tr><td>POST /quitquitquit</td><td>drain and end</td></tr>\n"
-		 "</table>\n<p>Metrics are served on ");
-	buf_printf(out, "port %u at <code>/metrics</code>, readiness on port %u at <code>/healthz/ready</code>.</p>\n"
-		   "</body>\n</html>\n", a->conf.stats_port, a->conf.ready_port);
+	rest = put_until(out, rest, "{{ports}}");
+	buf_printf(out, "metrics are on port %u at <code>/metrics</code>, readiness on port %u at <code>/healthz/ready</code>", a->conf.stats_port,
+		   a->conf.ready_port);
+	buf_puts(out, rest);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /status and /connections, as JSON and as text for `meshd status`. */
+/* /status and /connections, as JSON and as text for `meshd status`; /traffic. */
 #include <stdio.h>
 #include <time.h>
 
@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "model/mesh.h"
 #include "telemetry/bypass.h"
+#include "telemetry/edges.h"
 #include "telemetry/why.h"
 
 #define REFUSALS_SHOWN 5
@@ -18,7 +19,7 @@ struct status {
 	struct admin *admin;
 	struct json j;          /* JSON */
 	struct buf *out;        /* text */
-	int n;
+	int n, max;
 	uint64_t count[2];      /* connections by direction */
 };
 
@@ -271,7 +272,7 @@ static void connection_json(const struct admin_connection *c, void *arg)
 	struct status *s = arg;
 	char text[ADDR_TEXT];
 
-	if (s->n++ >= ADMIN_CONNECTIONS_MAX)
+	if (s->n++ >= s->max)
 		return;
 	json_open(&s->j, NULL, '{');
 	json_text(&s->j, "direction", c->direction == ADMIN_INBOUND ? "inbound" : "outbound");
@@ -290,9 +291,9 @@ static void connection_json(const struct admin_connection *c, void *arg)
 	json_close(&s->j, '}');
 }
 
-void connections_write_json(struct admin *a, struct buf *out)
+void connections_write_json(struct admin *a, int max, struct buf *out)
 {
-	struct status s = { .admin = a, .j = { .out = out } };
+	struct status s = { .admin = a, .max = max, .j = { .out = out } };
 
 	json_open(&s.j, NULL, '{');
 	json_open(&s.j, "connections", '[');
@@ -309,7 +310,7 @@ static void connection_text(const struct admin_connection *c, void *arg)
 	struct status *s = arg;
 	char source[ADDR_TEXT], actual[ADDR_TEXT], age[32];
 
-	if (s->n++ >= ADMIN_CONNECTIONS_MAX)
+	if (s->n++ >= s->max)
 		return;
 	buf_printf(s->out, "%-8s %-5s %-24s -> %-24s %10llu in %10llu out  %-8s %s\n",
 		   c->direction == ADMIN_INBOUND ? "inbound" : "outbound", c->protocol, addr_format(&c->source, source),
@@ -318,14 +319,55 @@ static void connection_text(const struct admin_connection *c, void *arg)
 		   admin_duration(c->age_ms / 1000, age), c->peer);
 }
 
-void connections_write_text(struct admin *a, struct buf *out)
+void connections_write_text(struct admin *a, int max, struct buf *out)
 {
-	struct status s = { .admin = a, .out = out };
+	struct status s = { .admin = a, .max = max, .out = out };
 
 	if (a->ops->each_connection)
 		a->ops->each_connection(a->arg, NULL, connection_text, &s);
-	if (s.n > ADMIN_CONNECTIONS_MAX)
-		buf_printf(out, "... and %d more\n", s.n - ADMIN_CONNECTIONS_MAX);
+	if (s.n > max)
+		buf_printf(out, "... and %d more\n", s.n - max);
 	if (!s.n)
 		buf_puts(out, "no live connections\n");
+}
+
+/* --- traffic --- */
+
+static void counts_json(struct json *j, const struct edge *e)
+{
+	static const char *const names[EDGE_COUNTS] = { "connections", "requests", "refused", "failed", "bytesReceived", "bytesSent" };
+
+	for (int i = 0; i < EDGE_COUNTS; i++)
+		json_number(j, names[i], e->count[i]);
+}
+
+static void edge_json(const struct edge *e, void *arg)
+{
+	struct json *j = arg;
+
+	json_open(j, NULL, '{');
+	json_str(j, "reporter", e->reporter);
+	json_str(j, "source", e->source);
+	json_str(j, "destination", e->destination);
+	json_str(j, "service", e->service);
+	counts_json(j, e);
+	json_close(j, '}');
+}
+
+void traffic_write_json(struct buf *out)
+{
+	struct json j = { .out = out };
+	struct edge rest;
+	size_t more;
+
+	json_open(&j, NULL, '{');
+	json_open(&j, "edges", '[');
+	more = edges_each(ADMIN_EDGES_MAX, edge_json, &j, &rest);
+	json_close(&j, ']');
+	json_number(&j, "more", more);
+	json_open(&j, "rest", '{');
+	counts_json(&j, &rest);
+	json_close(&j, '}');
+	json_close(&j, '}');
+	buf_puts(out, "\n");
 }

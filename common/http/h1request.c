@@ -89,16 +89,22 @@ static void reply_over(struct h1server_request *c)
 /* False: it was answered before. */
 static bool put_head(struct h1server_request *c, int status, const char *content_type, const char *length, bool close)
 {
-	struct http_field f[4] = {
+	struct http_field f[4 + H1SERVER_FIELDS] = {
 		{ str_c("content-type"), str_c(content_type) }, { str_c("x-content-type-options"), str_c("nosniff") },
-		{ str_c("cache-control"), str_c("no-store") }, { str_c("content-length"), length ? str_c(length) : str_c("") },
+		{ str_c("cache-control"), str_c("no-store") },
 	};
+	const struct h1server_site *site = c->server->site;
+	int n = 3;
 
 	if (c->replied || !c->rq)
 		return false;
 	c->replied = true;
 	c->on_gone = NULL;
-	http_reply(c->rq, &(struct http_head){ .status = status, .fields = f, .n_fields = length ? 4 : 3, .close = close || c->server->closed });
+	for (int i = 0; i < site->n_fields; i++)
+		f[n++] = site->fields[i];
+	if (length)
+		f[n++] = (struct http_field){ str_c("content-length"), str_c(length) };
+	http_reply(c->rq, &(struct http_head){ .status = status, .fields = f, .n_fields = n, .close = close || c->server->closed });
 	return true;
 }
 

@@ -15,6 +15,7 @@
 #define H1SERVER_HEAD_MS     2000    /* from its first byte, or from accept, to the end of a request */
 #define H1SERVER_IDLE_MS     60000   /* between requests */
 #define H1SERVER_STALL_MS    30000   /* a reply that the client does not read */
+#define H1SERVER_FIELDS      8
 #define H1SERVER_BODY_BYTES  65536   /* of a request */
 
 struct h1server;
@@ -31,6 +32,8 @@ struct h1server_site {
 	int n_routes;
 	bool (*admit)(struct h1server_request *rq, void *arg);   /* before any handler; false: it replied. NULL: all */
 	void *arg;
+	const struct http_field *fields; /* of every reply, beside content type, nosniff, no-store */
+	int n_fields;                    /* at most H1SERVER_FIELDS */
 };
 
 /* Listens on an address, or on a Unix socket that only this user may open (a stale one is replaced, and it goes away

@@ -105,7 +105,10 @@ def test_admin_guards():
     """Only loopback; Host and Origin are checked against DNS rebinding; POST where it changes something."""
     with Lab() as lab:
         web, out = lab.meshed("web"), lab.plain("out")
-        assert web.http("/")[0] == 200 and "<html" in web.http("/")[1].lower()
+        status, text, headers = web.http("/")
+        csp = headers["Content-Security-Policy"]
+        assert status == 200 and "<html" in text and "default-src 'none'" in csp and "unsafe" not in csp and "frame-ancestors 'none'" in csp, csp
+        assert not re.search(r"<script(?! src=\"page.js\" defer></script>)|\son\w+=|style=|https?://(?!www.w3.org)", text), text
         for ip in ("127.0.0.1", "::1"):
             assert web.http("/config_dump", ip=ip)[0] == 200
         assert web.http("/config_dump", headers={"Host": "evil.example:15000"})[0] == 403

@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "admin/admin_int.h"
 #include "base/log.h"
 #include "io/loop.h"
 #include "model/mesh.h"
+#include "telemetry/edges.h"
 #include "telemetry/flow.h"
 
 static struct {
@@ -338,6 +340,75 @@ START_TEST(page_escapes)
 	ck_assert_int_eq(ask("127.0.0.1", t.conf.admin_port, "GET", "/"), 200);
 	has("<!doctype html>");
 	has("no WorkloadEntry &lt;b&gt;");
+	ck_assert_ptr_null(strstr((char *)buf_data(&body), "{{"));
+	ck_assert_ptr_null(strstr((char *)buf_data(&body), "<b>"));
+	has("<script src=\"page.js\" defer></script>");
+	ck_assert_int_eq(ask("127.0.0.1", t.conf.admin_port, "GET", "/page.js"), 200);
+	has("'use strict';");
+	ck_assert_int_eq(ask("127.0.0.1", t.conf.admin_port, "GET", "/page.css"), 200);
+	has("prefers-color-scheme: dark");
+	ck_assert_int_eq(ask("127.0.0.1", t.conf.stats_port, "GET", "/page.js"), 404);
+}
+END_TEST
+
+#define EVIL "</script>\"\\\x01<img src=x onerror=alert(1)>\xff"
+
+START_TEST(traffic)
+{
+	json_t *j, *e;
+
+	start();
+	ck_assert_int_eq(ask("127.0.0.1", t.conf.admin_port, "GET", "/traffic"), 200);
+	j = parsed();
+	ck_assert_uint_eq(json_array_size(json_object_get(j, "edges")), 0);
+	json_decref(j);
+	tally_add(edge_row(str_c("source"), &(struct edge_end){ .identity = str_c(EVIL) }, &(struct edge_end){ .identity = str_c("spiffe://a") },
+			   str_c("cart.shop.svc.cluster.local")), EDGE_REQUESTS, 9);
+	for (int i = 0; i < ADMIN_EDGES_MAX; i++) {
+		char ns[16];
+
+		snprintf(ns, sizeof(ns), "ns%d", i);
+		edge_end(edge_row(str_c("destination"), &(struct edge_end){ .ns = str_c(ns), .workload = str_c("w") }, &(struct edge_end){ 0 }, str_c("")), FAIL_DENIED, 0);
+	}
+	ck_assert_int_eq(ask("127.0.0.1", t.conf.admin_port, "GET", "/traffic"), 200);
+	j = parsed();
+	ck_assert_uint_eq(json_array_size(json_object_get(j, "edges")), ADMIN_EDGES_MAX);
+	e = json_array_get(json_object_get(j, "edges"), 0);
+	ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(e, "source")), "</script>\"\\\x01<img"));
+	ck_assert_int_eq(json_integer_value(json_object_get(e, "requests")), 9);
+	ck_assert_int_eq(json_integer_value(json_object_get(j, "more")), 1);
+	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(j, "rest"), "refused")), 1);
+	json_decref(j);
+}
+END_TEST
+
+START_TEST(lists_may_be_short)
+{
+	struct flow_metrics *m = flow_metrics_new();
+	json_t *j;
+
+	log_set_levels(str_c("access=off"), NULL);
+	start();
+	ck_assert_int_eq(ask(t.path, 0, "GET", "/connections?max=1"), 200);
+	j = parsed();
+	ck_assert_uint_eq(json_array_size(json_object_get(j, "connections")), 1);
+	ck_assert_int_eq(json_integer_value(json_object_get(j, "total")), 2);
+	json_decref(j);
+	ask(t.path, 0, "GET", "/connections?format=text&max=1");
+	has("... and 1 more\n");
+	for (int i = 0; i < 3; i++) {
+		struct flow f = { .direction = FLOW_INBOUND };
+
+		flow_refused_early(m, &f, FAIL_LOOP, "to :15001");
+	}
+	for (int i = 0; i < 4; i++) {
+		static const char *const paths[] = { "/why?max=2", "/why?max=junk", "/why?max=99999999999999999999", "/why?max=-1" };
+
+		ck_assert_int_eq(ask(t.path, 0, "GET", paths[i]), 200);
+		j = parsed();
+		ck_assert_uint_eq(json_array_size(j), i ? 3 : 2);
+		json_decref(j);
+	}
 }
 END_TEST
 
@@ -491,6 +562,8 @@ int main(void)
 	tcase_add_test(c, config_dump_of_many);
 	tcase_add_test(c, status_in_both_forms);
 	tcase_add_test(c, page_escapes);
+	tcase_add_test(c, traffic);
+	tcase_add_test(c, lists_may_be_short);
 	tcase_add_test(c, why);
 	tcase_add_test(c, readiness_and_metrics);
 	tcase_add_test(c, logging);

@@ -84,7 +84,7 @@ static const struct h1server_route routes[] = {
 	{ "GET", "/echo", on_echo }, { "POST", "/post", on_echo }, { NULL, "/any", on_echo }, { "GET", "/big", on_big },
 	{ "GET", "/silent", on_silent }, { "GET", "/stream", on_stream },
 };
-static const struct h1server_site site = { routes, ARRAY_LEN(routes), admit, NULL };
+static const struct h1server_site site = { .routes = routes, .n_routes = ARRAY_LEN(routes), .admit = admit };
 
 static void setup(void)
 {
