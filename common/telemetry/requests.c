@@ -474,7 +474,7 @@ static struct tally_row *each_row(const struct tele_side *s, const struct exchan
 	if (!a)
 		a = make(&mem->aliases, s, x, &k);
 	if (!a || !a->edge) {
-		put_all(&l, x, kind);
+		put_all(&l, s, x, kind);
 		made = true;
 		edge = edge_of(&l);
 		if (a)
