@@ -160,6 +160,7 @@ libmeshd_a_SOURCES = \
 	common/source/link_gateway.c \
 	common/source/link_select.c \
 	common/source/link_service.c \
+	common/source/link_target.c \
 	common/source/link_vip.c \
 	common/source/local_policy.c \
 	common/source/local_read.c \
@@ -596,6 +597,7 @@ UNIT_TESTS = \
 	tests/unit/test_authority \
 	tests/unit/test_authz \
 	tests/unit/test_authz_filter \
+	tests/unit/test_authztest \
 	tests/unit/test_backoff \
 	tests/unit/test_baggage \
 	tests/unit/test_buf \
@@ -754,6 +756,7 @@ tests_unit_test_authority_SOURCES = tests/unit/test_authority.c
 tests_unit_test_authz_SOURCES = tests/unit/test_authz.c
 tests_unit_test_authz_filter_SOURCES = tests/unit/test_authz_filter.c
 
+tests_unit_test_authztest_SOURCES = tests/unit/test_authztest.c
 tests_unit_test_backoff_SOURCES = tests/unit/test_backoff.c
 
 tests_unit_test_baggage_SOURCES = tests/unit/test_baggage.c

@@ -105,12 +105,23 @@ struct analyze_options {
 };
 
 static const struct option_row analyze_rows[] = {
-	{ "mode", OPTION_TEXT, "MODE", "who would read it: ztunnel (the default) or sidecar", offsetof(struct analyze_options, mode), 0, 0 },
+	{ "mode", OPTION_TEXT, "MODE", "who would read it: ztunnel (the default), sidecar or waypoint", offsetof(struct analyze_options, mode), 0, 0 },
 	{ NULL, 0, NULL, NULL, 0, 0, 0 },
 };
 
+static bool mode_of(const char *name, enum mesh_mode *ret)
+{
+	for (enum mesh_mode m = MODE_ZTUNNEL; m <= MODE_WAYPOINT; m++)
+		if (!strcmp(name, mesh_mode_name(m))) {
+			*ret = m;
+			return true;
+		}
+	return false;
+}
+
 int analyze_command(int argc, char **argv)
 {
+	enum mesh_mode mode = MODE_ZTUNNEL;
 	struct analyze_options opt = { 0 };
 	const char *words[1];
 	struct mesh_settings base;
@@ -121,11 +132,11 @@ int analyze_command(int argc, char **argv)
 
 	if (n < 0)
 		return fail(&err) + 1;
-	if (n != 1 || (opt.mode && strcmp(opt.mode, "ztunnel") && strcmp(opt.mode, "sidecar")))
+	if (n != 1 || (opt.mode && !mode_of(opt.mode, &mode)))
 		return usage("analyze");
 	if (settings_read(&settings, &err) < 0 || settings_mesh(&settings, &base, &err) < 0)
 		return fail(&err);
-	base.mode = opt.mode && !strcmp(opt.mode, "sidecar") ? MODE_SIDECAR : MODE_ZTUNNEL;
+	base.mode = mode;
 	status = analyze_dir(words[0], &base, &out);
 	settings_done(&settings);
 	print(&out);

@@ -13,7 +13,7 @@ const struct command commands[] = {
 	{ "redirect", "up|down|print --mode=ztunnel|sidecar [options]", "the capture rules of this host", redirect_command },
 	{ "proxy", "ztunnel [options]", "as --mode=ztunnel: the words of Istio's images", proxy_command },
 	{ "run", "[options] -- CMD [ARGS]", "put one command into the mesh for its lifetime", run_command },
-	{ "analyze", "[--mode=sidecar] DIR", "check a configuration directory, with the data plane's own reader", analyze_command },
+	{ "analyze", "[--mode=MODE] DIR", "check a configuration directory, with the data plane's own reader", analyze_command },
 	{ "authz", "test --config-dir=DIR FILE", "judge a table of requests by a directory's policies, with the data plane's own engine", authz_command },
 	{ "explain", "FIELD | --config-dir=DIR --from=NS/NAME --to=HOST:PORT", "what a field means and whether it is honoured, or the way of a request through the mesh", explain_command },
 	{ "status", "[--admin=HOST:PORT]", "ask a running meshd how it is", status_command },

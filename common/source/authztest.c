@@ -18,7 +18,7 @@
 struct from_row { const char *principal; struct ip address; };
 struct request_row { const char *method, *path, *host; };
 struct test_row {
-	const char *name, *workload, *policy, *sni;
+	const char *name, *workload, *service, *policy, *sni;
 	uint16_t port;
 	struct from_row *from;
 	struct request_row *request;
@@ -26,14 +26,15 @@ struct test_row {
 };
 struct table_row {
 	int mode;
-	const char *workload;
+	const char *workload, *service;
 	uint16_t port;
 	struct field_list tests;
 };
 
 enum expect { EXPECT_ALLOW, EXPECT_DENY, EXPECT_CUSTOM };
 static const char *const expects[] = { "ALLOW", "DENY", "CUSTOM", NULL };
-static const char *const modes[] = { "sidecar", "ztunnel", NULL };
+static const char *const modes[] = { "sidecar", "ztunnel", "waypoint", NULL };
+static const enum mesh_mode mesh_modes[] = { MODE_SIDECAR, MODE_ZTUNNEL, MODE_WAYPOINT };
 
 #define ROW(field, kind, of, member, ...) { .name = field, .type = FIELD_##kind, .offset = offsetof(struct of, member), __VA_ARGS__ }
 #define PASS(field) { .name = field, .type = FIELD_ANY, .mark = FIELD_IGNORED }
@@ -50,14 +51,15 @@ static const struct field request_fields[] = {
 static const struct field_table request_table = { .name = "request", .size = sizeof(struct request_row), .fields = request_fields };
 
 static const struct field test_fields[] = {
-	ROW("name", STRING, test_row, name), ROW("workload", STRING, test_row, workload), ROW("policy", STRING, test_row, policy),
+	ROW("name", STRING, test_row, name), ROW("workload", STRING, test_row, workload), ROW("service", STRING, test_row, service), ROW("policy", STRING, test_row, policy),
 	ROW("sni", STRING, test_row, sni), ROW("port", PORT, test_row, port), ROW("from", MESSAGE, test_row, from, .sub = &from_table),
 	ROW("request", MESSAGE, test_row, request, .sub = &request_table), ROW("expect", ENUM, test_row, expect, .words = expects), { 0 },
 };
 static const struct field_table test_table = { .name = "tests", .size = sizeof(struct test_row), .fields = test_fields };
 
 static const struct field table_fields[] = {
-	ROW("mode", ENUM, table_row, mode, .words = modes), ROW("workload", STRING, table_row, workload), ROW("port", PORT, table_row, port),
+	ROW("mode", ENUM, table_row, mode, .words = modes), ROW("workload", STRING, table_row, workload), ROW("service", STRING, table_row, service),
+	ROW("port", PORT, table_row, port),
 	ROW("tests", MESSAGES, table_row, tests, .sub = &test_table), { 0 },
 };
 static const struct field_table table = { .name = "table", .size = sizeof(struct table_row), .fields = table_fields };
@@ -126,7 +128,8 @@ struct run {
 	const char *file, *dir;
 	const struct mesh_settings *base;
 	struct mesh_settings settings;
-	struct confdir *conf[2];             /* by mode */
+	struct confdir *conf;                /* of `mode` */
+	int mode;
 	struct arena arena;
 	struct report report;
 	struct buf *out;
@@ -191,10 +194,11 @@ static void run_test(struct run *r, const struct table_row *tab, const struct te
 {
 	const struct mesh *m = mesh_current();
 	const struct yaml_node *request = yaml_get(node, "request");
-	const char *workload = *t->workload ? t->workload : tab->workload;
+	const char *workload = *t->workload ? t->workload : tab->workload, *service = *t->service ? t->service : tab->service;
 	struct workload *w = workload_of(m, workload);
+	struct service *s = *service ? mesh_service(m, str_c(service)) : NULL;
 	struct authz_request req = { 0 };
-	struct authz_input in = { .sni = str_c(t->sni), .request = t->request && tab->mode == 0 ? &req : NULL };
+	struct authz_input in = { .sni = str_c(t->sni), .service = s, .request = t->request && mesh_modes[tab->mode] != MODE_ZTUNNEL ? &req : NULL };
 	struct str path;
 
 	r->n++;
@@ -202,8 +206,18 @@ static void run_test(struct run *r, const struct table_row *tab, const struct te
 		fail(r, t, "there is no workload %s in %s", *workload ? workload : "(none is named)", r->dir);
 		return;
 	}
+	if (*service && mesh_modes[tab->mode] != MODE_WAYPOINT) {
+		fail(r, t, "service is for the mode waypoint");
+		return;
+	}
+	if (*service && !s) {
+		fail(r, t, "there is no service %s in %s", service, r->dir);
+		return;
+	}
 	in.dest.port = t->port ? t->port : tab->port;
-	if (w->n_ips)
+	if (s && s->n_vips)
+		in.dest.ip = s->vips[0].cidr.ip;
+	else if (!s && w->n_ips)
 		in.dest.ip = w->ips[0];
 	if (t->from) {
 		in.principal = str_c(t->from->principal);
@@ -228,17 +242,16 @@ static void run_test(struct run *r, const struct table_row *tab, const struct te
 
 static int load(struct run *r, int mode)
 {
-	if (!r->conf[mode]) {
-		if (r->conf[!mode])
-			confdir_withdraw(r->conf[!mode]);
-		confdir_free(r->conf[!mode]);
-		r->conf[!mode] = NULL;
-		r->settings = *r->base;
-		r->settings.mode = mode == 0 ? MODE_SIDECAR : MODE_ZTUNNEL;
-		r->conf[mode] = confdir_new(r->dir, &r->settings);
-		return confdir_load(r->conf[mode], r->err);
-	}
-	return 0;
+	if (r->conf && r->mode == mode)
+		return 0;
+	if (r->conf)
+		confdir_withdraw(r->conf);
+	confdir_free(r->conf);
+	r->settings = *r->base;
+	r->settings.mode = mesh_modes[mode];
+	r->mode = mode;
+	r->conf = confdir_new(r->dir, &r->settings);
+	return confdir_load(r->conf, r->err);
 }
 
 static int on_doc(const struct yaml_node *root, void *arg)
@@ -272,8 +285,7 @@ int authztest_run(const char *dir, const char *file, const struct mesh_settings 
 	arena_done(&docs);
 	arena_done(&r.arena);
 	report_done(&r.report);
-	for (int i = 0; i < 2; i++)
-		confdir_free(r.conf[i]);
+	confdir_free(r.conf);
 	if (rc < 0)
 		return rc;
 	if (!r.n)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "source/crosscheck.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,19 +14,7 @@ struct cross {
 	const struct conf_obj *o;  /* the present object */
 };
 
-static void say(struct cross *c, enum finding_level level, const char *path, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-static void say(struct cross *c, enum finding_level level, const char *path, const char *fmt, ...)
-{
-	struct finding at = { .level = level, .file = c->in->paths[c->o->file], .line = c->o->line, .kind = conf_kind_name(c->o->kind), .path = path };
-	char text[700];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	conf_obj_key(c->o, &at.ns, &at.name);
-	report_add(c->in->report, &at, "%s", text);
-}
+#define say(c, level, path, ...) link_report((c)->in, (c)->o, level, path, __VA_ARGS__)
 
 static bool host_known(const struct cross *c, const char *host)
 {
@@ -235,9 +222,58 @@ static void check_telemetry(struct cross *c, const struct telemetry *t)
 		check_tele_providers(c, "spec.tracing", t->tracing.v[i].providers.v, t->tracing.v[i].providers.n);
 }
 
+/* Whether rule r of the policy is about this port, and asks of it what only requests have. */
+static bool asks_bytes(const struct policy_rule *r, uint16_t port)
+{
+	for (int i = 0; i < r->n_clauses; i++) {
+		bool meant = false;
+
+		for (int k = 0; k < r->clauses[i].n_matches; k++) {
+			const struct policy_match *m = &r->clauses[i].matches[k];
+
+			meant = meant || !m->n_dest_ports[0];
+			for (int p = 0; p < m->n_dest_ports[0]; p++)
+				meant = meant || m->dest_ports[0][p] == port;
+		}
+		if (!meant)
+			return false;
+	}
+	return conf_rule_has_http(r);
+}
+
+/* A service whose port carries bytes, by a policy of requests that is bound to it. */
+static void check_bytes(struct cross *c, const struct policy *p, const struct service *s)
+{
+	char path[32];
+
+	for (int i = 0; i < s->n_ports; i++)
+		for (int r = 0; s->ports[i].app == PROTOCOL_TCP && r < p->n_rules; r++) {
+			if (!asks_bytes(&p->rules[r], s->ports[i].port))
+				continue;
+			snprintf(path, sizeof(path), "spec.rules[%d]", r);
+			if (p->action == POLICY_ALLOW)
+				say(c, FINDING_WARNING, path, "port %u of '%.200s' carries bytes: what asks for HTTP never matches there, as in Istio", s->ports[i].port, s->hostname);
+			else if (p->action == POLICY_DENY)
+				say(c, FINDING_WARNING, path, "port %u of '%.200s' carries bytes: there the rule denies without regard to what is HTTP's, as in Istio; "
+				    "name the ports that are meant", s->ports[i].port, s->hostname);
+		}
+}
+
+static void check_bound(struct cross *c, const struct policy *p)
+{
+	for (int i = 0; i < p->n_targets; i++)
+		for (size_t k = 0; p->targets[i].kind >= TARGET_SERVICE && k < c->set->n_services; k++) {
+			const struct service *s = c->set->services[k];
+
+			if (!strcmp(s->ns, p->ns) && !strcmp(s->name, p->targets[i].name) && s->core == (p->targets[i].kind == TARGET_SERVICE))
+				check_bytes(c, p, s);
+		}
+}
+
 static void check_policy(struct cross *c, const struct policy *p)
 {
 	check_selector(c, "spec.selector", p->ns, p->selector, p->n_selector);
+	check_bound(c, p);
 	if (p->action == POLICY_CUSTOM && !p->broken)
 		check_provider(c, p->provider);
 }

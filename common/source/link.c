@@ -1,11 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "source/link.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "source/link_gateway.h"
 #include "source/link_service.h"
+
+void link_report(const struct link_input *in, const struct conf_obj *o, enum finding_level level, const char *path, const char *fmt, ...)
+{
+	struct finding at = { .level = level, .file = in->paths[o->file], .line = o->line, .kind = conf_kind_name(o->kind), .path = path };
+	char text[700];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	conf_obj_key(o, &at.ns, &at.name);
+	report_add(in->report, &at, "%s", text);
+}
 
 static bool is_content(const struct conf_obj *o)
 {
@@ -90,6 +104,7 @@ void link_set_build(const struct link_input *in, const struct link_set *old, str
 	collect(in, &g, ret);
 	link_services(in, &g, old, ret);
 	gates_done(&g);
+	link_targets(in, ret);
 	sort(ret->workloads, ret->n_workloads);
 	sort(ret->services, ret->n_services);
 	sort(ret->policies, ret->n_policies);

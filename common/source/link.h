@@ -34,6 +34,10 @@ size_t link_set_apply(const struct link_set *set, const struct link_set *old, st
 bool link_set_has_sidecars(const struct link_set *set);
 void link_set_done(struct link_set *set);
 
+/* A finding about an object of the input. */
+void link_report(const struct link_input *in, const struct conf_obj *o, enum finding_level level, const char *path, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
+
 /* Slots of 1..65534 for sorted, distinct keys: by hash, collisions go to the next free one in the order of the keys.
  * 0: none was left. */
 void link_vip_slots(const char *const *keys, size_t n, uint16_t *slots);

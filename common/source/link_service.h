@@ -7,6 +7,9 @@
 /* Fills ret->services, unsorted. ret->workloads is complete. */
 void link_services(const struct link_input *in, struct gates *gates, const struct link_set *old, struct link_set *ret);
 
+/* Reports targetRefs that name nothing. `set` is complete. */
+void link_targets(const struct link_input *in, const struct link_set *set);
+
 /* --- selectors (link_select.c) --- */
 struct select_entry {
 	uint64_t hash;           /* of namespace, key, value */
