@@ -3,7 +3,7 @@
 import json, re
 
 from browser import Browser
-from harness import Lab, eventually, policy, principal, service
+from harness import Lab, eventually, policy, principal, service, using
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 PAGE = "http://127.0.0.1:15000/"
@@ -107,3 +107,23 @@ def test_hostile_names():
             text = eventually(lambda: page.text("noscript pre"))
             assert shop.identity in text and "ready" in text and HOSTILE in text, text
             assert page.run("document.querySelectorAll('img').length") == 0 and page.run("document.getElementById('live').hidden")
+
+
+def test_waypoint():
+    with Lab() as lab:
+        web, cron, shop = lab.meshed("web", "cron", "shop")
+        wp = lab.waypoint("wp")
+        lab.write("shop.yaml", using("wp", service("shop", {80: 8080}, ["10.96.0.7"], protocol="HTTP", family="v4")) + """apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: callers, namespace: default}
+spec: {targetRefs: [{group: networking.istio.io, kind: ServiceEntry, name: shop}], rules: [%s]}
+""" % principal("web"))
+        shop.serve_http(8080)
+        eventually(lambda: web.http("/", ip="10.96.0.7", port=80, timeout=1)[0] == 200 and cron.http("/", ip="10.96.0.7", port=80, timeout=1)[0] == 403, 15)
+        with Browser(wp, PAGE) as page:
+            shows(page, "#mode", "waypoint")
+            shows(page, "#graph", "default/web", "default/shop", "default/cron", "refused")
+            shows(page, "#edges", "shop.default.svc.cluster.local")
+            shows(page, "#refusals", "default/callers", cron.identity)
+            shows(page, "#certificates", wp.identity, "Available")
+            no_complaint(page)
