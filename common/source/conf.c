@@ -308,8 +308,22 @@ static const char *put_text(char **at, const char *text)
 static struct conf_namespace *namespace_new(const struct crd_meta *m)
 {
 	struct conf_waypoint w = conf_waypoint_read(&m->labels);
-	struct conf_namespace *ns = xcalloc(1, sizeof(*ns) + strlen(m->name) + strlen(w.name ? w.name : "") + strlen(w.ns) + 3);
-	char *at = (char *)(ns + 1);
+	size_t n = strlen(m->name) + strlen(w.name ? w.name : "") + strlen(w.ns) + 3;
+	struct conf_namespace *ns;
+	struct label *labels;
+	char *at;
+
+	for (int i = 0; i < m->labels.n; i++)
+		n += sizeof(*labels) + strlen(m->labels.v[i].key) + strlen(m->labels.v[i].value) + 2;
+	ns = xcalloc(1, sizeof(*ns) + n);
+	labels = (struct label *)(ns + 1);
+	at = (char *)(labels + m->labels.n);
+	for (int i = 0; i < m->labels.n; i++) {
+		labels[i].key = put_text(&at, m->labels.v[i].key);
+		labels[i].value = put_text(&at, m->labels.v[i].value);
+	}
+	ns->labels = labels;
+	ns->n_labels = m->labels.n;
 
 	ns->name = put_text(&at, m->name);
 	ns->waypoint.name = w.name ? put_text(&at, w.name) : NULL;

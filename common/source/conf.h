@@ -62,8 +62,20 @@ struct conf_service {
 
 struct conf_namespace {
 	const char *name;
+	const struct label *labels;
+	int n_labels;
 	enum conf_distribution distribution;
 	struct conf_waypoint waypoint;
+};
+
+/* Of which namespaces objects may use a waypoint (allowedRoutes), in the order of the words. */
+enum conf_origin { FROM_SAME, FROM_ALL, FROM_SELECTOR, FROM_NONE };
+/* What a selector demands of a namespace's labels. */
+struct conf_demand {
+	const char *key;
+	enum { LABEL_IN, LABEL_NOT_IN, LABEL_EXISTS, LABEL_ABSENT } how;
+	const char *const *values;
+	int n;
 };
 
 /* A Gateway that is a waypoint or the way into a network; one block. */
@@ -72,6 +84,9 @@ struct conf_gateway {
 	const char *network;        /* "": a waypoint */
 	struct gateway at;
 	bool for_services, for_workloads;
+	enum conf_origin from;
+	const struct conf_demand *demands;      /* of FROM_SELECTOR; in object's memory */
+	int n_demands;
 	struct waypoint *object;    /* what the mesh has of a waypoint: reference; else NULL */
 };
 

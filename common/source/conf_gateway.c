@@ -15,14 +15,45 @@ struct conf_waypoint conf_waypoint_read(const struct field_labels *l)
 	return (struct conf_waypoint){ name && *name ? name : NULL, ns ? ns : "" };
 }
 
-static uint16_t hbone_port(const struct crd_gateway *spec)
+/* NULL: there is none. */
+static const struct crd_gateway_listener *hbone_listener(const struct crd_gateway *spec)
 {
 	const struct crd_gateway_listener *l = spec->listeners.v;
 
 	for (int i = 0; i < spec->listeners.n; i++)
 		if (!strcmp(l[i].protocol, "HBONE") && l[i].port)
-			return l[i].port;
-	return HBONE_PORT;
+			return &l[i];
+	return NULL;
+}
+
+static const char *const *kept(struct arena *mem, const char *const *from, int n)
+{
+	const char **v = arena_alloc(mem, (size_t)n * sizeof(*v));
+
+	for (int i = 0; i < n; i++)
+		v[i] = arena_dup(mem, str_c(from[i]));
+	return v;
+}
+
+static void read_origin(const struct crd_gateway_listener *l, struct conf_gateway *g)
+{
+	const struct crd_spaces *spaces = l && l->allowed ? l->allowed->namespaces : NULL;
+	const struct crd_space_selector *s = spaces ? spaces->selector : NULL;
+	struct arena *mem = &g->object->r.mem;
+	struct conf_demand *v;
+
+	g->from = spaces ? (enum conf_origin)spaces->from : FROM_SAME;
+	if (g->from != FROM_SELECTOR || !s)
+		return;
+	v = arena_alloc(mem, (size_t)(s->labels.n + s->expressions.n) * sizeof(*v));
+	for (int i = 0; i < s->labels.n; i++)
+		v[g->n_demands++] = (struct conf_demand){ arena_dup(mem, str_c(s->labels.v[i].key)), LABEL_IN, kept(mem, &s->labels.v[i].value, 1), 1 };
+	for (int i = 0; i < s->expressions.n; i++) {
+		const struct crd_expression *e = (const struct crd_expression *)s->expressions.v + i;
+
+		v[g->n_demands++] = (struct conf_demand){ arena_dup(mem, str_c(e->key)), e->operator, kept(mem, e->values.v, e->values.n), e->values.n };
+	}
+	g->demands = v;
 }
 
 static void read_purpose(struct field_walk *w, const struct crd_meta *m, struct conf_gateway *g)
@@ -89,6 +120,7 @@ bool conf_gateway(struct conf_load *l, struct field_walk *w, const struct crd_me
 {
 	const struct field_list *list = spec->addresses.n ? &spec->addresses : &status->addresses;
 	const struct crd_gateway_address *a = list->n ? list->v : NULL;
+	const struct crd_gateway_listener *listener = hbone_listener(spec);
 	const char *network = field_label(&m->labels, "topology.istio.io/network");
 	bool across = !strcmp(spec->class, "istio-east-west") || !strcmp(spec->class, "istio-remote");
 	struct conf_gateway g = { .ns = m->ns, .name = m->name, .network = "", .at = { .service = "", .network = "" } };
@@ -103,7 +135,7 @@ bool conf_gateway(struct conf_load *l, struct field_walk *w, const struct crd_me
 		field_warn(w, 0, "metadata.labels", "want topology.istio.io/network, the network into which it leads; it has no effect");
 		return true;
 	}
-	g.at.hbone_port = hbone_port(spec);
+	g.at.hbone_port = listener ? listener->port : HBONE_PORT;
 	g.network = across ? network : "";
 	if (a && ip_parse(str_c(a->value), &g.at.ip) == 0) {
 		g.at.network = across ? network : l->settings->network;
@@ -119,6 +151,7 @@ bool conf_gateway(struct conf_load *l, struct field_walk *w, const struct crd_me
 	if (!across) {
 		read_purpose(w, m, &g);
 		g.object = waypoint_new(l, w, m, &g);
+		read_origin(listener, &g);
 	}
 	o->u.gateway = gateway_new(&g);
 	return !w->errors;

@@ -173,7 +173,11 @@ struct crd_pod_status {
 };
 
 /* gateway.networking.k8s.io */
-struct crd_gateway_listener { const char *name, *protocol; uint16_t port; };
+struct crd_expression { const char *key; int operator; struct field_strings values; };
+struct crd_space_selector { struct field_labels labels; struct field_list expressions; };   /* crd_expression */
+struct crd_spaces { int from; struct crd_space_selector *selector; };
+struct crd_allowed { struct crd_spaces *namespaces; };
+struct crd_gateway_listener { const char *name, *protocol; uint16_t port; struct crd_allowed *allowed; };
 struct crd_gateway_address { const char *type, *value; };
 struct crd_gateway {
 	const char *class;

@@ -104,10 +104,41 @@ const struct field_table crd_pod_status_table = {
 
 /* --- Gateway --- */
 
+static const char *const operators[] = { "In", "NotIn", "Exists", "DoesNotExist", NULL };
+static const char *const origins[] = { "Same", "All", "Selector", "None", NULL };
+static const struct field expression_rows[] = {
+	ROW("key", STRING, crd_expression, key, "A label."),
+	ROW("operator", ENUM, crd_expression, operator, "What must be of it.", .words = operators, .deflt = "In"),
+	ROW("values", STRINGS, crd_expression, values, "Of In and NotIn."),
+	{ 0 },
+};
+static const struct field_table expression_table = {
+	.name = "matchExpressions", .size = sizeof(struct crd_expression), .fields = expression_rows,
+};
+static const struct field space_selector_rows[] = {
+	ROW("matchLabels", LABELS, crd_space_selector, labels, "Labels that a namespace must have, all of them."),
+	ROW("matchExpressions", MESSAGES, crd_space_selector, expressions, "What else must be of its labels.", .sub = &expression_table),
+	{ 0 },
+};
+static const struct field_table space_selector_table = {
+	.name = "selector", .size = sizeof(struct crd_space_selector), .fields = space_selector_rows,
+};
+static const struct field spaces_rows[] = {
+	ROW("from", ENUM, crd_spaces, from, "Whose services and workloads may use a waypoint.", .words = origins, .deflt = "Same"),
+	ROW("selector", MESSAGE, crd_spaces, selector, "Of from: Selector.", .sub = &space_selector_table),
+	{ 0 },
+};
+static const struct field_table spaces_table = { .name = "namespaces", .size = sizeof(struct crd_spaces), .open = true, .fields = spaces_rows };
+static const struct field allowed_rows[] = {
+	ROW("namespaces", MESSAGE, crd_allowed, namespaces, "The Gateway's own namespace when absent.", .sub = &spaces_table),
+	{ 0 },
+};
+static const struct field_table allowed_table = { .name = "allowedRoutes", .size = sizeof(struct crd_allowed), .open = true, .fields = allowed_rows };
 static const struct field listener_rows[] = {
 	ROW("name", STRING, crd_gateway_listener, name, "Its name."),
 	ROW("port", PORT, crd_gateway_listener, port, "Where it speaks HBONE; 15008 without such a listener."),
-	ROW("protocol", STRING, crd_gateway_listener, protocol, "HBONE; others say nothing in ztunnel mode."),
+	ROW("protocol", STRING, crd_gateway_listener, protocol, "HBONE; others say nothing here."),
+	ROW("allowedRoutes", MESSAGE, crd_gateway_listener, allowed, "Of the HBONE listener: who may use the waypoint.", .sub = &allowed_table),
 	{ 0 },
 };
 static const struct field_table listener_table = {

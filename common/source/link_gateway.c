@@ -20,7 +20,7 @@ void gates_init(struct gates *g, const struct link_input *in)
 
 		if (o->bad || o->skipped)
 			continue;
-		if (o->kind == CONF_NAMESPACE && o->u.ns->waypoint.name)
+		if (o->kind == CONF_NAMESPACE)
 			map_put(&g->spaces, str_c(o->u.ns->name), o->u.ns);
 		if (o->kind != CONF_GATEWAY)
 			continue;
@@ -38,7 +38,38 @@ void gates_done(struct gates *g)
 	arena_done(&g->a);
 }
 
-static void report_missing(struct gates *g, const struct conf_obj *o, const char *ns, const char *key, bool closed)
+static const char *label_in(const struct label *v, int n, const char *key)
+{
+	for (int i = 0; i < n; i++)
+		if (!strcmp(v[i].key, key))
+			return v[i].value;
+	return NULL;
+}
+
+/* Every namespace has its name as a label, whether it is written or not. */
+static bool meets(const struct conf_demand *d, const struct conf_namespace *space, const char *ns)
+{
+	const char *value = space ? label_in(space->labels, space->n_labels, d->key) : NULL;
+	bool is = false;
+
+	if (!value && !strcmp(d->key, "kubernetes.io/metadata.name"))
+		value = ns;
+	for (int i = 0; value && i < d->n && !is; i++)
+		is = !strcmp(value, d->values[i]);
+	return d->how == LABEL_IN ? is : d->how == LABEL_NOT_IN ? !is : (d->how == LABEL_EXISTS) == (value != NULL);
+}
+
+static bool admits(struct gates *g, const struct conf_gateway *gate, const char *ns)
+{
+	if (gate->from != FROM_SELECTOR)
+		return gate->from == FROM_ALL || (gate->from == FROM_SAME && !strcmp(gate->ns, ns));
+	for (int i = 0; i < gate->n_demands; i++)
+		if (!meets(&gate->demands[i], map_get(&g->spaces, str_c(ns)), ns))
+			return false;
+	return gate->n_demands > 0;
+}
+
+static void report_missing(struct gates *g, const struct conf_obj *o, const char *ns, const char *key, bool there, bool closed)
 {
 	const char *obj_ns, *name;
 
@@ -47,7 +78,8 @@ static void report_missing(struct gates *g, const struct conf_obj *o, const char
 	struct finding at = { .level = FINDING_WARNING, .file = g->in->paths[o->file], .line = o->line, .kind = conf_kind_name(o->kind),
 			      .ns = ns, .name = name, .path = "metadata.labels.istio.io/use-waypoint" };
 
-	report_add(g->in->report, &at, "there is no Gateway '%s' of the class istio-waypoint: traffic %s", key,
+	report_add(g->in->report, &at, there ? "the Gateway '%s' is not for objects of this namespace (its listener's allowedRoutes): traffic %s" :
+		   "there is no Gateway '%s' of the class istio-waypoint: traffic %s", key,
 		   closed ? "is refused (MESHD_ENFORCEMENT)" : "passes no waypoint, as in Istio");
 }
 
@@ -64,22 +96,16 @@ const struct gateway *gates_waypoint(struct gates *g, const struct conf_obj *o, 
 		return NULL;
 	key = text(g, *w->ns ? w->ns : ns, w->name);
 	gate = map_get(&g->named, str_c(key));
-	if (gate && !*gate->network)
+	if (gate && *gate->network)
+		gate = NULL;
+	if (gate && admits(g, gate, ns))
 		return (workload ? gate->for_workloads : gate->for_services) ? &gate->at : NULL;
-	report_missing(g, o, ns, key, closed);
+	report_missing(g, o, ns, key, gate != NULL, closed);
 	if (!closed)
 		return NULL;
 	none = arena_alloc(&g->a, sizeof(*none));
 	*none = (struct gateway){ .service = key, .network = "", .hbone_port = 15008 };
 	return none;
-}
-
-static const char *label(const struct workload *w, const char *key)
-{
-	for (int i = 0; i < w->n_labels; i++)
-		if (!strcmp(w->labels[i].key, key))
-			return w->labels[i].value;
-	return NULL;
 }
 
 struct workload *gates_place(struct gates *g, const struct conf_obj *o, struct workload *w, struct workload **placed)
@@ -92,7 +118,7 @@ struct workload *gates_place(struct gates *g, const struct conf_obj *o, struct w
 
 	memcpy((char *)&copy + refs, (const char *)w + refs, sizeof(copy) - refs);
 	/* The proxies of a waypoint pass none. */
-	if (!label(w, "gateway.networking.k8s.io/gateway-name") && !label(w, "gateway.istio.io/managed"))
+	if (!label_in(w->labels, w->n_labels, "gateway.networking.k8s.io/gateway-name") && !label_in(w->labels, w->n_labels, "gateway.istio.io/managed"))
 		copy.waypoint = gates_waypoint(g, o, w->ns, &own, true);
 	copy.network_gateway = gate ? &gate->at : NULL;
 	if (!copy.waypoint && !copy.network_gateway) {

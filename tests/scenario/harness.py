@@ -426,6 +426,8 @@ link set mesh0 up
         """A host in waypoint mode: the Gateway `gateway` (its own name) with its Service, and the host's WorkloadEntries. More hosts of one
         gateway are its replicas, of one service account. Who uses it says `istio.io/use-waypoint: NAME`: see using()."""
         h, gateway = self.plain(name), gateway or name
+        if ns != "default":
+            spec = spec or ", allowedRoutes: {namespaces: {from: All}}"
         h.mode, h.space, h.identity = "waypoint", ns, f"spiffe://{TD}/ns/{ns}/sa/{gateway}"
         own = {"gateway.networking.k8s.io/gateway-name": gateway}
         self.workload(h, serviceAccount=gateway, labels={**own, **labels})

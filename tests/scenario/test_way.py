@@ -244,7 +244,7 @@ def test_namespaces():
         web, shop = lab.meshed("web", "shop")
         lab.write("s.yaml", space + service("shop", {80: 8080}, [VIP], protocol="HTTP") +
                   using("none", service("free", {80: 8080}, ["10.96.0.8"], app="shop", protocol="HTTP")))
-        wp = lab.waypoint("wp", ns="gates", waypoint_for="service", spec=", allowedRoutes: {namespaces: {from: All}}")
+        wp = lab.waypoint("wp", ns="gates", waypoint_for="service")
         shop.serve_http(8080)
         eventually(lambda: "x-forwarded-client-cert" in fields(answered(web)[1]), 10)
         assert fields(get(web)[1])["x-forwarded-client-cert"] == f"By={wp.identity};URI={web.identity}"

@@ -14,6 +14,9 @@ static struct fixture f;
 #define WE(name, labels, spec) \
 	"apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: " name ", namespace: n" labels "}\nspec: {serviceAccount: " name ", labels: {app: " name "}, " spec "}\n---\n"
 #define NS(labels) "apiVersion: v1\nkind: Namespace\nmetadata: {name: n, labels: {" labels "}}\n---\n"
+#define FAR(more) "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: w, namespace: g}\nspec: {gatewayClassName: istio-waypoint" more "}\n---\n"
+#define FROM(namespaces) ", listeners: [{name: m, port: 15008, protocol: HBONE, allowedRoutes: {namespaces: {" namespaces "}}}]"
+#define USE_FAR ", labels: {istio.io/use-waypoint: w, istio.io/use-waypoint-namespace: g}"
 #define USE(wp) ", labels: {istio.io/use-waypoint: " wp "}"
 
 static const char *show(const struct gateway *g)
@@ -52,8 +55,25 @@ static const struct {
 	{ WP("w", "", ", addresses: [{type: Hostname, value: w.test}]") SVC("a", USE("w")) WE("a", "", "address: 10.0.0.1"), 0,
 	  "n/w.test:15008", "-", "-", NULL },
 	/* in another namespace */
-	{ WP("w", "", "") "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: o, labels: {istio.io/use-waypoint: w, istio.io/use-waypoint-namespace: n}}\nspec: {ports: [{port: 80}]}\n---\n"
+	{ WP("w", "", FROM("from: All")) "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: o, labels: {istio.io/use-waypoint: w, istio.io/use-waypoint-namespace: n}}\nspec: {ports: [{port: 80}]}\n---\n"
 	  SVC("a", "") WE("a", "", "address: 10.0.0.1"), 0, "-", "-", "-", NULL },
+	/* whom it is for */
+	{ FAR(", listeners: [{name: m, port: 15008, protocol: HBONE}]") SVC("a", USE_FAR) WE("a", "", "address: 10.0.0.1"), 0, "-", "-", "-",
+	  "the Gateway 'g/w' is not for objects of this namespace (its listener's allowedRoutes): traffic passes no waypoint" },
+	{ FAR("") SVC("a", USE_FAR) WE("a", "", "address: 10.0.0.1"), STANCE_CLOSED, "g/w:15008", "-", "-", "not for objects of this namespace (its listener's allowedRoutes): traffic is refused" },
+	{ FAR(FROM("from: All")) SVC("a", USE_FAR) WE("a", "", "address: 10.0.0.1"), 0, "g/w.g.svc.cluster.local:15008", "-", "-", NULL },
+	{ FAR(FROM("from: None")) SVC("a", USE_FAR) WE("a", "", "address: 10.0.0.1"), 0, "-", "-", "-", "is not for objects of this namespace" },
+	{ FAR(FROM("from: Selector, selector: {matchLabels: {kubernetes.io/metadata.name: n}}")) SVC("a", USE_FAR) WE("a", "", "address: 10.0.0.1"), 0,
+	  "g/w.g.svc.cluster.local:15008", "-", "-", NULL },
+	{ FAR(FROM("from: Selector, selector: {matchLabels: {team: x}}")) NS("team: x") SVC("a", USE_FAR) WE("a", "", "address: 10.0.0.1"), 0,
+	  "g/w.g.svc.cluster.local:15008", "-", "-", NULL },
+	{ FAR(FROM("from: Selector, selector: {matchLabels: {team: x}}")) NS("team: y") SVC("a", USE_FAR) WE("a", "", "address: 10.0.0.1"), 0, "-", "-", "-",
+	  "is not for objects of this namespace" },
+	{ FAR(FROM("from: Selector, selector: {matchExpressions: [{key: team, operator: In, values: [z, x]}, {key: no, operator: DoesNotExist}, {key: team, operator: NotIn, values: [q]}, {key: team, operator: Exists}]}"))
+	  NS("team: x") SVC("a", USE_FAR) WE("a", "", "address: 10.0.0.1"), 0, "g/w.g.svc.cluster.local:15008", "-", "-", NULL },
+	{ FAR(FROM("from: Selector")) SVC("a", USE_FAR) WE("a", "", "address: 10.0.0.1"), 0, "-", "-", "-", "is not for objects of this namespace" },
+	{ FAR(FROM("from: Selector, selector: {matchExpressions: [{key: team, operator: Like}]}")) SVC("a", USE_FAR) WE("a", "", "address: 10.0.0.1"), 0, "-", "-", "-",
+	  "want one of In, NotIn, Exists, DoesNotExist" },
 	/* it is not there */
 	{ SVC("a", USE("w")) WE("a", USE("w"), "address: 10.0.0.1"), 0, "-", "-", "-", "there is no Gateway 'n/w' of the class istio-waypoint: traffic passes no waypoint" },
 	{ SVC("a", USE("w")) WE("a", USE("w"), "address: 10.0.0.1"), STANCE_CLOSED, "n/w:15008", "n/w:15008", "-", "there is no Gateway 'n/w' of the class istio-waypoint: traffic is refused" },
