@@ -69,6 +69,7 @@ static const char *carried_text(enum transport t)
 	case TRANSPORT_TLS:
 		return "TLS";
 	case TRANSPORT_HBONE:
+	case TRANSPORT_WAYPOINT:
 		return "HBONE";
 	default:
 		return "plaintext";
@@ -77,16 +78,24 @@ static const char *carried_text(enum transport t)
 
 static enum path_carried carried_of(enum transport t)
 {
-	return t == TRANSPORT_ISTIO_MTLS ? CARRIED_ISTIO_MTLS : t == TRANSPORT_TLS ? CARRIED_TLS : t == TRANSPORT_HBONE ? CARRIED_HBONE : CARRIED_PLAIN;
+	return t == TRANSPORT_ISTIO_MTLS ? CARRIED_ISTIO_MTLS : t == TRANSPORT_TLS ? CARRIED_TLS : t == TRANSPORT_HBONE || t == TRANSPORT_WAYPOINT ? CARRIED_HBONE : CARRIED_PLAIN;
+}
+
+/* What is at the far end: the application, or what a waypoint is asked for. */
+static const struct addr *end_of(const struct pick *p)
+{
+	return p->transport == TRANSPORT_WAYPOINT ? &p->target : &p->addr;
 }
 
 /* One of the legs from `first` on. */
 static struct path_leg *leg_of(struct path_hop *h, int first, const struct pick *p)
 {
+	const struct addr *to = end_of(p);
+
 	for (int i = first; i < h->n_legs; i++) {
 		const struct path_wire *w = h->legs[i].wire;
 
-		if (!w || w->how != carried_of(p->transport) || !ip_eq(&w->to.ip, &p->addr.ip) || w->to.port != p->addr.port)
+		if (!w || w->how != carried_of(p->transport) || !ip_eq(&w->to.ip, &to->ip) || w->to.port != to->port)
 			continue;
 		if (p->workload ? w->ns && !strcmp(w->ns, p->workload->ns) && !strcmp(w->name, p->workload->name) : !w->ns)
 			return &h->legs[i];
@@ -94,9 +103,11 @@ static struct path_leg *leg_of(struct path_hop *h, int first, const struct pick 
 	return NULL;
 }
 
-static void leg_of_pick(struct path_walk *k, struct path_hop *h, const struct path_sender *s, int first, const struct pick *p, const struct path_wire *wire)
+static void leg_of_pick(struct path_walk *k, struct path_hop *h, const struct path_sender *s, int first, const struct pick *p, const struct path_wire *wire, const char *service)
 {
+	static const struct ip none;
 	struct path_leg *l = leg_of(h, first, p);
+	const char *host = strchr(service, '/');
 
 	if (l) {
 		l->share++;
@@ -105,10 +116,13 @@ static void leg_of_pick(struct path_walk *k, struct path_hop *h, const struct pa
 	l = path_leg(k, h, 1);
 	l->wire = path_wire(k, wire);
 	l->wire->how = carried_of(p->transport);
-	l->wire->to = p->addr;
-	l->wire->principal = p->transport == TRANSPORT_ISTIO_MTLS || p->transport == TRANSPORT_HBONE ? s->identity : "";
+	l->wire->to = *end_of(p);
+	l->wire->waypoint = p->transport == TRANSPORT_WAYPOINT;
+	if (l->wire->waypoint && ip_eq(&p->target.ip, &none))
+		l->wire->host = path_copy(k, str_c(host ? host + 1 : service));
+	l->wire->principal = l->wire->how == CARRIED_ISTIO_MTLS || l->wire->how == CARRIED_HBONE ? s->identity : "";
 	l->carried = carried_text(p->transport);
-	path_endpoint(k, l, p->workload, &p->addr);
+	path_endpoint(k, l, p->workload, end_of(p));
 }
 
 void path_cluster(struct path_walk *k, struct path_hop *h, const struct path_sender *s, struct cluster *c, unsigned share, const struct path_wire *wire)
@@ -122,13 +136,13 @@ void path_cluster(struct path_walk *k, struct path_hop *h, const struct path_sen
 		struct pick_ask ask = { .m = s->m, .client = s->w, .original = wire->to, .seed = &seed };
 
 		if (cluster_pick(c, &ask, &p)) {
-			leg_of_pick(k, h, s, first, &p, wire);
+			leg_of_pick(k, h, s, first, &p, wire, conf->service);
 			pick_done(&p);
 		} else if (p.why == FAIL_RESOLVE && conf->kind == CLUSTER_DNS) {      /* offline nobody is asked */
 			struct pick named = { .addr = { .port = conf->port }, .transport = conf->tls.mode == TLS_SIMPLE || conf->tls.mode == TLS_MUTUAL ? TRANSPORT_TLS : TRANSPORT_PLAIN };
 
 			path_fact(k, h, "lookup", "the addresses of %s are DNS's to say", conf->n_hosts ? conf->hosts[0] : conf->service);
-			leg_of_pick(k, h, s, first, &named, wire);
+			leg_of_pick(k, h, s, first, &named, wire, conf->service);
 			break;
 		} else {
 			path_breaks(k, h, share, wire, PATH_REFUSE, p.why, conf->name);

@@ -230,6 +230,20 @@ START_TEST(through_a_waypoint)
 }
 END_TEST
 
+/* A sidecar that uses waypoints has no routes of its own for such services: one L7 step, not two. */
+START_TEST(a_sidecar_through_a_waypoint)
+{
+	f.settings.waypoint_use = WAYPOINTS_USED;
+	fixture_write(&f, "m.yaml", everybody);
+	fixture_write(&f, "w.yaml", waypoint);
+	expect((struct path_ask){ .from = "m/c-side", .to = "zt:80" }, "HBONE to 10.0.0.2:80 of m/wp\n2 waypoint m/wp (waypoint)");
+	expect((struct path_ask){ .from = "m/c-side", .to = "zt:80", .path = "/no" }, "verdict: DENY status 403 by m/wp (waypoint): DENIED AuthorizationPolicy m/no rule 1\n");
+	expect((struct path_ask){ .from = "m/c-both", .to = "zt:80", .path = "/me" }, "verdict: DENY status 403 by m/wp (waypoint): DENIED AuthorizationPolicy m/no rule 2\n");
+	expect((struct path_ask){ .from = "m/c-side", .to = "zt:80", .path = "/r" }, "verdict: ANSWER status 301 by m/wp (waypoint)");
+	expect((struct path_ask){ .from = "m/c-side", .to = "10.1.0.2:8080" }, "HBONE to 10.1.0.2:8080 of m/wp\n2 waypoint");
+}
+END_TEST
+
 /* Closed, the destination admits only its waypoint; the waypoint itself is not passed by. */
 START_TEST(closed_with_a_waypoint)
 {
@@ -270,6 +284,7 @@ int main(void)
 	tcase_add_test(t, reads_tokens);
 	tcase_add_test(t, closed_and_no_waypoint);
 	tcase_add_test(t, through_a_waypoint);
+	tcase_add_test(t, a_sidecar_through_a_waypoint);
 	tcase_add_test(t, closed_with_a_waypoint);
 	tcase_add_test(t, as_json);
 	suite_add_tcase(s, t);
