@@ -173,6 +173,7 @@ libmeshd_a_SOURCES = \
 	common/source/path_server.c \
 	common/source/path_text.c \
 	common/source/path_waypoint.c \
+	common/source/pathcheck.c \
 	common/source/report.c \
 	common/source/value.c \
 	common/source/wds.c \
@@ -472,6 +473,7 @@ HEADERS_ALL = \
 	common/source/members.h \
 	common/source/path.h \
 	common/source/path_int.h \
+	common/source/pathcheck.h \
 	common/source/report.h \
 	common/source/value.h \
 	common/source/wds.h \
@@ -672,6 +674,7 @@ UNIT_TESTS = \
 	tests/unit/test_otlp \
 	tests/unit/test_outlier \
 	tests/unit/test_path \
+	tests/unit/test_pathcheck \
 	tests/unit/test_peermeta \
 	tests/unit/test_plan \
 	tests/unit/test_pmap \
@@ -892,6 +895,8 @@ tests_unit_test_peermeta_SOURCES = tests/unit/test_peermeta.c
 tests_unit_test_outlier_SOURCES = tests/unit/test_outlier.c
 
 tests_unit_test_path_SOURCES = tests/unit/test_path.c
+
+tests_unit_test_pathcheck_SOURCES = tests/unit/test_pathcheck.c
 
 tests_unit_test_plan_SOURCES = tests/unit/test_plan.c
 tests_unit_test_pmap_SOURCES = tests/unit/test_pmap.c

@@ -137,6 +137,7 @@ int analyze_command(int argc, char **argv)
 	if (settings_read(&settings, &err) < 0 || settings_mesh(&settings, &base, &err) < 0)
 		return fail(&err);
 	base.mode = mode;
+	log_set_levels(str_c("off"), &err);      /* what is found is printed */
 	status = analyze_dir(words[0], &base, &out);
 	settings_done(&settings);
 	print(&out);

@@ -4,17 +4,37 @@
 #include <stdlib.h>
 
 #include "source/confdir.h"
+#include "source/pathcheck.h"
 
-static void write_findings(const struct confdir *c, struct buf *out)
+static void write_finding(const struct finding *f, struct buf *out)
 {
-	size_t n;
-	const struct finding **v = confdir_findings(c, &n);
+	finding_format(f, true, out);
+	buf_puts(out, "\n");
+}
 
-	for (size_t i = 0; i < n; i++) {
-		finding_format(v[i], true, out);
-		buf_puts(out, "\n");
+static int by_place(const void *a, const void *b)
+{
+	const struct finding *const pa = a, *const pb = b;
+
+	return finding_compare(&pa, &pb);
+}
+
+/* What is wrong with paths: the directory as each mode reads it, one after the other. */
+static void find_paths(const char *dir, const struct mesh_settings *base, struct arena *mem, struct report *ret)
+{
+	for (int mode = MODE_ZTUNNEL; mode <= MODE_WAYPOINT; mode++) {
+		struct mesh_settings settings = *base;
+		struct confdir *c;
+
+		settings.mode = mode;
+		c = confdir_new(dir, &settings);
+		if (confdir_load(c, NULL) == 0)
+			pathcheck(mesh_current(), c, base->mode, mem, ret);
+		confdir_withdraw(c);
+		confdir_free(c);
 	}
-	free(v);
+	if (ret->n > 1)
+		qsort(ret->v, ret->n, sizeof(*ret->v), by_place);
 }
 
 int analyze_dir(const char *dir, const struct mesh_settings *base, struct buf *out)
@@ -22,9 +42,21 @@ int analyze_dir(const char *dir, const struct mesh_settings *base, struct buf *o
 	struct confdir *c = confdir_new(dir, base);
 	struct err err = { "" };
 	bool failed = confdir_check(c, &err) != 0;
-	size_t errors = confdir_count(c, FINDING_ERROR), warnings = confdir_count(c, FINDING_WARNING);
+	size_t n, errors = confdir_count(c, FINDING_ERROR), warnings = confdir_count(c, FINDING_WARNING);
+	const struct finding **v = confdir_findings(c, &n);
+	struct report paths = { .same_max = 1000 };
+	struct arena mem = { 0 };
 
-	write_findings(c, out);
+	if (!failed)
+		find_paths(dir, base, &mem, &paths);
+	for (size_t i = 0; i < n; i++)
+		write_finding(v[i], out);
+	for (size_t i = 0; i < paths.n; i++)
+		write_finding(&paths.v[i], out);
+	warnings += report_count(&paths, FINDING_WARNING);
+	free(v);
+	report_done(&paths);
+	arena_done(&mem);
 	if (failed && !errors) {
 		buf_printf(out, "%s\n", err.msg);
 		errors = 1;

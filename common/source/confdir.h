@@ -8,6 +8,7 @@
 #ifndef SOURCE_CONFDIR_H
 #define SOURCE_CONFDIR_H
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "model/mesh.h"
 #include "source/report.h"
@@ -29,6 +30,8 @@ const struct mesh_settings *confdir_settings(const struct confdir *c);   /* base
 const struct finding **confdir_findings(const struct confdir *c, size_t *n);
 size_t confdir_count(const struct confdir *c, enum finding_level level);
 size_t confdir_objects(const struct confdir *c);                         /* that are in effect */
+/* "file:line" of a Service (core) or ServiceEntry, in mem; "" when it is not there. */
+const char *confdir_where(const struct confdir *c, bool core, const char *ns, const char *name, struct arena *mem);
 uint64_t confdir_loads(const struct confdir *c);                         /* that succeeded */
 const char *confdir_held_back(const struct confdir *c);                  /* why the last load failed; "" when it did not */
 /* A JSON object: directory, loads, heldBack, objects, findings[] {level, file, line, kind, namespace, name, path, message}. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Looking at a configuration directory. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "source/confdir_int.h"
@@ -76,4 +77,13 @@ void confdir_dump(const struct confdir *c, struct buf *out)
 	}
 	buf_puts(out, "]}");
 	free(v);
+}
+
+const char *confdir_where(const struct confdir *c, bool core, const char *ns, const char *name, struct arena *mem)
+{
+	const struct conf_obj *o = confdir_live_find((void *)(uintptr_t)&c->s, core ? CONF_SERVICE : CONF_SERVICE_ENTRY, ns, name);
+	char text[4200];
+
+	snprintf(text, sizeof(text), "%.4000s:%u", o ? c->paths[o->file] : "", o ? o->line : 0);
+	return o ? arena_dup(mem, str_c(text)) : "";
 }

@@ -209,13 +209,10 @@ static bool told(const struct path_ask *ask, const struct workload *w, enum path
 	return false;
 }
 
-enum path_proxy path_proxy_of(const struct path_walk *k, const struct mesh *m, const struct workload *w)
+enum path_proxy path_stands_before(const struct mesh *m, const struct workload *w)
 {
-	enum path_proxy p = PATH_NONE;
 	const char *mode = "";
 
-	if (told(k->ask, w, &p))
-		return p;
 	if (is_waypoint(m, w))
 		return PATH_WAYPOINT;
 	for (int i = 0; i < w->n_labels; i++)
@@ -224,6 +221,13 @@ enum path_proxy path_proxy_of(const struct path_walk *k, const struct mesh *m, c
 	if (w->tunnel == TUNNEL_HBONE)
 		return strcmp(mode, "istio") ? PATH_ZTUNNEL : PATH_SIDECAR;
 	return w->istio_mtls ? PATH_SIDECAR : PATH_NONE;
+}
+
+enum path_proxy path_proxy_of(const struct path_walk *k, const struct mesh *m, const struct workload *w)
+{
+	enum path_proxy p = PATH_NONE;
+
+	return told(k->ask, w, &p) ? p : path_stands_before(m, w);
 }
 
 /* --- what was asked --- */

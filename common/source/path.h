@@ -25,6 +25,8 @@ struct path_ask {
 enum path_proxy { PATH_NONE, PATH_ZTUNNEL, PATH_SIDECAR, PATH_WAYPOINT };
 const char *path_proxy_name(enum path_proxy p);      /* "none", "ztunnel", "sidecar", "waypoint" */
 
+enum path_proxy path_stands_before(const struct mesh *m, const struct workload *w);
+
 enum path_end {
 	PATH_ALLOW,                  /* it reaches the application */
 	PATH_ANSWER,                 /* a route answers: redirects, direct answers */
