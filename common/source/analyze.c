@@ -19,6 +19,22 @@ static int by_place(const void *a, const void *b)
 	return finding_compare(&pa, &pb);
 }
 
+/* What only the reader of waypoints tells: targets that name nothing. */
+static void take_targets(const struct confdir *c, struct arena *mem, struct report *ret)
+{
+	size_t n;
+	const struct finding **v = confdir_findings(c, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct finding at = *v[i];
+
+		at.file = arena_dup(mem, str_c(at.file));
+		if (at.level == FINDING_WARNING && !strcmp(at.path, "spec.targetRefs"))
+			report_add(ret, &at, "%s", at.message);
+	}
+	free(v);
+}
+
 /* What is wrong with paths: the directory as each mode reads it, one after the other. */
 static void find_paths(const char *dir, const struct mesh_settings *base, struct arena *mem, struct report *ret)
 {
@@ -30,6 +46,8 @@ static void find_paths(const char *dir, const struct mesh_settings *base, struct
 		c = confdir_new(dir, &settings);
 		if (confdir_load(c, NULL) == 0)
 			pathcheck(mesh_current(), c, base->mode, mem, ret);
+		if (mode == MODE_WAYPOINT && base->mode != MODE_WAYPOINT)
+			take_targets(c, mem, ret);
 		confdir_withdraw(c);
 		confdir_free(c);
 	}

@@ -237,7 +237,7 @@ static void check_virtual_services(struct check *c, bool (*fn)(struct service *s
 /* --- what is bound to waypoints --- */
 
 struct bound { const char *kind, *ns, *name, *where; const struct target_ref *targets; int n_targets; bool judges; };
-struct use { struct check *c; const struct gateway *at; const char *ns, *name; bool core, there, with_waypoint; int services, workloads; struct service *any; };
+struct use { struct check *c; const struct gateway *at; const char *ns, *name; bool core, there, with_waypoint; int services, workloads; };
 
 static bool uses(struct service *s, void *arg)
 {
@@ -271,11 +271,9 @@ static bool is_named(struct service *s, void *arg)
 {
 	struct use *u = arg;
 
-	if (!strcmp(s->ns, u->ns) && !strcmp(s->name, u->name) && s->core == u->core) {
-		u->there = true;
+	if (!strcmp(s->ns, u->ns) && !strcmp(s->name, u->name) && s->core == u->core)
 		u->with_waypoint = u->with_waypoint || service_has_waypoint(s);
-	}
-	return true;
+	return !u->with_waypoint;
 }
 
 static const struct waypoint *waypoint_named(const struct check *c, const char *ns, const char *name)
@@ -292,42 +290,41 @@ static const struct waypoint *waypoint_named(const struct check *c, const char *
 	return found;
 }
 
-/* Why the target makes nothing of it; "": it does. */
-static const char *target_problem(struct check *c, const char *ns, const struct target_ref *t, char text[400])
+enum effect { EFFECT_NONE, EFFECT_UNUSED, EFFECT_SOME };
+
+/* NONE: it names nothing, of which the reader of waypoints has told. UNUSED: a waypoint that nobody goes through. */
+static enum effect effect_of(struct check *c, const char *ns, const struct target_ref *t)
 {
 	struct use u = { .c = c, .ns = ns, .name = t->name, .core = t->kind == TARGET_SERVICE };
 	const struct waypoint *p;
 
-	*text = '\0';
-	if (t->kind == TARGET_GATEWAY) {
-		p = waypoint_named(c, ns, t->name);
-		if (p)
-			u = use_of(c, p);
-		if (!p)
-			snprintf(text, 400, "there is no Gateway '%.100s' of the class istio-waypoint in the namespace: it judges nothing", t->name);
-		else if (!u.services && !u.workloads)
-			snprintf(text, 400, "no service and no workload uses the waypoint '%.100s': it judges nothing. Label them with istio.io/use-waypoint", t->name);
-	} else if (t->kind == TARGET_SERVICE || t->kind == TARGET_SERVICE_ENTRY) {
+	if (t->kind == TARGET_GATEWAY_CLASS)
+		return EFFECT_SOME;
+	if (t->kind != TARGET_GATEWAY) {
 		mesh_each_service(c->m, is_named, &u);
-		if (!u.there)
-			snprintf(text, 400, "there is no %s '%.100s' in the namespace: it judges nothing", u.core ? "Service" : "ServiceEntry", t->name);
-		else if (!u.with_waypoint)
-			snprintf(text, 400, "'%.100s' uses no waypoint: it judges nothing. Label it with istio.io/use-waypoint", t->name);
+		return u.with_waypoint ? EFFECT_SOME : EFFECT_NONE;
 	}
-	return text;
+	p = waypoint_named(c, ns, t->name);
+	if (p)
+		u = use_of(c, p);
+	return !p ? EFFECT_NONE : u.services + u.workloads ? EFFECT_SOME : EFFECT_UNUSED;
 }
 
 static void check_bound(struct check *c, const struct bound *b)
 {
-	char text[400];
+	bool some = false;
 
 	for (int i = 0; i < b->n_targets; i++) {
-		if (*target_problem(c, b->ns, &b->targets[i], text)) {
-			say(c, b->kind, b->ns, b->name, b->where, "spec.targetRefs", "%s", text);
+		enum effect e = effect_of(c, b->ns, &b->targets[i]);
+
+		some = some || e == EFFECT_SOME;
+		if (e == EFFECT_UNUSED) {
+			say(c, b->kind, b->ns, b->name, b->where, "spec.targetRefs", "no service and no workload uses the waypoint '%s': nothing comes to it. "
+			    "Label them with istio.io/use-waypoint", b->targets[i].name);
 			return;
 		}
 	}
-	if (b->n_targets && b->judges && c->sidecars.n && c->skipped)
+	if (some && b->judges && c->sidecars.n && c->skipped)
 		say(c, b->kind, b->ns, b->name, b->where, "spec.targetRefs", "%d sidecars (%s/%s) go past waypoints, as Istio's do: what they send is not judged by it. "
 		    "MESHD_SIDECAR_USE_WAYPOINT=true where all are meshd's, or MESHD_ENFORCEMENT=closed", c->sidecars.n, c->sidecars.first->ns, c->sidecars.first->name);
 }

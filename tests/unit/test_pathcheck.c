@@ -55,9 +55,11 @@ static const struct { const char *yaml, *want; } bad[] = {
 	  "x.yaml:2: warning: VirtualService m/v: spec: nobody applies it: clients behind ztunnel (m/guarded) go to 'plain.m.svc.cluster.local' by connections, and it has no waypoint: no match" },
 	{ OBJ("gateway.networking.k8s.io/v1", "HTTPRoute", "r", "parentRefs: [{kind: ServiceEntry, group: networking.istio.io, name: plain}], rules: [{}]"),
 	  "HTTPRoute m/r: spec: nobody applies it: clients behind ztunnel (m/guarded) go to 'plain.m.svc.cluster.local' by connections" },
-	{ AP("p", TO_GATEWAY("gone") ", rules: [{}]"), "m/p: spec.targetRefs: there is no Gateway 'gone' of the class istio-waypoint in the namespace: it judges nothing\n" },
-	{ AP("p", TO_ENTRY("gone") ", rules: [{}]"), "m/p: spec.targetRefs: there is no ServiceEntry 'gone' in the namespace: it judges nothing\n" },
-	{ AP("p", TO_ENTRY("plain") ", rules: [{}]"), "m/p: spec.targetRefs: 'plain' uses no waypoint: it judges nothing. Label it with istio.io/use-waypoint\n" },
+	{ AP("p", TO_GATEWAY("gone") ", rules: [{}]"), "m/p: spec.targetRefs: there is no Gateway 'm/gone' of the class istio-waypoint" },
+	{ AP("p", TO_ENTRY("gone") ", rules: [{}]"), "m/p: spec.targetRefs: there is no ServiceEntry 'm/gone'" },
+	{ AP("p", TO_ENTRY("plain") ", rules: [{}]"), "m/p: spec.targetRefs: ServiceEntry 'm/plain' has no waypoint: nobody looks at this object" },
+	{ "---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: idle, namespace: m}\nspec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}\n"
+	  AP("p", TO_GATEWAY("idle") ", rules: [{}]"), "m/p: spec.targetRefs: no service and no workload uses the waypoint 'idle': nothing comes to it. Label them with" },
 	{ WE("side", "10.2.0.9", SIDECAR, ", serviceAccount: side") AP("p", TO_GATEWAY("wp") ", rules: [{}]"), "m/p: spec.targetRefs: 1 sidecars (m/side) go past waypoints, as Istio's do" },
 	{ WE("side", "10.2.0.9", SIDECAR, ", serviceAccount: side") AP("p", TO_ENTRY("guarded") ", rules: [{}]"), "m/p: spec.targetRefs: 1 sidecars (m/side) go past waypoints, as Istio's do" },
 	{ AP("only-web", "selector: {matchLabels: {app: guarded}}, rules: [{from: [{source: {principals: [cluster.local/ns/m/sa/web]}}]}]"),
@@ -74,6 +76,17 @@ START_TEST(tells)
 END_TEST
 
 /* Each object is told of once, and what is right is not. */
+START_TEST(tells_once)
+{
+	static const enum mesh_mode modes[] = { MODE_ZTUNNEL, MODE_SIDECAR, MODE_WAYPOINT };
+
+	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+		f.settings.mode = modes[i];
+		expect(MESH WAYPOINT, AP("p", TO_GATEWAY("gone") ", rules: [{}]"), "0 errors, 1 warnings.");
+	}
+}
+END_TEST
+
 START_TEST(is_quiet)
 {
 	static const char *const good[] = {
@@ -130,6 +143,7 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, tells, 0, ARRAY_LEN(bad));
+	tcase_add_test(t, tells_once);
 	tcase_add_test(t, is_quiet);
 	tcase_add_test(t, a_waypoint_without_replica);
 	tcase_add_test(t, http_on_ambient_workloads);
