@@ -25,10 +25,14 @@ bool str_is_plain(struct str s)
 	memcpy(any, &found, sizeof(any));
 	if (any[0] | any[1])
 		return false;
-	for (; i < s.n; i++)
-		if ((uint8_t)s.p[i] < ' ' || s.p[i] == 0x7f)
-			return false;
-	return true;
+	if (i == s.n)
+		return true;
+	/* A short one is filled up with blanks. */
+	v = (block){ 0 } + ' ';
+	memcpy(&v, s.p, s.n);
+	v = (block)(v < ' ') | (block)(v == 0x7f);
+	memcpy(any, &v, sizeof(any));
+	return !(any[0] | any[1]);
 }
 
 bool str_eq_nocase(struct str a, struct str b)

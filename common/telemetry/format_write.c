@@ -122,13 +122,18 @@ void format_time(const char *spec, uint64_t wall_us, struct buf *out)
 
 struct str format_request_field(const struct exchange *x, const char *name)
 {
-	const struct str *s;
+	struct str s = { 0 };
 
 	if (name[0] != ':')
 		return fields_get(&x->request_fields, name);
-	s = strcmp(name, ":method") == 0 ? &x->request.method : strcmp(name, ":path") == 0 ? &x->request.path :
-	    strcmp(name, ":authority") == 0 ? &x->request.authority : strcmp(name, ":scheme") == 0 ? &x->request.scheme : NULL;
-	return s && s->n ? *s : (struct str){ 0 };
+	switch (name[1]) {
+	case 'm': s = strcmp(name, ":method") ? s : x->request.method; break;
+	case 'p': s = strcmp(name, ":path") ? s : x->request.path; break;
+	case 'a': s = strcmp(name, ":authority") ? s : x->request.authority; break;
+	case 's': s = strcmp(name, ":scheme") ? s : x->request.scheme; break;
+	default: break;
+	}
+	return s.n ? s : (struct str){ 0 };
 }
 
 struct str format_response_field(const struct exchange *x, const char *name, char scratch[16])
