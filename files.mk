@@ -1073,6 +1073,12 @@ EXTRA_FILES = \
 	examples/login/policy.yaml \
 	examples/login/services.yaml \
 	examples/login/workloads.yaml \
+	examples/mixed/README.md \
+	examples/mixed/mesh.yaml \
+	examples/mixed/policy.yaml \
+	examples/mixed/routes.yaml \
+	examples/mixed/services.yaml \
+	examples/mixed/workloads.yaml \
 	examples/shop/README.md \
 	examples/shop/mesh.yaml \
 	examples/shop/policy.yaml \
@@ -1093,6 +1099,7 @@ EXTRA_FILES = \
 	packaging/debian/source/format \
 	packaging/demo \
 	packaging/demo-lib \
+	packaging/demo-mixed \
 	packaging/demo-sidecars \
 	packaging/demo-tunnels \
 	packaging/image/Containerfile \
