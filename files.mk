@@ -1176,8 +1176,10 @@ EXTRA_FILES = \
 	tests/interop/test_swap.py \
 	tests/interop/test_upgrade.py \
 	tests/interop/test_waypoints.py \
+	tests/interop/test_wayworld.py \
 	tests/interop/test_xds.py \
 	tests/interop/test_ztunnel.py \
+	tests/interop/wayworld.py \
 	tests/interop/zdsserver/linkname.s \
 	tests/interop/zdsserver/main.go \
 	tests/lint/banned \

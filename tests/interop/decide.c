@@ -1,23 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* decide DIR NAMESPACE NAME reads the configuration in DIR as the sidecar of that WorkloadEntry or Pod would, and answers requests,
- * one JSON object a line: {"to": "10.0.0.1:80", "method": "GET", "authority": "cart", "path": "/", "headers": [["a", "b"]]}.
- * {"dump": true} asks for the whole plan (decide_dump.c).
+/* decide DIR NAMESPACE NAME [waypoint] reads the configuration in DIR as the sidecar (or the waypoint) of that WorkloadEntry or Pod would,
+ * and answers requests, one JSON object a line: {"to": "10.0.0.1:80", "method": "GET", "authority": "cart", "path": "/", "headers": [["a", "b"]]}.
+ * {"dump": true} asks for the whole plan (decide_dump.c). A waypoint is also told "who": "spiffe://…" asks and the "source" address; with
+ * "bytes": true, and the "sni" that they begin with, it is no HTTP. What it says more:
+ *   {"reset": true}                                         not served here, or refused as bytes
+ *   {"http": true}                                          bytes where only HTTP is spoken
  *   {"to": "PassthroughCluster"}                            no listener is there
  *   {"l4": ["outbound|9000||…"]}                            bytes
  *   {"status": 301, "route": "", "responses": [[["location", "…"]]], "body": ""}        answered by the proxy
  *   {"route": "", "targets": [{"cluster": "…", "exists": true, "weight": 1, "authority": "…", "path": "…", "request": […], "response": […]}]}
- * The filters of routes are the real ones; of exchanges it has only what they call. */
+ * The filters are the real ones; of exchanges it has only what they call. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "model/meshconfig.h"
+#include "policy/authz.h"
+#include "policy/jwt_filter.h"
 #include "source/confdir.h"
 #include "tests/interop/decide.h"
+#include "traffic/dest.h"
 #include "traffic/plan.h"
 #include "traffic/router_int.h"
 
-static const struct filter_ops *const chain[] = { &route_filter, &fault_filter, &cors_filter, &answer_filter };
+/* A sidecar's, for what goes out, without its first two. */
+static const struct filter_ops *const chain[] = { &jwt_filter, &authz_filter, &route_filter, &fault_filter, &cors_filter, &answer_filter };
+#define JUDGES 2
+static int first = JUDGES;
+static struct exchange_client client;        /* of the request that is decided on */
 static struct { int status; struct str body; bool done; } reply;
 
 void exchange_resume(struct exchange *x) { }
@@ -47,14 +57,13 @@ static json_t *fields_json(const struct http_fields *f)
 
 static struct exchange *make(const json_t *ask, struct router_env *env)
 {
-	static struct exchange_client nobody;
 	struct exchange *x = xcalloc(1, sizeof(*x));
 	const char *path = json_string_value(json_object_get(ask, "path"));
 	json_t *headers = json_object_get(ask, "headers"), *h;
 	char *norm = xmalloc(strlen(path) + 1);
 	size_t i;
 
-	x->client = &nobody;
+	x->client = &client;
 	x->arg = env;
 	x->request_fields.arena = x->response_fields.arena = &x->arena;
 	x->request.method = str_c(json_string_value(json_object_get(ask, "method")));
@@ -70,7 +79,7 @@ static struct exchange *make(const json_t *ask, struct router_env *env)
 
 static void back(struct exchange *x, void *const *states, int n)
 {
-	for (int i = n - 1; i >= 0; i--)
+	for (int i = n - 1; i >= first; i--)
 		if (chain[i]->on_response)
 			chain[i]->on_response(x, states[i], NULL);
 }
@@ -79,7 +88,7 @@ static void back(struct exchange *x, void *const *states, int n)
 static int through(struct exchange *x, void **states)
 {
 	reply.done = false;
-	for (int i = 0; i < (int)ARRAY_LEN(chain); i++) {
+	for (int i = first; i < (int)ARRAY_LEN(chain); i++) {
 		states[i] = xcalloc(1, chain[i]->state_bytes + 1);
 		if (chain[i]->on_request && chain[i]->on_request(x, states[i], NULL) != FILTER_NEXT)
 			return i + 1;
@@ -102,32 +111,14 @@ static json_t *target(const json_t *ask, struct router_env *env, int i)
 			 "response", fields_json(&x->response_fields));
 }
 
-static json_t *decide(const json_t *ask, struct router_env *env)
+/* What the HTTP of env->routes makes of it. */
+static json_t *decide_http(const json_t *ask, struct router_env *env)
 {
-	const struct outbound_port *o;
-	struct exchange *x;
 	void *states[ARRAY_LEN(chain)];
-	struct addr to;
-	json_t *out, *list;
-	int n;
+	json_t *list = json_array();
+	struct exchange *x = make(ask, env);
+	int n = through(x, states);
 
-	if (json_object_get(ask, "dump"))
-		return decide_dump(env->plan);
-	if (addr_parse(str_c(json_string_value(json_object_get(ask, "to"))), &to) != 0)
-		return json_pack("{s:s}", "error", "to");
-	o = plan_outbound(env->plan, &to);
-	if (!o)
-		return json_pack("{s:s}", "to", cluster_conf(plan_unknown(env->plan))->name);
-	list = json_array();
-	if (!o->http) {
-		for (int i = 0; i < o->n_tcp; i++)
-			for (int k = 0; k < o->tcp[i].n_targets; k++)
-				json_array_append_new(list, json_string(o->tcp[i].targets[k].cluster_name));
-		return json_pack("{s:o}", "l4", list);
-	}
-	env->routes = o->http;
-	x = make(ask, env);
-	n = through(x, states);
 	if (reply.done) {
 		int status = reply.status, n_ways = x->route && x->route->action == ROUTE_FORWARD ? x->route->n_targets : 1;
 		const char *route = x->route ? x->route->name : "";
@@ -148,8 +139,92 @@ static json_t *decide(const json_t *ask, struct router_env *env)
 	}
 	for (int i = 0; i < x->route->n_targets; i++)
 		json_array_append_new(list, target(ask, env, i));
-	out = json_pack("{s:s, s:i, s:o}", "route", x->route->name, "missing", x->route->missing_status, "targets", list);
-	return out;
+	return json_pack("{s:s, s:i, s:o}", "route", x->route->name, "missing", x->route->missing_status, "targets", list);
+}
+
+static json_t *rows(const struct l4_route *v, int n, struct str sni)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < n; i++) {
+		bool fits = !v[i].n_sni;
+
+		for (int k = 0; k < v[i].n_sni; k++)
+			fits = fits || str_is(sni, v[i].sni[k]);
+		for (int k = 0; fits && k < v[i].n_targets; k++)
+			if (v[i].n_targets == 1 || v[i].targets[k].weight)
+				json_array_append_new(list, json_string(v[i].targets[k].cluster_name));
+		if (fits && sni.p)
+			break;
+	}
+	return list;
+}
+
+static const char *string(const json_t *ask, const char *name)
+{
+	const char *s = json_string_value(json_object_get(ask, name));
+
+	return s ? s : "";
+}
+
+/* What a waypoint does for the address in a CONNECT; NULL: it is not the one for it. */
+static const struct inbound_port *served(const struct router_env *env, const struct addr *to)
+{
+	const struct mesh *m = mesh_current();
+	struct service *s = mesh_service_by_vip(m, str_c(""), &to->ip, str_c(env->local->ns));
+	struct workload *w = s ? NULL : mesh_workload_by_ip(m, str_c(""), &to->ip);
+
+	client.target = s;
+	if (s)
+		return s->waypoint && dest_is_gateway(m, s->waypoint, env->local) ? plan_served(env->plan, str_c(s->key), to->port) : NULL;
+	return w && w->waypoint && dest_is_gateway(m, w->waypoint, env->local) ? plan_direct(env->plan) : NULL;
+}
+
+static json_t *decide_waypoint(const json_t *ask, struct router_env *env, const struct addr *to)
+{
+	const struct inbound_port *p = served(env, to);
+	struct authz_input in;
+	json_t *list;
+
+	client.local = *to;
+	client.local_workload = (struct workload *)env->local;
+	client.peer_id = str_c(string(ask, "who"));
+	client.mtls = client.inbound = true;
+	addr_parse(str_c(string(ask, "source")), &client.peer);
+	if (!p)
+		return json_pack("{s:b}", "reset", true);
+	env->routes = p->http;
+	if (p->http && !(json_is_true(json_object_get(ask, "bytes")) && p->protocol == PROTOCOL_AUTO) && p->protocol != PROTOCOL_TCP)
+		return json_is_true(json_object_get(ask, "bytes")) ? json_pack("{s:b}", "http", true) : decide_http(ask, env);
+	in = (struct authz_input){ .source = client.peer, .dest = *to, .principal = client.peer_id, .service = client.target };
+	if (!authz_judge(mesh_current(), env->local, &in, NULL, NULL).allowed)
+		return json_pack("{s:b}", "reset", true);
+	list = rows(p->by_sni, p->n_by_sni, str_c(string(ask, "sni")));
+	if (!json_array_size(list))
+		list = rows(p->bytes, p->n_bytes, str_c(""));
+	if (!json_array_size(list))
+		json_array_append_new(list, json_string(cluster_conf(p->to)->name));
+	return json_pack("{s:o}", "l4", list);
+}
+
+static json_t *decide(const json_t *ask, struct router_env *env)
+{
+	const struct outbound_port *o;
+	struct addr to;
+
+	if (json_object_get(ask, "dump"))
+		return decide_dump(env->plan);
+	if (addr_parse(str_c(json_string_value(json_object_get(ask, "to"))), &to) != 0)
+		return json_pack("{s:s}", "error", "to");
+	if (!first)
+		return decide_waypoint(ask, env, &to);
+	o = plan_outbound(env->plan, &to);
+	if (!o)
+		return json_pack("{s:s}", "to", cluster_conf(plan_unknown(env->plan))->name);
+	if (!o->http)
+		return json_pack("{s:o}", "l4", rows(o->tcp, o->n_tcp, (struct str){ NULL, 0 }));
+	env->routes = o->http;
+	return decide_http(ask, env);
 }
 
 static void on_report(void *arg, const char *object, const char *what)
@@ -163,15 +238,21 @@ int main(int argc, char **argv)
 		.trust_domain = "cluster.local", .root_ns = "istio-system", .cluster_domain = "cluster.local", .network = "", .cluster = "Kubernetes",
 		.connect_timeout_ms = 10000, .mode = MODE_SIDECAR,
 	};
-	struct confdir *c = confdir_new(argc == 4 ? argv[1] : "", &settings);
+	bool waypoint = argc == 5 && !strcmp(argv[4], "waypoint"), usage = argc != 4 && !waypoint;
+	struct confdir *c;
 	struct router_env env = { .plan = NULL };
 	struct workload *w;
 	uint64_t seed = 1;
 	struct err err;
 	char line[1 << 16];
 
-	if (argc != 4 || confdir_load(c, &err) != 0) {
-		fprintf(stderr, argc != 4 ? "usage: decide DIR NAMESPACE NAME\n" : "%s\n", err.msg);
+	if (waypoint) {
+		settings.mode = MODE_WAYPOINT;
+		first = 0;
+	}
+	c = confdir_new(usage ? "" : argv[1], &settings);
+	if (usage || confdir_load(c, &err) != 0) {
+		fprintf(stderr, usage ? "usage: decide DIR NAMESPACE NAME [waypoint]\n" : "%s\n", err.msg);
 		return 2;
 	}
 	w = mesh_workload_named(mesh_current(), str_c(argv[2]), str_c(argv[3]));
@@ -180,12 +261,14 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	env.seed = &seed;
+	env.local = w;
 	env.plan = plan_compile(mesh_current(), w, NULL, on_report, NULL);
 	while (fgets(line, sizeof(line), stdin)) {
 		json_t *ask = json_loads(line, 0, NULL), *answer = ask ? decide(ask, &env) : json_pack("{s:s}", "error", "JSON");
 
 		json_dumpf(answer, stdout, JSON_COMPACT);
 		puts("");
+		fflush(stdout);              /* the log goes there, too */
 		json_decref(answer);
 		json_decref(ask);
 	}

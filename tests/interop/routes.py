@@ -453,6 +453,22 @@ def listener(name, port, routes):
             "filter_chains": [{"filters": [{"name": "hcm", "typed_config": hcm}]}]}
 
 
+def scoped(i, listener):
+    """With the world's number before the names of clusters."""
+    def walk(o):
+        if isinstance(o, list):
+            return [walk(v) for v in o]
+        if not isinstance(o, dict):
+            return o
+        o = {k: walk(v) for k, v in o.items()}
+        if isinstance(o.get("cluster"), str):
+            o["cluster"] = f"{i}/{o['cluster']}"
+        for c in o.get("clusters", []) if isinstance(o.get("clusters"), list) else []:
+            c["name"] = f"{i}/{c['name']}"
+        return o
+    return walk(listener)
+
+
 def free_ports(n):
     socks = [socket.socket() for _ in range(n)]
     for s in socks:
@@ -473,13 +489,13 @@ class Envoy:
         for i, w in enumerate(worlds):
             for r in w.get("routes", []):
                 self.ports[i, r["name"]] = next(ports)
-                listeners.append(listener(f"{i}-{r['name']}", self.ports[i, r["name"]], r))
+                listeners.append(scoped(i, listener(f"{i}-{r['name']}", self.ports[i, r["name"]], r)))
         # A cluster exists in the worlds that have it: the name says in which.
         clusters = []
         for i, w in enumerate(worlds):
             for c in {c["name"] for c in w["clusters"]} | {"PassthroughCluster"}:
                 clusters.append(self.cluster(f"{i}/{c}"))
-        conf = {"node": {"id": "routes", "cluster": "test"}, "static_resources": {"listeners": [self.scoped(l) for l in listeners], "clusters": clusters}}
+        conf = {"node": {"id": "routes", "cluster": "test"}, "static_resources": {"listeners": listeners, "clusters": clusters}}
         self.conf = f"{dir}/envoy-routes.json"
         with open(self.conf, "w") as f:
             json.dump(conf, f)
@@ -500,23 +516,6 @@ class Envoy:
         at = {"socket_address": {"address": "127.0.0.1", "port_value": self.echo.port}}
         return {"name": name, "type": "STATIC", "connect_timeout": "5s",
                 "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": at}}]}]}}
-
-    def scoped(self, listener):
-        """With the world's number before the names of clusters."""
-        i = listener["name"].split("-")[0]
-
-        def walk(o):
-            if isinstance(o, list):
-                return [walk(v) for v in o]
-            if not isinstance(o, dict):
-                return o
-            o = {k: walk(v) for k, v in o.items()}
-            if isinstance(o.get("cluster"), str):
-                o["cluster"] = f"{i}/{o['cluster']}"
-            for c in o.get("clusters", []) if isinstance(o.get("clusters"), list) else []:
-                c["name"] = f"{i}/{c['name']}"
-            return o
-        return walk(listener)
 
     def ask(self, i, table, q):
         c = self.conns.get((i, table))

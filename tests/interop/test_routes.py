@@ -13,8 +13,8 @@ WORLDS = int(os.environ.get("ROUTES_WORLDS", 16))
 REQUESTS = int(os.environ.get("ROUTES_REQUESTS", 50))
 
 
-def istiod(yamls):
-    """What istiod tells the sidecar in each of these worlds."""
+def ask_istiod(yamls, *proxy, env={}):
+    """What istiod tells this proxy in each of these worlds."""
     rds = f"{PEERS}/rds"
     if not os.access(rds, os.X_OK) and not os.environ.get("CI"):
         raise Skip("no rds: run tests/interop/build")
@@ -23,21 +23,29 @@ def istiod(yamls):
         for f, y in zip(files, yamls):
             with open(f, "w") as out:
                 out.write(y)
-        p = subprocess.run([rds, routes.NAMESPACE, routes.NAME, routes.ADDRESS, routes.LABELS, *files], capture_output=True, text=True, timeout=100)
+        p = subprocess.run([rds, *proxy, *files], capture_output=True, text=True, timeout=100, env={**os.environ, **env})
     assert p.returncode == 0, p.stderr[:2000]
     return [json.loads(line) for line in p.stdout.splitlines()]
 
 
-def meshd(yaml, asks):
+def ask_meshd(yaml, asks, *proxy):
     if not os.access(DECIDE, os.X_OK) and not os.environ.get("CI"):
         raise Skip(f"no {DECIDE}: make tests/interop/decide")
     with tempfile.TemporaryDirectory() as d:
         with open(f"{d}/mesh.d.yaml", "w") as f:
             f.write(yaml)
-        p = subprocess.run([DECIDE, d, routes.NAMESPACE, routes.NAME], input="".join(json.dumps(q) + "\n" for q in asks), capture_output=True, text=True, timeout=60)
+        p = subprocess.run([DECIDE, d, *proxy], input="".join(json.dumps(q) + "\n" for q in asks), capture_output=True, text=True, timeout=60)
     errors = [l for l in (p.stderr + p.stdout).splitlines() if "\terror\t" in l]
     assert p.returncode == 0 and not errors, "\n".join(errors) + p.stderr[-2000:] + yaml
     return [json.loads(l) for l in p.stdout.splitlines() if l.startswith("{")], p.stderr
+
+
+def istiod(yamls):
+    return ask_istiod(yamls, routes.NAMESPACE, routes.NAME, routes.ADDRESS, routes.LABELS)
+
+
+def meshd(yaml, asks):
+    return ask_meshd(yaml, asks, routes.NAMESPACE, routes.NAME)
 
 
 def judge(yamls, asks):

@@ -1,24 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// rds NAMESPACE NAME ADDRESS LABELS FILE... tells what istiod's own generators make of the objects in each FILE for the sidecar of
-// one workload ("app=cart,version=v1"), as a line of JSON: {"listeners": [...], "routes": [...], "clusters": [...]}. Objects of
-// Istio's own kinds are configuration; those of Kubernetes and its Gateway API go to an API that does not exist. A MeshConfig is a
-// document without kind.
+// rds NAMESPACE NAME ADDRESS LABELS FILE... tells what istiod's own generators make of the objects in each FILE for the proxy of
+// one workload ("app=cart,version=v1"), as a line of JSON: {"listeners": [...], "routes": [...], "clusters": [...]}. The proxy is a
+// sidecar; with the labels that a Gateway's pods have and PILOT_ENABLE_AMBIENT=true it is a waypoint. Objects of Istio's own kinds are
+// configuration; those of Kubernetes and its Gateway API go to an API that does not exist, as do the others that waypoints are found
+// by. A MeshConfig is a document without kind.
 package main
 
 import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
+	"istio.io/api/label"
 	meshconfig "istio.io/api/mesh/v1alpha1"
+	"istio.io/istio/pilot/pkg/features"
 	"istio.io/istio/pilot/pkg/model"
 	"istio.io/istio/pilot/test/xds"
+	"istio.io/istio/pkg/config/constants"
 	"istio.io/istio/pkg/config/mesh"
+	"istio.io/istio/pkg/config/schema/gatewayapi"
 	"istio.io/istio/pkg/config/schema/gvr"
 	"istio.io/istio/pkg/kube"
 	"istio.io/istio/pkg/kube/kclient/clienttest"
@@ -35,19 +42,39 @@ func main() {
 	opt := log.DefaultOptions()
 	opt.SetDefaultOutputLevel(log.OverrideScopeName, log.NoneLevel)
 	_ = log.Configure(opt)
-	for _, name := range os.Args[5:] {
-		all, err := os.ReadFile(name)
-		if err == nil {
-			err = test.Wrap(func(t test.Failer) { tell(t, string(all)) })
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, name, err)
+	clear(gatewayapi.MinimumCRDVersions) // the API that does not exist has no versions
+	files := os.Args[5:]
+	lines := make([]map[string][]json.RawMessage, len(files))
+	var all errgroup.Group
+	all.SetLimit(8)
+	for i, name := range files {
+		all.Go(func() error {
+			text, err := os.ReadFile(name)
+			if err == nil {
+				err = test.Wrap(func(t test.Failer) { lines[i] = told(t, string(text)) })
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %v", name, err)
+			}
+			return nil
+		})
+	}
+	if err := all.Wait(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	for _, l := range lines {
+		if err := json.NewEncoder(os.Stdout).Encode(l); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 	}
 }
 
-func tell(t test.Failer, yaml string) {
+// Kinds that istiod reads of the API itself where it looks for waypoints.
+var ambient = []string{"kind: ServiceEntry\n", "kind: WorkloadEntry\n", "kind: AuthorizationPolicy\n"}
+
+func told(t test.Failer, yaml string) map[string][]json.RawMessage {
 	var istio, kubernetes []string
 	m := mesh.DefaultMeshConfig()
 	for _, doc := range strings.Split(yaml, "\n---\n") {
@@ -60,6 +87,9 @@ func tell(t test.Failer, yaml string) {
 			m = meshOf(t, doc, m)
 		default:
 			istio = append(istio, doc)
+			if features.EnableAmbient && slices.ContainsFunc(ambient, func(k string) bool { return strings.Contains(doc, k) }) {
+				kubernetes = append(kubernetes, doc)
+			}
 		}
 	}
 	s := xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
@@ -69,6 +99,8 @@ func tell(t test.Failer, yaml string) {
 		KubeClientModifier: func(c kube.Client) {
 			clienttest.MakeCRD(t, c, gvr.HTTPRoute)
 			clienttest.MakeCRD(t, c, gvr.GRPCRoute)
+			clienttest.MakeCRD(t, c, gvr.TCPRoute)
+			clienttest.MakeCRD(t, c, gvr.TLSRoute)
 		},
 	})
 	labels := map[string]string{}
@@ -86,6 +118,9 @@ func tell(t test.Failer, yaml string) {
 		ID:              os.Args[2] + "." + os.Args[1],
 		Type:            model.SidecarProxy,
 	}
+	if labels[label.GatewayManaged.Name] == constants.ManagedGatewayMeshControllerLabel {
+		p.Type = model.Waypoint
+	}
 	if len(kubernetes) > 0 {
 		time.Sleep(time.Second) // its controllers have no end that could be waited for
 	}
@@ -101,9 +136,7 @@ func tell(t test.Failer, yaml string) {
 	for _, c := range s.Clusters(p) {
 		out["clusters"] = append(out["clusters"], raw(t, c))
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(out); err != nil {
-		t.Fatal(err)
-	}
+	return out
 }
 
 func meshOf(t test.Failer, doc string, base *meshconfig.MeshConfig) *meshconfig.MeshConfig {
