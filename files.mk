@@ -208,6 +208,7 @@ libmeshd_a_SOURCES = \
 	common/telemetry/respflag.c \
 	common/telemetry/rows.c \
 	common/telemetry/series.c \
+	common/telemetry/shadow.c \
 	common/telemetry/span.c \
 	common/telemetry/span_make.c \
 	common/telemetry/span_request.c \
@@ -504,6 +505,7 @@ HEADERS_ALL = \
 	common/telemetry/rows.h \
 	common/telemetry/rows_int.h \
 	common/telemetry/series.h \
+	common/telemetry/shadow.h \
 	common/telemetry/span.h \
 	common/telemetry/span_int.h \
 	common/telemetry/tally.h \

@@ -5,7 +5,6 @@
 #include <time.h>
 
 #include "base/log.h"
-#include "base/tuning.h"
 #include "policy/ratelimit.h"
 #include "telemetry/bypass.h"
 #include "traffic/dest.h"
@@ -143,14 +142,6 @@ void conn_pump(struct conn *c)
 	pump_start(&c->pump, c->pump.down, c->pump.up, on_pump_done);
 }
 
-static void on_dry_run(struct policy *p, const struct authz_input *in, void *arg)
-{
-	char text[ADDR_TEXT];
-
-	log_msg(LOG_POLICY, tuning.dry_run_info ? LOG_INFO : LOG_DEBUG, "dry-run: %s policy %s would match a connection from %s (%.*s)", p->action == POLICY_DENY ? "deny" : "allow",
-		 p->key, addr_format(&in->source, text), STR_FMT(in->principal));
-}
-
 const char *conn_over_limit(struct conn *c)
 {
 	const char *rule = NULL;
@@ -182,7 +173,7 @@ bool conn_judge(struct conn *c, enum fail why_if_denied)
 		end(c, FAIL_NOT_WAYPOINT, dest_gateway_name(passed, name), NULL, NULL, NULL);
 		return false;
 	}
-	v = authz_judge(m, now, &c->input, on_dry_run, NULL);
+	v = authz_judge(m, now, &c->input, c->judged ? NULL : authz_note_quiet, NULL);
 	if (v.allowed && passed && !c->judged)
 		bypass_note(now, dest_gateway_name(passed, name), c->input.principal);
 	c->judged = true;

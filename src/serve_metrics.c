@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the control thread adds to the metrics page: the pods, and the stream from istiod; ztunnel's names. */
 #include "telemetry/prom.h"
+#include "telemetry/shadow.h"
 
 #include "src/serve_int.h"
 
@@ -103,6 +104,7 @@ void serve_metrics_start(struct serve *s)
 		  .help = "1 while istiod's stream has brought something, else 0" },
 	};
 
+	shadow_register();
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		families[i].arg = s;
 		prom_register(&families[i]);

@@ -87,6 +87,12 @@ struct exchange_client {
 	struct addr caller;      /* the same: from where; port 0: the peer itself */
 };
 
+/* What dry runs of policies would have said. */
+struct exchange_shadow {
+	bool known, allowed;
+	const char *policy;      /* that matched: "ns[NS]-policy[P]-rule[N]"; NULL: none */
+};
+
 /* For telemetry. Times are of CLOCK_MONOTONIC in ns, 0: not yet; wall_us is since the epoch. */
 struct exchange_log {
 	enum fail why;
@@ -110,6 +116,7 @@ struct exchange_log {
 	int grpc_status;         /* -1: no gRPC, or none came; final before the filters' on_end */
 	bool grpc;
 	uint64_t id;             /* for `meshd why`; 0: none */
+	struct exchange_shadow shadow[2];       /* of ALLOW, of DENY */
 };
 
 struct exchange_conf {

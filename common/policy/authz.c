@@ -3,7 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/log.h"
+#include "base/tuning.h"
 #include "policy/scope.h"
+#include "telemetry/shadow.h"
 
 static void books_free(void *p)
 {
@@ -72,12 +75,28 @@ static bool indexes_made(struct scope *s, const struct subject *who)
 	return true;
 }
 
-static void tell_quiet(struct scope *s, struct subject *who, void (*on_quiet)(struct policy *p, const struct authz_input *in, void *arg), void *arg)
+static void tell_quiet(struct scope *s, struct subject *who, void (*on_quiet)(const struct authz_quiet *q, const struct authz_input *in, void *arg),
+		       void *arg)
 {
+	struct authz_quiet dry[] = { [POLICY_ALLOW] = { POLICY_ALLOW, NULL, -1 }, [POLICY_DENY] = { POLICY_DENY, NULL, -1 } };
+	bool any[] = { [POLICY_ALLOW] = false, [POLICY_DENY] = false };
+
 	scope_each(at, s)
-		for (int i = at->start[PART_QUIET]; i < at->start[PART_QUIET + 1]; i++)
-			if (rulebook_judge(scope_book(at->policies[i], who), who) >= 0)
-				on_quiet(at->policies[i], who->in, arg);
+		for (int i = at->start[PART_QUIET]; i < at->start[PART_QUIET + 1]; i++) {
+			struct policy *p = at->policies[i];
+			int rule = rulebook_judge(scope_book(p, who), who);
+			struct authz_quiet q = { p->action, p, rule };
+
+			if (p->dry_run)
+				any[p->action] = true;
+			if (rule >= 0 && !p->dry_run)
+				on_quiet(&q, who->in, arg);
+			else if (rule >= 0 && (!dry[p->action].policy || strcmp(p->key, dry[p->action].policy->key) < 0))
+				dry[p->action] = q;
+		}
+	for (size_t i = 0; i < ARRAY_LEN(dry); i++)
+		if (any[i])
+			on_quiet(&dry[i], who->in, arg);
 }
 
 /* The first by key that matches; NULL: none. */
@@ -99,7 +118,7 @@ static struct policy *match(struct scope *s, enum scope_part part, struct subjec
 }
 
 struct authz_verdict authz_judge(const struct mesh *m, const struct workload *dest, const struct authz_input *in,
-				 void (*on_quiet)(struct policy *p, const struct authz_input *in, void *arg), void *arg)
+				 void (*on_quiet)(const struct authz_quiet *q, const struct authz_input *in, void *arg), void *arg)
 {
 	struct authz_verdict peer = authz_judge_peer(m, dest, in);
 	struct scope *s = scope_of(m, dest, in->service);
@@ -176,11 +195,54 @@ enum authz_custom authz_custom(const struct mesh *m, const struct workload *dest
 	return CUSTOM_NONE;
 }
 
+/* --- what is only told --- */
+
+/* Without its query, which may hold secrets. */
+static const char *what(const struct authz_input *in, char *out, size_t n)
+{
+	char peer[ADDR_TEXT];
+	struct str rest;
+
+	if (in->request)
+		snprintf(out, n, "%.*s %.*s", STR_FMT(in->request->method), STR_FMT(str_cut(in->request->path, '?', &rest)));
+	else
+		snprintf(out, n, "a connection from %s (%.*s)", addr_format(&in->source, peer), STR_FMT(in->principal));
+	return out;
+}
+
+void authz_note_quiet(const struct authz_quiet *q, const struct authz_input *in, void *arg)
+{
+	static const enum shadow_action actions[] = { [POLICY_ALLOW] = SHADOW_ALLOW, [POLICY_DENY] = SHADOW_DENY, [POLICY_AUDIT] = SHADOW_AUDIT };
+	const char *name = q->action == POLICY_DENY ? "deny" : "allow";
+	enum log_level level = tuning.dry_run_info ? LOG_INFO : LOG_DEBUG;
+	bool matches = q->policy != NULL;
+	char text[600];
+
+	(void)arg;
+	shadow_count(actions[q->action], matches == (q->action != POLICY_DENY), in->request ? in->dest.port : 0, matches ? q->policy->key : NULL);
+	if (!log_on(LOG_POLICY, level))
+		return;
+	what(in, text, sizeof(text));
+	if (q->action == POLICY_AUDIT)
+		log_msg(LOG_POLICY, level, "AUDIT policy %s matches %s", q->policy->key, text);
+	else if (matches)
+		log_msg(LOG_POLICY, level, "dry-run: %s policy %s would match %s", name, q->policy->key, text);
+	else if (q->action == POLICY_ALLOW)
+		log_msg(LOG_POLICY, level, "dry-run: no allow policy would match %s, which would be refused", text);
+}
+
+const char *authz_policy_id(const struct authz_verdict *v, char *out, size_t n)
+{
+	snprintf(out, n, "ns[%s]-policy[%s]-rule[%d]", v->policy->ns, v->policy->name, v->rule_index);
+	return out;
+}
+
 const char *authz_details(const struct authz_verdict *v, char *out, size_t n)
 {
+	char id[512] = "none";
+
 	if (v->policy && v->rule_index >= 0)
-		snprintf(out, n, "rbac_access_denied_matched_policy[ns[%s]-policy[%s]-rule[%d]]", v->policy->ns, v->policy->name, v->rule_index);
-	else
-		snprintf(out, n, "rbac_access_denied_matched_policy[none]");
+		authz_policy_id(v, id, sizeof(id));
+	snprintf(out, n, "rbac_access_denied_matched_policy[%s]", id);
 	return out;
 }

@@ -35,16 +35,24 @@ struct authz_verdict {
 	int rule_index;              /* of the policy's rules that matched; -1: none */
 };
 
+/* What decides nothing: AUDIT policies that match, each; and the dry runs in scope, those of an action taken together. */
+struct authz_quiet {
+	enum policy_action action;
+	struct policy *policy;       /* the first by key that matches; of dry runs NULL: none does */
+	int rule_index;
+};
+
 /* Makes p->compiled, before p is put into a mesh. 0 or -ENOMEM. A policy without it counts as broken. */
 int authz_compile(struct policy *p);
 
 /* dest: made by workload_new; what reaches it is remembered, per thread, with a reference to it.
  * Order: a broken security object in scope refuses; STRICT mTLS; any enforced DENY that matches; no enforced ALLOW in scope: allowed;
- * any ALLOW that matches: allowed; else denied. Dry-run policies and AUDIT decide nothing: those that match are reported to
- * on_quiet (may be NULL) with their rule. CUSTOM is asked for apart; but
+ * any ALLOW that matches: allowed; else denied. Dry-run policies and AUDIT decide nothing: on_quiet (may be NULL) hears of them. CUSTOM is asked for apart; but
  * bytes that it covers are refused, since no provider is asked about bytes (Istio asks those of gRPC). */
 struct authz_verdict authz_judge(const struct mesh *m, const struct workload *dest, const struct authz_input *in,
-				 void (*on_quiet)(struct policy *p, const struct authz_input *in, void *arg), void *arg);
+				 void (*on_quiet)(const struct authz_quiet *q, const struct authz_input *in, void *arg), void *arg);
+/* An on_quiet: tells the log, and counts (telemetry/shadow.h). arg is not looked at. */
+void authz_note_quiet(const struct authz_quiet *q, const struct authz_input *in, void *arg);
 /* The beginning of it alone, for connections whose requests are judged one by one: broken objects and STRICT mTLS. */
 struct authz_verdict authz_judge_peer(const struct mesh *m, const struct workload *dest, const struct authz_input *in);
 /* Writes what would have allowed it, for `meshd why`: a few lines of text. */
@@ -66,6 +74,8 @@ enum authz_custom authz_custom(const struct mesh *m, const struct workload *dest
 
 /* A sidecar's view of an exchange. ret borrows from x and req. */
 void authz_input_of(const struct exchange *x, struct authz_request *req, struct authz_input *ret);
+/* "ns[NS]-policy[P]-rule[N]", as Envoy names it. Returns out. */
+const char *authz_policy_id(const struct authz_verdict *v, char *out, size_t n);
 /* "rbac_access_denied_matched_policy[ns[NS]-policy[P]-rule[N]]", or "…[none]"; as Envoy's. Returns out. */
 const char *authz_details(const struct authz_verdict *v, char *out, size_t n);
 

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/log.h"
-#include "base/tuning.h"
 #include "policy/authz.h"
 #include "telemetry/why.h"
 
@@ -15,13 +13,20 @@ void authz_input_of(const struct exchange *x, struct authz_request *req, struct 
 	*ret = (struct authz_input){ .source = c->peer, .dest = c->local, .principal = c->peer_id, .sni = c->sni, .service = c->target, .request = req };
 }
 
-static void on_quiet(struct policy *p, const struct authz_input *in, void *arg)
+/* Spans tell of dry runs. */
+static void on_quiet(const struct authz_quiet *q, const struct authz_input *in, void *arg)
 {
-	const struct exchange *x = arg;
+	struct exchange *x = arg;
+	struct exchange_shadow *to = &x->log.shadow[q->action == POLICY_DENY];
+	struct authz_verdict v = { .policy = q->policy, .rule_index = q->rule_index };
+	char id[512];
 
-	log_msg(LOG_POLICY, tuning.dry_run_info ? LOG_INFO : LOG_DEBUG, p->action == POLICY_AUDIT ? "AUDIT policy %s%s matches %.*s %.*s" :
-		"dry-run: %s policy %s would match %.*s %.*s", p->action == POLICY_AUDIT ? "" : p->action == POLICY_DENY ? "deny" : "allow", p->key,
-		STR_FMT(in->request->method), STR_FMT(x->request.path));
+	authz_note_quiet(q, in, NULL);
+	if (q->action == POLICY_AUDIT)
+		return;
+	*to = (struct exchange_shadow){ .known = true, .allowed = (q->policy != NULL) == (q->action == POLICY_ALLOW) };
+	if (q->policy)
+		to->policy = exchange_dup(x, str_c(authz_policy_id(&v, id, sizeof(id)))).p;
 }
 
 /* For `meshd why`. */

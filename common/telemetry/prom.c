@@ -42,7 +42,7 @@ void prom_value(struct buf *out, struct str v)
 /* OpenMetrics names a counter's family without _total, the older text format names each sample. */
 void prom_head(struct prom *p, const char *name, enum prom_type type, const char *help)
 {
-	static const char *const types[] = { "counter", "gauge", "histogram" };
+	const char *types[] = { "counter", "gauge", "histogram", p->openmetrics ? "unknown" : "untyped" };
 	const char *suffix = type == PROM_COUNTER && !p->openmetrics ? "_total" : "";
 
 	buf_printf(p->out, "# HELP %s%s %s.\n# TYPE %s%s %s\n", name, suffix, help, name, suffix, types[type]);

@@ -6,7 +6,7 @@
 
 #include "base/buf.h"
 
-enum prom_type { PROM_COUNTER, PROM_GAUGE, PROM_HISTOGRAM };
+enum prom_type { PROM_COUNTER, PROM_GAUGE, PROM_HISTOGRAM, PROM_UNKNOWN };   /* unknown: a counter with a name of others, without _total */
 
 struct prom;                         /* a scrape under way */
 

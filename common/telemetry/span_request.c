@@ -93,6 +93,23 @@ static void put_istio(struct span_draft *m, const struct tele_side *s, const str
 	put_side(m, dest, c->inbound && !s->waypoint ? c->local_workload : x->log.upstream_workload, c->inbound ? NULL : x->log.peer);
 }
 
+static void put_shadows(struct span_draft *m, const struct exchange *x)
+{
+	static const char *const keys[2][2] = {
+		{ "istio.authorization.dry_run.allow_policy.name", "istio.authorization.dry_run.allow_policy.result" },
+		{ "istio.authorization.dry_run.deny_policy.name", "istio.authorization.dry_run.deny_policy.result" },
+	};
+
+	for (int i = 0; i < 2; i++) {
+		const struct exchange_shadow *s = &x->log.shadow[i];
+
+		if (s->known && s->policy)
+			span_put_text(m, keys[i][0], str_c(s->policy));
+		if (s->known)
+			span_put_text(m, keys[i][1], str_c(s->allowed ? "allowed" : "denied"));
+	}
+}
+
 static void put_tags(struct span_draft *m, const struct tracing *conf, const struct exchange *x)
 {
 	struct buf text = { 0 };
@@ -147,6 +164,7 @@ void trace_end(const struct trace *t, const struct tele_side *s, const struct ex
 	put_response(&m, x);
 	if (s->tracing.istio_tags)
 		put_istio(&m, s, x);
+	put_shadows(&m, x);
 	put_tags(&m, &s->tracing, x);
 	span_push(&m);
 }

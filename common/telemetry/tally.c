@@ -77,6 +77,19 @@ void tally_each(struct tally_kind *k, void (*fn)(const struct str *values, const
 	sums_done(&sums);
 }
 
+void tally_sum(struct tally_kind *k, void (*fn)(const struct prom_label *labels, const uint64_t *count, void *arg), void *arg)
+{
+	struct prom_label labels[TALLY_LABELS];
+	struct sums sums;
+
+	sums_collect(k, &sums);
+	for (const struct sum *s = sums.first; s; s = s->next) {
+		labels_of(k, s->row, labels);
+		fn(labels, s->count, arg);
+	}
+	sums_done(&sums);
+}
+
 /* What a registered family belongs to. */
 struct link {
 	struct prom_family family;

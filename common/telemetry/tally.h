@@ -61,6 +61,9 @@ struct tally *tally_new(struct tally_kind *k);
 struct tally_row *tally_row(struct tally *t, const struct str *values);
 /* The sums of all tables, by label set; values: as many as there are labels. Control thread. */
 void tally_each(struct tally_kind *k, void (*fn)(const struct str *values, const uint64_t *count, void *arg), void *arg);
+/* The rows of all tables, summed by labels; fn gets TALLY_COUNTS counts, borrowed like the labels from tables that live as long as the process.
+ * Control thread. */
+void tally_sum(struct tally_kind *k, void (*fn)(const struct prom_label *labels, const uint64_t *count, void *arg), void *arg);
 /* Plain load and store: no locked instruction, since each row belongs to one worker. NULL ok. */
 static inline void tally_add(struct tally_row *r, int count, uint64_t n)
 {

@@ -7,6 +7,8 @@
 
 #include "model/mesh.h"
 #include "policy/authz.h"
+#include "telemetry/prom.h"
+#include "telemetry/shadow.h"
 #include "suite.h"
 
 static const struct filter chain[] = { { &authz_filter, NULL } };
@@ -38,6 +40,8 @@ static struct policy_rule *about(struct about *a, enum match_kind kind, const ch
 	return &a->rule;
 }
 
+static bool dry;
+
 static void put(const char *name, enum policy_action action, const struct policy_rule *rules, int n, const char *provider)
 {
 	char key[64];
@@ -45,7 +49,7 @@ static void put(const char *name, enum policy_action action, const struct policy
 
 	snprintf(key, sizeof(key), "prod/%s", name);
 	p = policy_new(&(struct policy){ .key = key, .ns = "prod", .name = name, .scope = POLICY_NAMESPACE, .action = action, .rules = rules,
-					 .n_rules = n, .whole = true, .provider = provider });
+					 .n_rules = n, .whole = true, .provider = provider, .dry_run = dry });
 	ck_assert_int_eq(authz_compile(p), 0);
 	mesh_put_policy(edit, p);
 }
@@ -100,8 +104,10 @@ END_TEST
 
 static int quiet;
 
-static void on_quiet(struct policy *p, const struct authz_input *in, void *arg)
+static void on_quiet(const struct authz_quiet *q, const struct authz_input *in, void *arg)
 {
+	ck_assert_int_eq(q->action, POLICY_AUDIT);
+	ck_assert_str_eq(q->policy->key, "prod/p");
 	quiet++;
 }
 
@@ -116,6 +122,65 @@ START_TEST(audit_decides_nothing)
 	mesh_edit_publish(edit);
 	ck_assert(authz_judge(mesh_current(), w, &in, on_quiet, NULL).allowed);
 	ck_assert_int_eq(quiet, 1);
+}
+END_TEST
+
+static char page_text[20000];
+
+static const char *page(bool openmetrics)
+{
+	static const struct prom_build build = { "proxy", "1.30", "1.2.3" };
+	struct buf b = { 0 };
+
+	prom_write(&b, openmetrics, &build);
+	snprintf(page_text, sizeof(page_text), "%.*s", STR_FMT(buf_str(&b)));
+	buf_done(&b);
+	return page_text;
+}
+
+static struct exchange_shadow shadows[2];
+
+static void keep_shadows(struct exchange *x, void *state, const void *conf)
+{
+	memcpy(shadows, x->log.shadow, sizeof(shadows));
+	ck_assert(!shadows[0].policy || !strcmp(shadows[0].policy, "ns[prod]-policy[allow]-rule[0]"));
+	ck_assert(!shadows[1].policy || !strcmp(shadows[1].policy, "ns[prod]-policy[deny1]-rule[0]"));
+}
+
+/* Counted as Envoy counts: once for an action, by the first policy that matches, or by none. */
+START_TEST(dry_runs_are_counted)
+{
+	static const struct filter_ops keeper = { .name = "keeper", .on_end = keep_shadows };
+	const struct filter both[] = { { &authz_filter, NULL }, { &keeper, NULL } };
+	struct about a[4];
+
+	begin();
+	dry = true;
+	put("deny2", POLICY_DENY, about(&a[0], MATCH_PREFIX, "/admin"), 1, "");
+	put("deny1", POLICY_DENY, about(&a[1], MATCH_EXACT, "/admin"), 1, "");
+	put("allow", POLICY_ALLOW, about(&a[2], MATCH_EXACT, "/ok"), 1, "");
+	dry = false;
+	put("audit", POLICY_AUDIT, about(&a[3], MATCH_EXACT, "/ok"), 1, "");
+	mesh_edit_publish(edit);
+	fr.who.local = (struct addr){ .port = 8080 };
+	shadow_register();
+	filters_ask(both, 2, "GET /admin?secret=1 HTTP/1.1\r\nHost: h\r\n\r\n");
+	ck_assert_int_eq(fr.status, 200);
+	ck_assert(shadows[0].known && !shadows[0].allowed && !shadows[0].policy && shadows[1].known && !shadows[1].allowed && shadows[1].policy);
+	filters_ask(both, 2, "GET /ok HTTP/1.1\r\nHost: h\r\n\r\n");
+	ck_assert(shadows[0].known && shadows[0].allowed && shadows[0].policy && shadows[1].known && shadows[1].allowed && !shadows[1].policy);
+	filters_ask(both, 2, "GET /ok HTTP/1.1\r\nHost: h\r\n\r\n");
+	ck_has(page(false), "# TYPE envoy_http_inbound_0_0_0_0_8080_rbac untyped\n");
+	ck_has(page(false), "\nenvoy_http_inbound_0_0_0_0_8080_rbac{authz_dry_run_action=\"deny\",authz_dry_run_result=\"denied\",policy=\"prod/deny1\"} 1\n");
+	ck_has(page(false), "{authz_dry_run_action=\"deny\",authz_dry_run_result=\"allowed\",policy=\"none\"} 2\n");
+	ck_has(page(false), "{authz_dry_run_action=\"allow\",authz_dry_run_result=\"denied\",policy=\"none\"} 1\n");
+	ck_has(page(false), "{authz_dry_run_action=\"allow\",authz_dry_run_result=\"allowed\",policy=\"prod/allow\"} 2\n");
+	ck_has(page(false), "\nmeshd_authz_audit_matches_total{policy=\"prod/audit\"} 2\n");
+	ck_has(page(true), "# TYPE envoy_http_inbound_0_0_0_0_8080_rbac unknown\nenvoy_http_inbound_0_0_0_0_8080_rbac{");
+	/* bytes: of a policy of requests nothing is left for ALLOW, and all for DENY */
+	authz_judge(mesh_current(), w, &(struct authz_input){ .dest.port = 9000 }, authz_note_quiet, NULL);
+	ck_has(page(false), "\nenvoy_tcp_rbac{authz_dry_run_action=\"deny\",authz_dry_run_result=\"denied\",policy=\"prod/deny1\"} 1\n");
+	ck_has(page(false), "\nenvoy_tcp_rbac{authz_dry_run_action=\"allow\",authz_dry_run_result=\"denied\",policy=\"none\"} 1\n");
 }
 END_TEST
 
@@ -255,6 +320,7 @@ int main(void)
 	tcase_add_test(t, nothing_allows);
 	tcase_add_test(t, unknown_workload);
 	tcase_add_test(t, audit_decides_nothing);
+	tcase_add_test(t, dry_runs_are_counted);
 	tcase_add_test(t, custom_policies);
 	tcase_add_loop_test(t, many_rules, 0, 4);
 	suite_add_tcase(s, t);

@@ -287,6 +287,7 @@ START_TEST(a_span)
 
 	with_collector(100);
 	x.log.operation = str_c("reviews.default.svc.cluster.local:9080/*");
+	x.log.shadow[1] = (struct exchange_shadow){ .known = true, .policy = "ns[a]-policy[b]-rule[0]" };
 	request(false);
 	end(false);
 	o = taken();
@@ -301,6 +302,9 @@ START_TEST(a_span)
 	ck_assert_str_eq(attribute(o, "lit"), "100%");
 	ck_assert_str_eq(attribute(o, "team"), "nobody");
 	ck_assert_str_eq(attribute(o, "code"), "200!");
+	ck_assert_str_eq(attribute(o, "istio.authorization.dry_run.deny_policy.name"), "ns[a]-policy[b]-rule[0]");
+	ck_assert_str_eq(attribute(o, "istio.authorization.dry_run.deny_policy.result"), "denied");
+	ck_assert_str_eq(attribute(o, "istio.authorization.dry_run.allow_policy.result"), "");
 	ck_assert_str_eq(attribute(o, "error"), "");
 	ck_assert(o->end_time_unix_nano - o->start_time_unix_nano == 7900000);
 	otlp__span__free_unpacked(o, NULL);
