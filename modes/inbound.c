@@ -236,15 +236,19 @@ static void report_early(struct inbound *in, enum fail why, const char *detail)
 	flow_refused_early(in->pod->worker->metrics, &f, why, detail);
 }
 
-static const char *asked(const struct hserve_request *req, char text[300])
+/* A tunnel that was never taken: who asked for what. */
+static void refuse_tunnel(struct inbound *in, struct http_stream *tunnel, const struct hserve_request *req, struct str peer_id, enum fail why)
 {
-	char at[ADDR_TEXT];
+	struct flow f = { .direction = FLOW_INBOUND, .source = in->peer, .dest = in->dest, .mtls = true };
+	char text[300], at[ADDR_TEXT];
 
+	flow_set(&f.source_id, peer_id);
 	if (req->host.n)
-		snprintf(text, 300, "%.*s:%u", (int)(req->host.n < 255 ? req->host.n : 255), req->host.p, req->addr.port);
+		snprintf(text, sizeof(text), "%.*s:%u", (int)(req->host.n < 255 ? req->host.n : 255), req->host.p, req->addr.port);
 	else
-		snprintf(text, 300, "%s", addr_format(&req->addr, at));
-	return text;
+		snprintf(text, sizeof(text), "%s", addr_format(&req->addr, at));
+	hserve_refuse(tunnel, fail_info(why)->status ? fail_info(why)->status : 503);
+	flow_refused_early(in->pod->worker->metrics, &f, why, text);
 }
 
 /* Sidecars and waypoints look into the tunnel. */
@@ -254,7 +258,6 @@ static void to_l7(struct inbound *in, struct http_stream *tunnel, const struct h
 	enum fail why = FAIL_NONE;
 	const struct mesh *m = mesh_current();
 	struct authority a;
-	char text[300];
 
 	if (l7_is_waypoint(in->pod))
 		authority_served(m, in->local, &req->addr, req->host, &a);
@@ -272,8 +275,7 @@ static void to_l7(struct inbound *in, struct http_stream *tunnel, const struct h
 		return;
 	}
 	pod_uncount(in->pod);
-	hserve_refuse(tunnel, fail_info(why)->status ? fail_info(why)->status : 503);
-	report_early(in, why, asked(req, text));
+	refuse_tunnel(in, tunnel, req, peer_id, why);
 }
 
 static void on_connect(struct hserve *h, struct http_stream *tunnel, const struct hserve_request *req, void *arg)
