@@ -312,15 +312,37 @@ static void put_rules(struct json *j, const struct policy *p)
 	json_close(j, ']');
 }
 
+static void put_targets(struct json *j, const struct target_ref *v, int n)
+{
+	static const char *const kinds[] = {
+		[TARGET_GATEWAY] = "Gateway", [TARGET_GATEWAY_CLASS] = "GatewayClass", [TARGET_SERVICE] = "Service", [TARGET_SERVICE_ENTRY] = "ServiceEntry",
+	};
+
+	if (!n)
+		return;
+	json_open(j, "targetRefs", '[');
+	for (int i = 0; i < n; i++) {
+		json_open(j, NULL, '{');
+		json_text(j, "kind", kinds[v[i].kind]);
+		json_text(j, "name", *v[i].name ? v[i].name : "*");      /* of a broken one: cannot be read */
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
 void dump_policy(struct json *j, const struct policy *p)
 {
-	static const char *const scopes[] = { "Global", "Namespace", "WorkloadSelector" };
+	static const char *const scopes[] = {
+		[POLICY_GLOBAL] = "Global", [POLICY_NAMESPACE] = "Namespace", [POLICY_SELECTOR] = "WorkloadSelector", [POLICY_TARGETS] = "Targets",
+	};
+	static const char *const actions[] = { [POLICY_ALLOW] = "Allow", [POLICY_DENY] = "Deny", [POLICY_AUDIT] = "Audit", [POLICY_CUSTOM] = "Custom" };
 
 	json_open(j, NULL, '{');
 	json_text(j, "name", p->name);
 	json_text(j, "namespace", p->ns);
 	json_text(j, "scope", scopes[p->scope]);
-	json_text(j, "action", p->action == POLICY_DENY ? "Deny" : "Allow");
+	put_targets(j, p->targets, p->n_targets);
+	json_text(j, "action", actions[p->action]);
 	json_bool(j, "dryRun", p->dry_run);
 	put_rules(j, p);
 	put_optional(j, "where", p->where);

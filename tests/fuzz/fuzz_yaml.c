@@ -79,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0 || size > 65536)
 		return 0;
 	s.stance = data[0] & 1 ? STANCE_STRICT : STANCE_ISTIO;
-	s.mode = data[0] & 4 ? MODE_SIDECAR : MODE_ZTUNNEL;
+	s.mode = (enum mesh_mode)((data[0] >> 2 & 3) % 3);
 	yaml_read_text("f", (struct str){ (const char *)data + 1, size - 1 }, &a, data[0] & 2 ? on_mesh : on_object, &r, &err);
 	link_and_abandon(&r, &report);
 	for (size_t i = 0; i < report.n; i++)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Objects that are bound to a waypoint by targetRefs: whom they reach, and what the waypoint tells of its requests."""
+import json
+
 from harness import *
 
 VIP, EXT = "10.96.0.7", "10.96.0.8"
@@ -128,3 +130,22 @@ def test_bytes():
         eventually(lambda: web.talk(VIP, 6379) == b"hello", 10)
         lab.write("p.yaml", bound("AuthorizationPolicy", "a", SERVICE, "action: DENY, rules: [{to: [{operation: {methods: [GET]}}]}]"))
         eventually(lambda: web.refused(VIP, 6379), 10)
+
+
+def test_dry_run():
+    """Counted under Istio's names, told without the query, and nothing is refused."""
+    with Lab() as lab:
+        web, shop, wp = world(lab)
+        dry = ", annotations: {istio.io/dry-run: 'true'}"
+        lab.write("p.yaml", deny("try", SERVICE, "/no", annotations=dry) + bound("AuthorizationPolicy", "audit", SERVICE, "action: AUDIT, rules: [{to: [{operation: {paths: [/no]}}]}]"))
+        name = "envoy_http_inbound_0_0_0_0_80_rbac"
+        def tried():
+            assert status(web, "/no?secret=1") == 200
+            return wp.metric(name, authz_dry_run_action="deny", authz_dry_run_result="denied", policy="default/try") > 0
+        eventually(tried, 10)
+        assert status(web, "/yes") == 200
+        assert wp.metric(name, authz_dry_run_action="deny", authz_dry_run_result="allowed", policy="none") >= 1
+        assert wp.metric("meshd_authz_audit_matches_total", policy="default/audit") >= 1
+        dump = json.loads(wp.http("/config_dump")[1])
+        assert any(p["scope"] == "Targets" and p["targetRefs"] == [{"kind": "ServiceEntry", "name": "shop"}] for p in dump["policies"]), dump["policies"]
+        assert "secret" not in wp.log(), wp.tail()

@@ -272,6 +272,23 @@ START_TEST(config_dump_has_istioctls_shape)
 }
 END_TEST
 
+START_TEST(config_dump_of_what_is_bound)
+{
+	struct mesh_edit *e;
+
+	start();
+	e = mesh_edit_begin();
+	mesh_put_policy(e, policy_new(&(struct policy){ .key = "shop/bound", .ns = "shop", .name = "bound", .scope = POLICY_TARGETS, .action = POLICY_CUSTOM,
+		.targets = (struct target_ref[]){ { TARGET_SERVICE, "cart" }, { TARGET_GATEWAY, "" } }, .n_targets = 2 }));
+	mesh_edit_publish(e);
+	ck_assert_int_eq(ask("127.0.0.1", t.conf.admin_port, "GET", "/config_dump"), 200);
+	has("\"scope\": \"Targets\"");
+	has("\"action\": \"Custom\"");
+	has("\"kind\": \"Service\"");
+	has("\"name\": \"*\"");
+}
+END_TEST
+
 /* Pieces meet in the right places: many workloads, and a service with many endpoints. */
 START_TEST(config_dump_of_many)
 {
@@ -559,6 +576,7 @@ int main(void)
 
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, config_dump_has_istioctls_shape);
+	tcase_add_test(c, config_dump_of_what_is_bound);
 	tcase_add_test(c, config_dump_of_many);
 	tcase_add_test(c, status_in_both_forms);
 	tcase_add_test(c, page_escapes);
