@@ -679,6 +679,7 @@ UNIT_TESTS = \
 	tests/unit/test_pathcheck \
 	tests/unit/test_peermeta \
 	tests/unit/test_plan \
+	tests/unit/test_plan_waypoint \
 	tests/unit/test_pmap \
 	tests/unit/test_privs \
 	tests/unit/test_prom \
@@ -901,6 +902,7 @@ tests_unit_test_path_SOURCES = tests/unit/test_path.c
 tests_unit_test_pathcheck_SOURCES = tests/unit/test_pathcheck.c
 
 tests_unit_test_plan_SOURCES = tests/unit/test_plan.c
+tests_unit_test_plan_waypoint_SOURCES = tests/unit/test_plan_waypoint.c
 tests_unit_test_pmap_SOURCES = tests/unit/test_pmap.c
 
 tests_unit_test_privs_SOURCES = tests/unit/test_privs.c
