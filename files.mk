@@ -41,6 +41,7 @@ libmeshd_a_SOURCES = \
 	common/hbone/baggage.c \
 	common/hbone/hpool.c \
 	common/hbone/hserve.c \
+	common/http/clean.c \
 	common/http/conn.c \
 	common/http/dial.c \
 	common/http/exchange.c \
@@ -63,6 +64,7 @@ libmeshd_a_SOURCES = \
 	common/http/message.c \
 	common/http/path.c \
 	common/http/websocket.c \
+	common/http/xfcc.c \
 	common/identity/certdump.c \
 	common/identity/citadel.c \
 	common/identity/csr.c \
@@ -376,6 +378,7 @@ HEADERS_ALL = \
 	common/hbone/baggage.h \
 	common/hbone/hpool.h \
 	common/hbone/hserve.h \
+	common/http/clean.h \
 	common/http/conn.h \
 	common/http/dial.h \
 	common/http/exchange.h \
@@ -392,6 +395,7 @@ HEADERS_ALL = \
 	common/http/h2_int.h \
 	common/http/message.h \
 	common/http/stream.h \
+	common/http/xfcc.h \
 	common/identity/ca.h \
 	common/identity/certdump.h \
 	common/identity/citadel.h \
@@ -609,6 +613,7 @@ UNIT_TESTS = \
 	tests/unit/test_cel \
 	tests/unit/test_cidrset \
 	tests/unit/test_citadel \
+	tests/unit/test_clean \
 	tests/unit/test_cluster \
 	tests/unit/test_clusters \
 	tests/unit/test_collector \
@@ -721,6 +726,7 @@ UNIT_TESTS = \
 	tests/unit/test_wds \
 	tests/unit/test_webctx \
 	tests/unit/test_websocket \
+	tests/unit/test_xfcc \
 	tests/unit/test_xxhash64 \
 	tests/unit/test_yaml \
 	tests/unit/test_zds
@@ -776,6 +782,7 @@ tests_unit_test_cidrset_SOURCES = tests/unit/test_cidrset.c
 tests_unit_test_cel_SOURCES = tests/unit/test_cel.c
 
 tests_unit_test_citadel_SOURCES = tests/unit/test_citadel.c
+tests_unit_test_clean_SOURCES = tests/unit/test_clean.c
 
 tests_unit_test_cluster_SOURCES = tests/unit/test_cluster.c
 
@@ -974,6 +981,7 @@ tests_unit_test_wds_SOURCES = tests/unit/test_wds.c
 tests_unit_test_webctx_SOURCES = tests/unit/test_webctx.c
 tests_unit_test_websocket_SOURCES = tests/unit/test_websocket.c
 
+tests_unit_test_xfcc_SOURCES = tests/unit/test_xfcc.c
 tests_unit_test_xxhash64_SOURCES = tests/unit/test_xxhash64.c
 
 tests_unit_test_yaml_SOURCES = tests/unit/test_yaml.c

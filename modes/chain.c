@@ -16,15 +16,15 @@
 
 /* Istio's order: istiod-made listeners have it so. Behind all is the router. */
 static const struct filter_ops *const into_sidecar[] = {
-	&telemetry_filter, &mx_in_filter, &ext_authz_filter, &jwt_filter, &authz_filter, &ratelimit_filter, &rate_shared_filter,
+	&telemetry_filter, &clean_filter, &mx_in_filter, &ext_authz_filter, &jwt_filter, &authz_filter, &ratelimit_filter, &rate_shared_filter,
 	&route_filter, &answer_filter, NULL,
 };
 static const struct filter_ops *const out_of_sidecar[] = {
-	&telemetry_filter, &route_filter, &mx_out_filter, &fault_filter, &cors_filter, &answer_filter, NULL,
+	&telemetry_filter, &clean_filter, &route_filter, &mx_out_filter, &fault_filter, &cors_filter, &answer_filter, NULL,
 };
 /* Who its peers are, the mesh tells a waypoint. */
 static const struct filter_ops *const through_waypoint[] = {
-	&telemetry_filter, &ext_authz_filter, &jwt_filter, &authz_filter, &ratelimit_filter, &rate_shared_filter,
+	&telemetry_filter, &clean_filter, &ext_authz_filter, &jwt_filter, &authz_filter, &ratelimit_filter, &rate_shared_filter,
 	&route_filter, &fault_filter, &cors_filter, &answer_filter, NULL,
 };
 
@@ -32,6 +32,8 @@ static const void *conf_of(const struct chain *c, const struct filter_ops *ops, 
 {
 	if (ops == &telemetry_filter)
 		return teleconf_side(c->tele, inbound);
+	if (ops == &clean_filter)
+		return &c->clean[inbound];
 	return ops == &mx_in_filter || ops == &mx_out_filter ? &c->mx : NULL;
 }
 
@@ -78,6 +80,8 @@ struct chain *chain_get(struct pod *pod)
 		c->tele = tele ? teleconf_ref(tele) : NULL;
 		c->generation = mesh_generation(m);
 		introduce(c, pod, m);
+		for (int in = 0; in < 2; in++)
+			clean_init(&c->clean[in], &mesh_config(m)->proxy.headers, mesh_settings(m)->mode, in);
 		compose(c, mesh_config(m), l7_is_waypoint(pod) ? through_waypoint : into_sidecar, true, c->in, &c->inbound);
 		compose(c, mesh_config(m), out_of_sidecar, false, c->out, &c->outbound);
 	}
@@ -110,6 +114,7 @@ struct env *env_new(struct pod *pod, struct chain *chain, struct workload *local
 	e->router = (struct router_env){
 		.pool = pod->l7->pool, .local = local, .identity = str_c(local->identity), .seed = &pod->worker->seed, .loop = pod->worker->loop,
 		.owner = pod, .plan = chain->plan, .inbound = inbound, .keep_source = pod->worker->proxy->conf.spoof,
+		.tell_caller = l7_is_waypoint(pod),
 	};
 	return e;
 }

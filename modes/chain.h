@@ -4,6 +4,7 @@
 #ifndef MODES_CHAIN_H
 #define MODES_CHAIN_H
 
+#include "http/clean.h"
 #include "modes/mxfilter.h"
 #include "modes/pod.h"
 #include "telemetry/teleconf.h"
@@ -21,6 +22,7 @@ struct chain {
 	struct filter in[CHAIN_FILTERS], out[CHAIN_FILTERS];
 	struct buf mx_id, mx_value;          /* what we say of ourselves */
 	struct mxfilter mx;
+	struct clean clean[2];               /* of requests out, in */
 };
 
 /* A reference on the present one; NULL: there is no plan yet. */

@@ -65,6 +65,7 @@ static void conn_free(struct deferred *d)
 	struct pod_shared *s = c->pod->shared;
 
 	workload_unref(c->local);
+	free(c->said.id);
 	c->free_fn(c);
 	pod_unref(s);
 }
@@ -152,11 +153,61 @@ const char *conn_over_limit(struct conn *c)
 	return ratelimit_connection(mesh_current(), c->local, &c->input, &rule) ? NULL : rule;
 }
 
+/* Who is judged: the peer; or, where waypoints are used, the one for whom the own waypoint asks. Returns the waypoint that was passed by. */
+static const struct gateway *look_at_peer(struct conn *c, const struct mesh *m, const struct workload *w)
+{
+	struct str peer = str_c(c->flow.source_id);
+	const struct gateway *passed;
+	bool as_caller;
+
+	c->guard = guard_ask(m, w, c->input.dest.port, peer, &passed);
+	as_caller = c->guard == GUARD_MET && mesh_settings(m)->through_waypoints;
+	c->input.principal = as_caller && c->said.id ? str_c(c->said.id) : peer;
+	c->input.source = as_caller && c->said.from.port ? c->said.from : c->flow.source;
+	return passed;
+}
+
+static void note_bypass(struct conn *c, const struct workload *w, const struct gateway *passed)
+{
+	char name[320];
+
+	if (passed && !c->judged)
+		bypass_note(w, dest_gateway_name(passed, name), str_c(c->flow.source_id));
+	c->judged = true;
+}
+
+/* Today's workload, not the one at the start: its labels decide which policies apply. */
+static struct workload *present(const struct conn *c, const struct mesh *m)
+{
+	return c->local ? mesh_workload(m, str_c(c->local->uid)) : NULL;
+}
+
+static bool is_closed(const struct mesh *m)
+{
+	return mesh_settings(m)->stance >= STANCE_CLOSED;
+}
+
+bool conn_may_ask(struct conn *c)
+{
+	const struct mesh *m = mesh_current();
+	struct workload *now = present(c, m);
+	const struct gateway *passed = now ? look_at_peer(c, m, now) : NULL;
+
+	if (!now || (passed && is_closed(m)) || !authz_judge_peer(m, now, &c->input).allowed)
+		return false;
+	note_bypass(c, now, passed);
+	return true;
+}
+
+const struct addr *conn_client(const struct conn *c)
+{
+	return c->guard == GUARD_MET && c->said.from.port ? &c->said.from : &c->flow.source;
+}
+
 bool conn_judge(struct conn *c, enum fail why_if_denied)
 {
 	const struct mesh *m = mesh_current();
-	/* Today's workload, not the one at the start: its labels decide which policies apply. */
-	struct workload *now = c->local ? mesh_workload(m, str_c(c->local->uid)) : NULL;
+	struct workload *now = present(c, m);
 	const struct gateway *passed;
 	struct authz_verdict v;
 	struct buf would = { 0 };
@@ -168,14 +219,14 @@ bool conn_judge(struct conn *c, enum fail why_if_denied)
 		end(c, FAIL_NO_WORKLOAD, "the workload is gone from the configuration", NULL, NULL, NULL);
 		return false;
 	}
-	passed = guard_bypassed(m, now, c->input.dest.port, c->input.principal);
-	if (passed && mesh_settings(m)->stance >= STANCE_CLOSED) {
+	passed = look_at_peer(c, m, now);
+	if (passed && is_closed(m)) {
 		end(c, FAIL_NOT_WAYPOINT, dest_gateway_name(passed, name), NULL, NULL, NULL);
 		return false;
 	}
 	v = authz_judge(m, now, &c->input, c->judged ? NULL : authz_note_quiet, NULL);
-	if (v.allowed && passed && !c->judged)
-		bypass_note(now, dest_gateway_name(passed, name), c->input.principal);
+	if (v.allowed)
+		note_bypass(c, now, passed);
 	c->judged = true;
 	over = v.allowed ? conn_over_limit(c) : NULL;
 	if (over)

@@ -7,6 +7,7 @@
 #include "io/pump.h"
 #include "modes/pod.h"
 #include "policy/authz.h"
+#include "traffic/guard.h"
 
 struct conn {
 	struct list link;                /* in pod.conns */
@@ -14,7 +15,12 @@ struct conn {
 	struct flow flow;
 	struct pump pump;                /* down and up are here from the start */
 	struct workload *local;          /* reference */
-	struct authz_input input;        /* inbound: what was judged; principal borrowed from flow.source_id */
+	struct authz_input input;        /* inbound: what was judged; principal borrowed from flow.source_id or said.id */
+	struct {                         /* inbound: who asks, as the peer's CONNECT says: believed of the own waypoint alone */
+		char *id;                /* owned; NULL: nothing */
+		struct addr from;        /* port 0: nothing */
+	} said;
+	enum guard guard;                /* inbound: what the peer is, as of the last judgement */
 	struct addr meant;               /* outbound: where the client wanted to go; port 0: unknown */
 	struct deferred grave;
 	void (*free_fn)(struct conn *c); /* frees what embeds the connection; after conn_end */
@@ -38,6 +44,11 @@ void conn_end(struct conn *c, enum fail why, const char *detail);
 void conn_leave(struct conn *c);
 /* False, and the connection is ended, when policy denies it. Remembers the input for later. */
 bool conn_judge(struct conn *c, enum fail why_if_denied);
+/* The beginning of it, for what carries requests, which are judged one by one: false, and nothing happened, when the peer may not even
+ * connect: conn_judge says so. */
+bool conn_may_ask(struct conn *c);
+/* Where the client is, as far as the application is to see: the peer's address, or what the own waypoint says. */
+const struct addr *conn_client(const struct conn *c);
 /* Counts it against the RateLimits of its workload, once. NULL: it may go on; else the rule that it is over. */
 const char *conn_over_limit(struct conn *c);
 /* What HBONE says of a workload: the `baggage` header's value. */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "modes/binds.h"
 #include "modes/l7.h"
+#include "traffic/guard.h"
 
 static struct hconn *hconn_of(const struct exchange *x)
 {
@@ -100,12 +101,16 @@ void hconn_judge(struct hconn *h)
 {
 	const struct mesh *m = mesh_current();
 	struct workload *now = mesh_workload(m, str_c(h->env->local->uid));
+	bool closed = mesh_settings(m)->stance >= STANCE_CLOSED;
 	struct authz_input in = { .source = h->client.peer, .dest = h->client.local, .principal = h->client.peer_id, .sni = h->client.sni,
 				  .service = h->target };
 
-	if (!h->client.inbound || !h->http || (now && authz_judge_peer(m, now, &in).allowed))
+	if (!h->client.inbound || !h->http)
 		return;
-	hconn_close(h, now ? FAIL_POLICY_CHANGE : FAIL_NO_WORKLOAD);
+	if (now && closed && guard_bypassed(m, now, h->client.local.port, h->client.peer_id))
+		hconn_close(h, FAIL_NOT_WAYPOINT);
+	else if (!now || !authz_judge_peer(m, now, &in).allowed)
+		hconn_close(h, now ? FAIL_POLICY_CHANGE : FAIL_NO_WORKLOAD);
 }
 
 /* ---- requests ---- */
@@ -148,6 +153,25 @@ static void renew_target(struct hconn *h)
 	h->client.target = h->target = service_ref(now);
 }
 
+/* Whether what the peer says of others is believed. */
+static void renew_trust(struct hconn *h)
+{
+	const struct mesh *m = mesh_current();
+	struct workload *w = mesh_workload(m, str_c(h->env->local->uid));
+	struct exchange_client *c = &h->client;
+	enum guard guard;
+
+	if (!c->inbound || !w || h->looked == mesh_generation(m))
+		return;
+	h->looked = mesh_generation(m);
+	guard = guard_ask(m, w, c->local.port, c->peer_id, NULL);
+	c->vouched = guard == GUARD_MET;
+	c->bypasses = guard == GUARD_BYPASSED;
+	c->hearsay = c->vouched || (h->istio_tls && !c->bypasses);
+	c->caller_id = c->vouched ? h->said_id : (struct str){ NULL, 0 };
+	c->caller = c->vouched ? h->said_from : (struct addr){ .port = 0 };
+}
+
 /* The present configuration's, unless that has no HTTP there any more: then this connection ends after what it has begun. */
 static void renew(struct hconn *h)
 {
@@ -186,6 +210,7 @@ static struct str cluster_of(const struct hconn *h)
 static const struct exchange_conf *begin(struct hconn *h)
 {
 	renew(h);
+	renew_trust(h);
 	h->client.local_workload = h->env->local;
 	h->client.local_id = h->client.mtls ? str_c(h->env->local->identity) : (struct str){ 0 };
 	h->client.cluster = cluster_of(h);
@@ -235,7 +260,7 @@ static struct str keep(char **at, struct str s)
 /* Texts in one block; false: no memory. */
 static bool copy(struct hconn *h, const struct hconn_from *from)
 {
-	char *at = h->texts = malloc(from->peer_id.n + from->sni.n + from->xfcc.n + from->service.n + 1);
+	char *at = h->texts = malloc(from->peer_id.n + from->sni.n + from->xfcc.n + from->service.n + from->said_id.n + 1);
 
 	if (!at)
 		return false;
@@ -244,6 +269,9 @@ static bool copy(struct hconn *h, const struct hconn_from *from)
 		.peer_id = keep(&at, from->peer_id), .sni = keep(&at, from->sni), .xfcc = keep(&at, from->xfcc), .service = keep(&at, from->service), .peer_workload = h->peer,
 		.target = h->target,
 	};
+	h->said_id = keep(&at, from->said_id);
+	h->said_from = from->said_from;
+	h->istio_tls = from->istio_tls;
 	h->at = from->at ? *from->at : from->local;
 	return true;
 }

@@ -27,6 +27,10 @@ struct hconn {
 	struct addr at;                  /* which port of the plan it is at: the original destination, or a listener of its own */
 	enum hconn_place place;
 	struct service *target;          /* reference; SERVED: as it is now */
+	struct str said_id;              /* as in hconn_from */
+	struct addr said_from;
+	bool istio_tls;
+	uint64_t looked;                 /* the generation of the mesh that last said what the peer is */
 	unsigned exchanges;
 	uint64_t opened_ms;
 	struct deferred grave;
@@ -39,8 +43,11 @@ struct hconn_from {
 	struct service *target;          /* SERVED: what was asked for */
 	struct addr peer, local;
 	struct str peer_id, sni, xfcc, service;   /* service: inbound, the key of the one that leads here */
+	struct str said_id;              /* who asks, as the peer's CONNECT says: believed of the own waypoint alone; empty: nothing */
+	struct addr said_from;           /* and from where; port 0: nothing */
 	const struct addr *at;           /* BOUND: the listener's */
 	bool mtls, inbound;
+	bool istio_tls;                  /* Istio's mutual TLS: the peer is a proxy of the mesh */
 };
 
 /* Takes over an open stage and the connection's place in pod_count. False: it is refused or out of memory (below is ended). */

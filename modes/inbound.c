@@ -100,7 +100,7 @@ static void dial_app(struct inbound_conn *i)
 {
 	struct pod *pod = i->conn.pod;
 	struct addr to = i->conn.input.dest;
-	const struct addr *source = &i->conn.flow.source;
+	const struct addr *source = conn_client(&i->conn);
 
 	if (i->app_tunnel && tuning.app_loopback) {
 		ip_parse(str_c(ip_is_v4(&to.ip) ? "127.0.0.1" : "::1"), &to.ip);
@@ -271,6 +271,7 @@ static void to_l7(struct inbound *in, struct http_stream *tunnel, const struct h
 		why = FAIL_POD_LIMIT;
 	if (why == FAIL_NONE) {
 		side_accept_tunnel(in->pod, &(struct side_tunnel){ .stream = tunnel, .local = in->local, .peer = in->peer, .peer_id = peer_id,
+								    .caller = req->caller, .forwarded_for = req->forwarded_for,
 								    .to = a.to, .service = a.service });
 		return;
 	}
@@ -317,6 +318,8 @@ static void on_connect(struct hserve *h, struct http_stream *tunnel, const struc
 	if (!f->service)
 		note_service(f, m, in->local, req->forwarded_host, i->conn.input.dest.port);
 	i->conn.input.source = in->peer;
+	flow_set(&i->conn.said.id, req->caller);
+	i->conn.said.from = req->forwarded_for;
 	if (in->unchecked && !still_valid(in))
 		why = FAIL_CERT_REVOKED;
 	if (!room)

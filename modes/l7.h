@@ -43,6 +43,8 @@ struct side_tunnel {
 	struct workload *local;          /* ours */
 	struct addr peer;                /* of the HBONE connection */
 	struct str peer_id;
+	struct str caller;               /* who asks, as the peer says; empty: it does not */
+	struct addr forwarded_for;       /* from where, as it says; port 0: it does not */
 	struct addr to;                  /* of the application; at a waypoint what was asked for */
 	struct service *service;         /* at a waypoint: the same; NULL: a workload */
 };

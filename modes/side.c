@@ -162,7 +162,8 @@ static void dial(struct side *s, struct cluster *to)
 {
 	const struct connect_ask ask = {
 		.sni = str_c(s->sniff.hello.sni), .identity = s->env->router.identity, .original = s->to, .client = s->conn.flow.source,
-		.source = s->in && !s->env->router.keep_source ? (struct addr){ .port = 0 } : s->conn.flow.source,
+		.source = s->in && !s->env->router.keep_source && !s->env->router.tell_caller ? (struct addr){ .port = 0 } : *conn_client(&s->conn),
+		.caller = str_c(s->env->router.tell_caller ? s->conn.flow.source_id : NULL),
 	};
 
 	s->cluster = to;

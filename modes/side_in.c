@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "hbone/hserve.h"
+#include "http/xfcc.h"
 #include "modes/binds.h"
 #include "modes/mx.h"
 #include "modes/side.h"
@@ -21,7 +22,8 @@ static struct hconn_from from_of(const struct side *s)
 	return (struct hconn_from){
 		.place = !l7_is_waypoint(s->conn.pod) ? s->in->real ? HCONN_BOUND : HCONN_CAPTURED : s->target ? HCONN_SERVED : HCONN_DIRECT,
 		.service = str_c(s->in->service), .target = s->target,
-		.peer = s->conn.flow.source, .local = s->to, .peer_id = str_c(s->conn.flow.source_id), .mtls = s->conn.flow.mtls, .inbound = true, .at = s->in->real ? &s->in->at : NULL,
+		.peer = s->conn.flow.source, .local = s->to, .peer_id = str_c(s->conn.flow.source_id), .mtls = s->conn.flow.mtls, .inbound = true,
+		.said_id = str_c(s->conn.said.id), .said_from = s->conn.said.from, .at = s->in->real ? &s->in->at : NULL,
 	};
 }
 
@@ -60,7 +62,7 @@ static void as_bytes(struct side *s)
 /* Its requests are judged one by one; who must not even connect is refused here. */
 static bool may_connect(struct side *s)
 {
-	return authz_judge_peer(mesh_current(), s->conn.local, &s->conn.input).allowed || side_judge(s);
+	return conn_may_ask(&s->conn) || side_judge(s);
 }
 
 static void as_http(struct side *s, enum http_codec codec)
@@ -82,9 +84,10 @@ static void as_http(struct side *s, enum http_codec codec)
 		tls_xfcc(down, &xfcc);
 		from.xfcc = buf_str(&xfcc);
 		from.sni = tls_sni(down);
+		from.istio_tls = s->conn.flow.mtls;
 	} else if (s->conn.flow.mtls) {
 		/* In a tunnel no certificate is at hand, only who it was. */
-		buf_printf(&xfcc, "By=%s;URI=%.*s", s->conn.local->identity, STR_FMT(from.peer_id));
+		xfcc_format(str_c(s->conn.local->identity), from.peer_id, &xfcc);
 		from.xfcc = buf_str(&xfcc);
 	}
 	peer_id = str_dup(from.peer_id);
@@ -432,6 +435,8 @@ void side_accept_tunnel(struct pod *pod, const struct side_tunnel *t)
 	note_names(s, &t->peer);
 	s->conn.flow.mtls = true;
 	flow_set(&s->conn.flow.source_id, t->peer_id);
+	flow_set(&s->conn.said.id, t->caller);
+	s->conn.said.from = t->forwarded_for;
 	flow_set(&s->conn.flow.dest_id, str_c(t->local->identity));
 	s->conn.input.principal = str_c(s->conn.flow.source_id);
 	if (!s->conn.flow.source_id)

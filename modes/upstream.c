@@ -2,6 +2,7 @@
 #include "modes/upstream.h"
 
 #include "base/tuning.h"
+#include "http/xfcc.h"
 #include "modes/conn.h"
 #include "modes/mx.h"
 #include "modes/l7.h"

@@ -125,42 +125,6 @@ struct addr forwarded_for(struct str value)
 	return addr_parse(forwarded_part(value, "for"), &a) == 0 && a.port && !ip_is_any(&a.ip) ? a : (struct addr){ .port = 0 };
 }
 
-void xfcc_format(struct str by, struct str caller, struct buf *out)
-{
-	buf_printf(out, "By=%.*s;URI=%.*s", STR_FMT(by), STR_FMT(caller));
-}
-
-/* Without what would need quotes in an element, or begins another one. */
-static bool is_spiffe_id(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (strchr("\",;= ", s.p[i]))
-			return false;
-	return str_starts(s, str_c("spiffe://")) && s.n > strlen("spiffe://");
-}
-
-struct str xfcc_caller(struct str value, struct str by)
-{
-	struct str caller = { 0 };
-	int n_by = 0, n_uri = 0;
-
-	if (!printable(value))
-		return caller;
-	while (value.p) {
-		struct str v, part = str_cut(value, ';', &value), k = str_cut(part, '=', &v);
-
-		if (str_eq_nocase(k, str_c("By"))) {
-			n_by += 1 + !(v.n == by.n && by.n && memcmp(v.p, by.p, v.n) == 0);
-		} else if (str_eq_nocase(k, str_c("URI"))) {
-			n_uri += 1 + !is_spiffe_id(v);
-			caller = v;
-		} else {
-			return (struct str){ 0 };
-		}
-	}
-	return n_by == 1 && n_uri == 1 ? caller : (struct str){ 0 };
-}
-
 /* W3C Trace Context: 00-<32 hex>-<16 hex>-<2 hex>. */
 bool traceparent_valid(struct str v)
 {

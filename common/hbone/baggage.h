@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What HBONE headers say of a workload, of who asks, and of the request: baggage, forwarded, XFCC, traceparent, authority. Parsers of bytes
+/* What HBONE headers say of a workload, of who asks, and of the request: baggage, forwarded, traceparent, authority. Parsers of bytes
  * from outside: bounded, never fail loudly; malformed means empty. */
 #ifndef HBONE_BAGGAGE_H
 #define HBONE_BAGGAGE_H
@@ -18,10 +18,6 @@ void forwarded_format(const struct addr *source, struct str host, struct buf *ou
 struct str forwarded_host(struct str value);
 /* Its first `for`, if that is an address with a port; else port 0. */
 struct addr forwarded_for(struct str value);
-/* x-forwarded-client-cert of a CONNECT (Envoy's format): a waypoint, `by`, says for whom it asks. The parser wants one element, with one By,
- * which is the TLS peer, and one URI, a SPIFFE ID; whatever else: empty. Whether that peer is believed is not decided here. */
-void xfcc_format(struct str by, struct str caller, struct buf *out);
-struct str xfcc_caller(struct str value, struct str by);
 bool traceparent_valid(struct str value);
 void traceparent_make(char text[56]);
 /* "1.2.3.4:80", "[::1]:80" or "host:80": ret->port always, host empty when it is an address. 0 or -EINVAL. */

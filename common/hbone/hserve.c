@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "http/xfcc.h"
 #include "tls/tls.h"
 
 struct hserve {

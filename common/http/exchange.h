@@ -85,6 +85,9 @@ struct exchange_client {
 	struct service *target;  /* at a waypoint: the service that was asked for; borrowed; NULL: a workload was */
 	struct str caller_id;    /* who asked, as the workload's own waypoint vouches, which then is peer_id; empty: the peer itself */
 	struct addr caller;      /* the same: from where; port 0: the peer itself */
+	bool vouched;            /* inbound: the peer is the workload's own waypoint */
+	bool bypasses;           /* inbound: it is not, though one is named */
+	bool hearsay;            /* inbound: what its requests say of certificates that it saw (XFCC) is kept */
 };
 
 /* What dry runs of policies would have said. */
@@ -139,6 +142,7 @@ struct exchange {
 	struct http_head request, response;  /* method, path, status, …; their `fields` are not used before they are sent */
 	struct http_fields request_fields, response_fields;
 	struct http_fields response_trailers;   /* kept by who logs them; else empty */
+	struct str caller_id;                /* who asked for it, as the own waypoint says (clean_filter); empty: client->peer_id */
 	struct str original_path;            /* before normalisation and rewrites */
 	enum http_version version;           /* of the request */
 	const struct route *route;           /* chosen by traffic's route filter; NULL: none */

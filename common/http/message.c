@@ -134,8 +134,10 @@ static const struct str kept_names[] = {
 static const struct str no_trailers[] = {
 	N("content-length"), N("host"), N("te"), N("trailer"), N("authorization"), N("cookie"), N("set-cookie"),
 	N("content-encoding"), N("content-type"), N("content-range"), N("expect"), N("max-forwards"), N("cache-control"),
-	N("range"), { 0 },
+	N("range"), N("forwarded"), N("authority"), { 0 },
 };
+/* Nor what heads say of the sender: who merges trailers into a head would believe it. */
+static const struct str no_trailer_prefixes[] = { N("x-forwarded-"), N("x-envoy-peer-metadata"), { 0 } };
 
 struct scan {
 	struct str host, te;
@@ -396,10 +398,19 @@ int http_settle_response(struct http_head *h, struct http_field *fields, enum ht
 	return 0;
 }
 
+static bool begins_any(struct str s, const struct str *prefixes)
+{
+	for (; prefixes->n; prefixes++)
+		if (s.n >= prefixes->n && str_eq_nocase((struct str){ s.p, prefixes->n }, *prefixes))
+			return true;
+	return false;
+}
+
 bool http_trailers_ok(const struct http_field *f, int n)
 {
 	for (int i = 0; i < n; i++)
-		if (!http_token(f[i].name) || !is_value(f[i].value) || is_any(f[i].name, hop_names) || is_any(f[i].name, no_trailers))
+		if (!http_token(f[i].name) || !is_value(f[i].value) || is_any(f[i].name, hop_names) || is_any(f[i].name, no_trailers) ||
+		    begins_any(f[i].name, no_trailer_prefixes))
 			return false;
 	return true;
 }

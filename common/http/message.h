@@ -47,7 +47,8 @@ int http_settle_request(struct http_head *head, struct http_field *fields, enum 
 /* method: of the request. A response to be refused: 502. */
 int http_settle_response(struct http_head *head, struct http_field *fields, enum http_version v, struct str method,
 			 struct http_framing *ret, const char **why);
-/* Fields that may be sent in HTTP/1 as they are: tokens and values, nothing that frames or routes another message. */
+/* Fields that may be sent in HTTP/1 as they are: tokens and values, nothing that frames or routes another message, or says who
+ * sent it. */
 bool http_trailers_ok(const struct http_field *fields, int n);
 /* Whether a settled head may be sent: no name or value of it can be read as something else. */
 bool http_sendable(const struct http_head *head, bool request);

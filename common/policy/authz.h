@@ -72,7 +72,7 @@ struct authz_asked {
 };
 enum authz_custom authz_custom(const struct mesh *m, const struct workload *dest, const struct authz_input *in, struct authz_asked *ret);
 
-/* A sidecar's view of an exchange. ret borrows from x and req. */
+/* A sidecar's view of an exchange. Who asks is the peer, as in Istio; where waypoints are used, whom the own waypoint speaks for. ret borrows from x and req. */
 void authz_input_of(const struct exchange *x, struct authz_request *req, struct authz_input *ret);
 /* "ns[NS]-policy[P]-rule[N]", as Envoy names it. Returns out. */
 const char *authz_policy_id(const struct authz_verdict *v, char *out, size_t n);

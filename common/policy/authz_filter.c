@@ -5,12 +5,14 @@
 void authz_input_of(const struct exchange *x, struct authz_request *req, struct authz_input *ret)
 {
 	const struct exchange_client *c = x->client;
+	bool as_caller = mesh_settings(mesh_current())->through_waypoints;
 
 	*req = (struct authz_request){
 		.method = x->request.method, .authority = x->request.authority, .path = x->request.path,
 		.fields = x->request_fields.v, .n_fields = x->request_fields.n, .claims = x->claims,
 	};
-	*ret = (struct authz_input){ .source = c->peer, .dest = c->local, .principal = c->peer_id, .sni = c->sni, .service = c->target, .request = req };
+	*ret = (struct authz_input){ .source = as_caller && c->caller.port ? c->caller : c->peer, .dest = c->local,
+				     .principal = as_caller && x->caller_id.n ? x->caller_id : c->peer_id, .sni = c->sni, .service = c->target, .request = req };
 }
 
 /* Spans tell of dry runs. */

@@ -28,76 +28,6 @@ static const struct tele_side *side_of(const struct exchange *x, const void *con
 
 /* ---- the request ---- */
 
-/* What only proxies inside may say (Envoy: cleanInternalHeaders); nobody is, where the mesh does not name internal addresses. */
-static const char *const internal[] = {
-	"x-envoy-internal", "x-envoy-retriable-status-codes", "x-envoy-retriable-header-names", "x-envoy-retry-on", "x-envoy-retry-grpc-on",
-	"x-envoy-max-retries", "x-envoy-upstream-alt-stat-name", "x-envoy-upstream-rq-timeout-ms", "x-envoy-upstream-rq-per-try-timeout-ms",
-	"x-envoy-upstream-rq-timeout-alt-response", "x-envoy-expected-rq-timeout-ms", "x-envoy-force-trace", "x-envoy-ip-tags",
-	"x-envoy-original-url", "x-envoy-hedge-on-per-try-timeout",
-};
-
-static void clean(struct http_fields *f)
-{
-	bool any = false;
-
-	for (int i = 0; i < f->n && !any; i++)
-		any = f->v[i].name.n > 8 && str_eq_nocase((struct str){ f->v[i].name.p, 8 }, str_c("x-envoy-"));
-	for (size_t i = 0; any && i < ARRAY_LEN(internal); i++)
-		fields_remove(f, str_c(internal[i]));
-}
-
-/* Our entry without what it is not to tell: "Key=value;Key=\"value\"". */
-static struct str less(const struct tele_side *s, struct exchange *x, struct str entry)
-{
-	struct str rest = entry, kept = { NULL, 0 };
-
-	if (!s->no_subject && !s->no_uri && !s->no_dns)
-		return entry;
-	while (rest.n) {
-		bool quoted = false;
-		struct str part = rest;
-		size_t n = 0;
-
-		while (n < rest.n && (quoted || rest.p[n] != ';'))
-			quoted ^= rest.p[n++] == '"';
-		part.n = n;
-		n += n < rest.n;
-		rest = (struct str){ rest.p + n, rest.n - n };
-		if ((s->no_subject && str_starts(part, str_c("Subject="))) || (s->no_uri && str_starts(part, str_c("URI="))) ||
-		    (s->no_dns && str_starts(part, str_c("DNS="))))
-			continue;
-		kept = kept.n ? exchange_printf(x, "%.*s;%.*s", STR_FMT(kept), STR_FMT(part)) : part;
-	}
-	return kept;
-}
-
-static void set_xfcc(const struct tele_side *s, struct exchange *x)
-{
-	struct http_fields *f = &x->request_fields;
-	struct str mine = x->client->xfcc, had;
-
-	if (s->xfcc == TELE_XFCC_ALWAYS_FORWARD_ONLY)
-		return;
-	if (s->xfcc == TELE_XFCC_SANITIZE || !mine.n) {
-		fields_remove(f, str_c("x-forwarded-client-cert"));
-		return;
-	}
-	if (s->xfcc == TELE_XFCC_FORWARD_ONLY)
-		return;
-	mine = less(s, x, mine);
-	had = fields_get(f, "x-forwarded-client-cert");
-	if (s->xfcc == TELE_XFCC_APPEND_FORWARD && had.n) {
-		struct str all = { NULL, 0 };
-
-		/* Several lines are one list. */
-		for (int i = 0; i < f->n; i++)
-			if (str_eq_nocase(f->v[i].name, str_c("x-forwarded-client-cert")))
-				all = all.n ? exchange_printf(x, "%.*s,%.*s", STR_FMT(all), STR_FMT(f->v[i].value)) : f->v[i].value;
-		mine = exchange_printf(x, "%.*s,%.*s", STR_FMT(all), STR_FMT(mine));
-	}
-	fields_set(f, "x-forwarded-client-cert", mine);
-}
-
 static bool drawn(const struct tracing *t, struct str id)
 {
 	return uuid_reason(id) && uuid_number(id) < t->per_myriad;
@@ -131,15 +61,6 @@ static bool set_request_id(const struct tele_side *s, struct exchange *x)
 	return s->tracing.by_request_id ? now && now != 'n' : drawn(&s->tracing, id);
 }
 
-/* HTTP/1 has none of its own. */
-static void set_scheme(struct exchange *x)
-{
-	struct str proto = fields_get(&x->request_fields, "x-forwarded-proto");
-
-	if (x->version != HTTP_2 && (str_is(proto, "http") || str_is(proto, "https")))
-		x->request.scheme = proto;
-}
-
 static enum filter_step on_request(struct exchange *x, void *state, const void *conf)
 {
 	const struct tele_side *s = side_of(x, conf);
@@ -151,13 +72,6 @@ static enum filter_step on_request(struct exchange *x, void *state, const void *
 		x->log.cluster_name = x->client->cluster;
 		x->log.route_name = str_c("default");
 	}
-	clean(&x->request_fields);
-	set_xfcc(s, x);
-	if (!fields_get(&x->request_fields, "x-forwarded-proto").n)
-		fields_set(&x->request_fields, "x-forwarded-proto", str_c(s->inbound && !s->waypoint && x->client->mtls ? "https" : "http"));
-	set_scheme(x);
-	if (s->forwarded_port && !fields_get(&x->request_fields, "x-forwarded-port").n)
-		fields_set(&x->request_fields, "x-forwarded-port", exchange_printf(x, "%u", x->client->local.port));
 	sampled = set_request_id(s, x);
 	/* The sender's name for what it asks is ours, too; it goes no further. */
 	if (s->inbound) {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The first filter of each chain of a sidecar: readies a request as Envoy's connection manager does (request id, client certificate,
- * forwarded headers, trace), and when it ended counts it, writes its lines and its span, and remembers it for `meshd why`. */
+/* The first filter of each chain of a sidecar: gives a request its id and its trace, and when it ended counts it, writes its lines and its span, and remembers it for `meshd why`. */
 #ifndef TELEMETRY_FILTER_H
 #define TELEMETRY_FILTER_H
 

@@ -159,17 +159,8 @@ static void take_headers(const struct teleconf_job *j, struct tele_side *s)
 	s->request_id = !said(h->request_id_disabled, false);
 	s->attempt_count = !said(h->attempt_count_disabled, false) && !s->inbound;
 	s->upstream_time = !said(h->envoy_debug_disabled, false);
-	s->xfcc = s->inbound ? TELE_XFCC_APPEND_FORWARD : TELE_XFCC_SANITIZE;
-	if (h->xfcc != TELE_XFCC_UNDEFINED && s->inbound)
-		s->xfcc = (enum tele_xfcc)h->xfcc;
-	if (s->waypoint)
-		s->xfcc = TELE_XFCC_SANITIZE_SET;      /* who asks is known by his tunnel, and by nothing that he says */
-	s->no_subject = h->details.subject == OPT_NO;
-	s->no_uri = h->details.uri == OPT_NO;
-	s->no_dns = h->details.dns == OPT_NO;
 	if (s->inbound && (said(h->details.cert, false) || said(h->details.chain, false)))
 		teleconf_report(j, "MeshConfig", "setCurrentClientCertDetails.cert and chain are not supported: X-Forwarded-Client-Cert has no certificates");
-	s->forwarded_port = said(h->forwarded_port_enabled, false);
 	if (s->inbound && said(h->forwarded_host_enabled, false))
 		teleconf_report(j, "MeshConfig", "proxyHeaders.xForwardedHost is not supported: a rewritten Host leaves no header behind");
 }

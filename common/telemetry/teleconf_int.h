@@ -58,10 +58,8 @@ struct tele_side {
 	struct access_log *logs;
 	int n_logs;
 	struct tracing tracing;
-	bool keep_server, request_id, attempt_count, upstream_time, forwarded_port;
+	bool keep_server, request_id, attempt_count, upstream_time;
 	const char *server;
-	enum tele_xfcc xfcc;
-	bool no_subject, no_uri, no_dns;     /* of our own certificate's entry */
 	/* Of the workload itself, for labels and tags. */
 	const char *mesh_id;
 };

@@ -143,7 +143,7 @@ void why_remember_request(struct exchange *x, enum fail why, const char *policy,
 		x->log.id = hash_bytes(&x->log.start_ns, sizeof(x->log.start_ns)) | 1;
 	k = why_copy((const char *const[WHY_TEXTS]){
 		[WHY_SOURCE] = addr_format(&c->peer, source), [WHY_DEST] = addr_format(x->log.upstream.port ? &x->log.upstream : &c->local, dest),
-		[WHY_HBONE] = "", [WHY_SOURCE_ID] = cut(x, c->inbound ? c->peer_id : c->local_id),
+		[WHY_HBONE] = "", [WHY_SOURCE_ID] = cut(x, !c->inbound ? c->local_id : x->caller_id.n ? x->caller_id : c->peer_id),
 		[WHY_SOURCE_WORKLOAD] = workload_text(c->inbound ? c->peer_workload : c->local_workload, from, sizeof(from)),
 		[WHY_DEST_WORKLOAD] = workload_text(far, to, sizeof(to)),
 		[WHY_DETAIL] = x->log.details ? x->log.details : "", [WHY_POLICY] = policy ? policy : "", [WHY_RULE] = rule ? rule : "",

@@ -3,7 +3,7 @@
 
 #include "traffic/dest.h"
 
-struct guard {
+struct judging {
 	const struct mesh *m;
 	const struct workload *w;
 	uint16_t port;
@@ -12,7 +12,7 @@ struct guard {
 	bool met;                         /* the peer is one */
 };
 
-static void ask(struct guard *g, const struct gateway *waypoint)
+static void ask(struct judging *g, const struct gateway *waypoint)
 {
 	if (!waypoint || g->met || dest_is_gateway(g->m, waypoint, g->w))   /* itself */
 		return;
@@ -35,7 +35,7 @@ static bool is_port_of(const struct service *s, const struct endpoint *e, uint16
 
 static bool ask_service(struct service *s, void *arg)
 {
-	struct guard *g = arg;
+	struct judging *g = arg;
 	const struct endpoint *e;
 
 	if (!s->waypoint && !s->n_waypoints)
@@ -49,9 +49,9 @@ static bool ask_service(struct service *s, void *arg)
 	return !g->met;
 }
 
-static struct guard judge(const struct mesh *m, const struct workload *w, uint16_t port, struct str peer)
+static struct judging judge(const struct mesh *m, const struct workload *w, uint16_t port, struct str peer)
 {
-	struct guard g = { .m = m, .w = w, .port = port, .peer = peer };
+	struct judging g = { .m = m, .w = w, .port = port, .peer = peer };
 	struct service *s;
 
 	ask(&g, w->waypoint);
@@ -64,14 +64,19 @@ static struct guard judge(const struct mesh *m, const struct workload *w, uint16
 	return g;
 }
 
-const struct gateway *guard_bypassed(const struct mesh *m, const struct workload *w, uint16_t port, struct str peer)
+enum guard guard_ask(const struct mesh *m, const struct workload *w, uint16_t port, struct str peer, const struct gateway **ret)
 {
-	struct guard g = judge(m, w, port, peer);
+	struct judging g = judge(m, w, port, peer);
 
-	return g.met ? NULL : g.bypassed;
+	if (ret)
+		*ret = g.met ? NULL : g.bypassed;
+	return g.met ? GUARD_MET : g.bypassed ? GUARD_BYPASSED : GUARD_NONE;
 }
 
-bool guard_vouches(const struct mesh *m, const struct workload *w, uint16_t port, struct str peer)
+const struct gateway *guard_bypassed(const struct mesh *m, const struct workload *w, uint16_t port, struct str peer)
 {
-	return peer.n && judge(m, w, port, peer).met;
+	const struct gateway *g;
+
+	guard_ask(m, w, port, peer, &g);
+	return g;
 }

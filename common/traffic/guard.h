@@ -6,10 +6,15 @@
 
 #include "model/mesh.h"
 
-/* The waypoint that was passed by: `peer`, the sender's SPIFFE ID (empty: none), is not one of its identities. port is the
- * workload's own. NULL: none is named, or the sender is one of those named. Borrowed from the mesh. */
+enum guard {
+	GUARD_NONE,                  /* no waypoint is named */
+	GUARD_MET,                   /* the sender is one: what it says of who asks is believed */
+	GUARD_BYPASSED,              /* it is not */
+};
+
+/* peer: the sender's SPIFFE ID; empty: none. port is the workload's own. ret: of BYPASSED, the waypoint; borrowed from the mesh; NULL ok. */
+enum guard guard_ask(const struct mesh *m, const struct workload *w, uint16_t port, struct str peer, const struct gateway **ret);
+/* The waypoint that was passed by; NULL: none. */
 const struct gateway *guard_bypassed(const struct mesh *m, const struct workload *w, uint16_t port, struct str peer);
-/* Whether the sender is one of those named: then what it says of who asks is believed. */
-bool guard_vouches(const struct mesh *m, const struct workload *w, uint16_t port, struct str peer);
 
 #endif

@@ -132,7 +132,7 @@ static struct connect_ask ask_of(const struct routing *r)
 	if (r->env->tell_caller && r->pick.transport == TRANSPORT_HBONE)
 		ask.caller = x->client->peer_id;
 	if (r->env->keep_source || ask.caller.n)
-		ask.source = x->client->peer;
+		ask.source = x->client->caller.port ? x->client->caller : x->client->peer;
 	if (cluster_conf(r->cluster)->pool.proxy_protocol)
 		ask.client = x->client->peer;
 	return ask;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HBONE's headers: baggage, forwarded, XFCC, traceparent, authority. */
 #include "hbone/baggage.h"
+#include "http/xfcc.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {

@@ -79,34 +79,6 @@ START_TEST(forwarded_names_client)
 }
 END_TEST
 
-#define WP "spiffe://td/ns/way/sa/wp"
-static const struct { const char *in, *caller; } elements[] = {
-	{ "By=" WP ";URI=spiffe://td/ns/a/sa/b", "spiffe://td/ns/a/sa/b" }, { "URI=spiffe://td/ns/a/sa/b;By=" WP, "spiffe://td/ns/a/sa/b" },
-	{ "by=" WP ";uri=spiffe://x", "spiffe://x" },
-	{ "URI=spiffe://td/ns/a/sa/b", "" }, { "By=" WP, "" }, { "By=spiffe://td/ns/way/sa/other;URI=spiffe://x", "" }, { "By=;URI=spiffe://x", "" },
-	{ "By=" WP ";By=" WP ";URI=spiffe://x", "" }, { "By=" WP ";URI=spiffe://x;URI=spiffe://y", "" }, { "By=" WP ";URI=https://x", "" },
-	{ "By=" WP ";URI=spiffe://", "" }, { "By=" WP ";URI=\"spiffe://x\"", "" }, { "By=" WP ";Hash=ab;URI=spiffe://x", "" },
-	{ "By=" WP ";URI=spiffe://x,By=" WP ";URI=spiffe://y", "" }, { "By=" WP ";URI=spiffe://x,spiffe://y", "" }, { "By=" WP ";URI=spiffe://x ", "" },
-	{ "By=" WP ";URI=spiffe://x;", "" }, { "By=" WP ";URI=spiffe://\xc3", "" }, { "", "" }, { ";;", "" }, { "=", "" },
-};
-
-START_TEST(xfcc_names_caller)
-{
-	ck_assert(str_is(xfcc_caller(str_c(elements[_i].in), str_c(WP)), elements[_i].caller));
-	ck_assert(!xfcc_caller(str_c(elements[_i].in), str_c("")).n);
-}
-END_TEST
-
-START_TEST(xfcc_round_trip)
-{
-	struct buf out = { 0 };
-
-	xfcc_format(str_c(WP), str_c("spiffe://td/ns/a/sa/b"), &out);
-	ck_assert(str_is(xfcc_caller(buf_str(&out), str_c(WP)), "spiffe://td/ns/a/sa/b"));
-	buf_done(&out);
-}
-END_TEST
-
 START_TEST(traceparent)
 {
 	char a[56], b[56];
@@ -130,8 +102,6 @@ int main(void)
 	tcase_add_loop_test(t, authority, 0, ARRAY_LEN(authorities));
 	tcase_add_loop_test(t, forwarded_names_host, 0, ARRAY_LEN(forwarded));
 	tcase_add_loop_test(t, forwarded_names_client, 0, ARRAY_LEN(forwarded_of));
-	tcase_add_loop_test(t, xfcc_names_caller, 0, ARRAY_LEN(elements));
-	tcase_add_test(t, xfcc_round_trip);
 	tcase_add_test(t, traceparent);
 	suite_add_tcase(s, t);
 	return suite_run(s);

@@ -151,11 +151,13 @@ END_TEST
 START_TEST(trailers)
 {
 	struct http_field good = F("grpc-status", "0"), length = F("Content-Length", "1"), te = F("transfer-encoding", "chunked"),
-			  host = F("host", "x"), split = F("a", "b\r\nc: d"), auth = F("authorization", "x");
+			  host = F("host", "x"), split = F("a", "b\r\nc: d"), auth = F("authorization", "x"),
+			  client = F("X-Forwarded-Client-Cert", "x"), from = F("x-forwarded-for", "1.2.3.4"), peer = F("x-envoy-peer-metadata-id", "x");
 
 	ck_assert(http_trailers_ok(&good, 1));
 	ck_assert(!http_trailers_ok(&length, 1) && !http_trailers_ok(&te, 1) && !http_trailers_ok(&host, 1));
 	ck_assert(!http_trailers_ok(&split, 1) && !http_trailers_ok(&auth, 1));
+	ck_assert(!http_trailers_ok(&client, 1) && !http_trailers_ok(&from, 1) && !http_trailers_ok(&peer, 1));
 }
 END_TEST
 
