@@ -286,6 +286,7 @@ libmeshd_a_SOURCES = \
 	modes/binds.c \
 	modes/chain.c \
 	modes/conn.c \
+	modes/crowd.c \
 	modes/demand.c \
 	modes/handover.c \
 	modes/hconn.c \
@@ -551,6 +552,7 @@ HEADERS_ALL = \
 	modes/binds.h \
 	modes/chain.h \
 	modes/conn.h \
+	modes/crowd.h \
 	modes/demand.h \
 	modes/handover.h \
 	modes/hconn.h \
@@ -630,6 +632,7 @@ UNIT_TESTS = \
 	tests/unit/test_conntrack \
 	tests/unit/test_crd \
 	tests/unit/test_crosscheck \
+	tests/unit/test_crowd \
 	tests/unit/test_demand \
 	tests/unit/test_dest \
 	tests/unit/test_dnsmsg \
@@ -808,6 +811,8 @@ tests_unit_test_conntrack_SOURCES = tests/unit/test_conntrack.c
 
 tests_unit_test_crd_SOURCES = tests/unit/test_crd.c
 tests_unit_test_crosscheck_SOURCES = tests/unit/test_crosscheck.c
+tests_unit_test_crowd_SOURCES = tests/unit/test_crowd.c
+
 tests_unit_test_demand_SOURCES = tests/unit/test_demand.c
 
 tests_unit_test_dest_SOURCES = tests/unit/test_dest.c
@@ -1236,6 +1241,7 @@ EXTRA_FILES = \
 	tests/scenario/test_proxyproto.py \
 	tests/scenario/test_reload.py \
 	tests/scenario/test_reload_http.py \
+	tests/scenario/test_replicas.py \
 	tests/scenario/test_retry.py \
 	tests/scenario/test_routing.py \
 	tests/scenario/test_rolling.py \

@@ -234,11 +234,24 @@ static void on_refused(struct http_conn *c, int status, const char *why, void *a
 		unbegin(h);
 }
 
+/* With a request under way nobody loses one that is on its way. */
+static void maybe_leave(struct hconn *h)
+{
+	struct crowd *crowd = &h->pod->l7->crowd;
+	uint64_t now_ms = loop_now_ms(h->pod->worker->loop);
+
+	crowd_look(crowd, mesh_current(), h->env->local, now_ms);
+	if (crowd_leaves(crowd, h->opened_ms, hash_bytes(&h, sizeof(h)), now_ms))
+		hconn_drain(h);
+}
+
 static void on_request(struct http_conn *c, struct http_stream *s, void *arg)
 {
 	struct hconn *h = arg;
 	const struct exchange_conf *conf = begin(h);
 
+	if (l7_is_waypoint(h->pod))
+		maybe_leave(h);
 	if (!exchange_start(s, http_conn_version(c), conf, &h->client, &h->env->router))
 		unbegin(h);
 }

@@ -50,6 +50,7 @@ static void bury(struct deferred *d)
 	struct l7_part *s = container_of(d, struct l7_part, grave);
 
 	upool_free(s->pool);
+	crowd_done(&s->crowd);
 	upstream_done(&s->upstream);
 	chain_unref(s->chain);
 	free(s);

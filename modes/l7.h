@@ -6,6 +6,7 @@
 #define MODES_L7_H
 
 #include "modes/chain.h"
+#include "modes/crowd.h"
 #include "modes/upstream.h"
 
 struct l7_part {
@@ -13,6 +14,7 @@ struct l7_part {
 	struct upool *pool;              /* owned */
 	struct chain *chain;             /* reference; NULL: none was needed yet */
 	struct list https;               /* struct hconn */
+	struct crowd crowd;              /* a waypoint's */
 	struct list binds;               /* struct bind */
 	struct http_conn_conf http;      /* of clients' connections */
 	struct deferred grave;

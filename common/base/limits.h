@@ -56,6 +56,7 @@
 #define LIMIT_HANDSHAKE_MS       15000
 #define LIMIT_CONNECT_REPLY_MS   15000
 #define LIMIT_GOAWAY_MS          500            /* between the wish to end an HTTP connection and refusing new requests */
+#define LIMIT_REBALANCE_MS       10000          /* in which clients of a waypoint choose again once it has more replicas */
 #define LIMIT_PING_MS            10000          /* idle time before a keepalive PING */
 #define LIMIT_PING_TIMEOUT_MS    20000
 #define LIMIT_H1_HEAD_MS         15000
