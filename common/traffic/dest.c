@@ -132,7 +132,7 @@ static bool has_port(const struct service *s, uint16_t port)
 	return false;
 }
 
-/* addressed: the address is the service's only. */
+/* addressed: the service is meant, not a workload that has the same address. */
 static void go_to_service(struct dest_ask *a, struct service *s, bool addressed, struct dest *d)
 {
 	const struct gateway *waypoint = addressed ? dest_service_waypoint(s, a->seed) : NULL;
@@ -183,8 +183,9 @@ void dest_choose(const struct mesh *m, const struct workload *client, const stru
 	w = mesh_workload_by_ip(m, str_c(a.network), &original->ip);
 	s = s && w && yields(s, &original->ip) ? NULL : s;
 	*ret = (struct dest){ .kind = DEST_PASSTHROUGH, .target = *original, .connect = *original, .service = s };
+	/* Who gives a service a workload's address and a waypoint wants its callers to pass it; ztunnel would go to the workload. */
 	if (s)
-		go_to_service(&a, s, !w, ret);
+		go_to_service(&a, s, !w || s->waypoint || s->n_waypoints, ret);
 	/* Also when a service has this address but nothing for this port: the address is the workload's own. */
 	if (w && (!s || ret->kind == DEST_NONE))
 		go_to_workload(&a, w, ret);

@@ -505,6 +505,8 @@ static void put_waypoints(void)
 	put((struct service){ .key = "shop/s12", .waypoint = &(struct gateway){ .service = "shop/portless.test", .hbone_port = 15008 } },
 	    "10.1.0.12", eps, 1);
 	put((struct service){ .key = "shop/s13", .waypoint = &wp }, "fd01::13", eps, 1);
+	put((struct service){ .key = "shop/s14", .waypoint = &wp }, "10.0.0.9", eps, 1);
+	mesh_put_workload(edit, make(&(struct spec){ .uid = "same", .ips = { "10.0.0.9" }, .tunnel = TUNNEL_HBONE }));
 	mesh_edit_publish(edit);
 }
 
@@ -531,6 +533,7 @@ static const struct {
 	/* workloads */
 	{ "ep", "10.0.0.2:22", DEST_HBONE, "10.0.0.2:22", "10.5.0.1:15008", "wp", "", 0, 2 },              /* even one that speaks no HBONE */
 	{ "ep", "10.0.0.3:22", DEST_HBONE, "10.0.0.3:22", "10.5.0.1:15008", "wp", "", 0, 2 },
+	{ "ep", "10.0.0.9:9999", DEST_HBONE, "10.0.0.9:9999", "10.5.0.1:15008", "wp", "shop/s14", 0, 2 },   /* though a workload has the address */
 	{ "wp", "10.0.0.3:22", DEST_HBONE, "10.0.0.3:22", "10.0.0.3:15008", "guarded", "", 0, 1 },         /* it is the waypoint */
 	{ "wp", "10.0.0.2:22", DEST_PLAIN, "10.0.0.2:22", "10.0.0.2:22", "lone", "", 0, 1 },
 	{ "canary", "10.0.0.3:22", DEST_HBONE, "10.0.0.3:22", "10.5.0.1:15008", "wp", "", 0, 2 },
