@@ -681,6 +681,7 @@ UNIT_TESTS = \
 	tests/unit/test_notify \
 	tests/unit/test_object \
 	tests/unit/test_origdst \
+	tests/unit/test_origin \
 	tests/unit/test_otlp \
 	tests/unit/test_outlier \
 	tests/unit/test_path \
@@ -690,6 +691,7 @@ UNIT_TESTS = \
 	tests/unit/test_plan_waypoint \
 	tests/unit/test_pmap \
 	tests/unit/test_privs \
+	tests/unit/test_probes \
 	tests/unit/test_prom \
 	tests/unit/test_proxyproto \
 	tests/unit/test_pump \
@@ -723,6 +725,7 @@ UNIT_TESTS = \
 	tests/unit/test_tlsctx \
 	tests/unit/test_trace \
 	tests/unit/test_upool \
+	tests/unit/test_upstream \
 	tests/unit/test_urequest \
 	tests/unit/test_value \
 	tests/unit/test_watch \
@@ -904,6 +907,8 @@ tests_unit_test_object_SOURCES = tests/unit/test_object.c
 
 tests_unit_test_origdst_SOURCES = tests/unit/test_origdst.c
 
+tests_unit_test_origin_SOURCES = tests/unit/test_origin.c
+
 tests_unit_test_otlp_SOURCES = tests/unit/test_otlp.c
 
 tests_unit_test_peermeta_SOURCES = tests/unit/test_peermeta.c
@@ -918,6 +923,8 @@ tests_unit_test_plan_waypoint_SOURCES = tests/unit/test_plan_waypoint.c
 tests_unit_test_pmap_SOURCES = tests/unit/test_pmap.c
 
 tests_unit_test_privs_SOURCES = tests/unit/test_privs.c
+
+tests_unit_test_probes_SOURCES = tests/unit/test_probes.c
 
 tests_unit_test_prom_SOURCES = tests/unit/test_prom.c
 
@@ -974,6 +981,8 @@ tests_unit_test_tlsctx_SOURCES = tests/unit/test_tlsctx.c
 tests_unit_test_trace_SOURCES = tests/unit/test_trace.c
 
 tests_unit_test_upool_SOURCES = tests/unit/test_upool.c
+
+tests_unit_test_upstream_SOURCES = tests/unit/test_upstream.c
 
 tests_unit_test_urequest_SOURCES = tests/unit/test_urequest.c
 

@@ -12,6 +12,8 @@
 #include "tls/webctx.h"
 
 #define TIMEOUT_S      1             /* the kubelet's */
+#define TIMEOUT_MAX_S  3600
+#define SERVICE_MAX    127           /* of a name that is asked for by gRPC */
 #define HEADERS_MAX    16
 #define FIELDS_MAX     48
 
@@ -38,6 +40,7 @@ struct probes {
 	struct sock_ops ops;             /* those, from 127.0.0.6 or ::6 */
 	struct tlsctx *ctx;              /* of HTTPS: believes anybody, as the kubelet does */
 	struct list asking;              /* struct asking */
+	struct err err;                  /* while they are read */
 };
 
 /* One that is under way. */
@@ -88,14 +91,16 @@ static int read_probe(struct probes *p, const struct yaml_node *n, struct err *e
 	const struct yaml_node *http = yaml_get(n, "httpGet"), *tcp = yaml_get(n, "tcpSocket"), *grpc = yaml_get(n, "grpc");
 	const struct yaml_node *of = http ? http : tcp ? tcp : grpc;
 	struct probe b = { .path = arena_dup(&p->mem, n->key), .kind = http ? PROBE_HTTP : tcp ? PROBE_TCP : PROBE_GRPC, .host = "" };
-	uint64_t port = number_of(of, "port", 0);
+	uint64_t port = number_of(of, "port", 0), timeout_s;
 
 	if (!of || port == 0 || port > 65535)
 		return err_set(err, -EINVAL, "ISTIO_KUBE_APP_PROBERS: %s: want httpGet, tcpSocket or grpc with a port by number", b.path);
 	b.port = (uint16_t)port;
-	b.timeout_ms = (unsigned)(number_of(n, "timeoutSeconds", TIMEOUT_S) % 3600) * 1000;
-	b.timeout_ms = b.timeout_ms ? b.timeout_ms : TIMEOUT_S * 1000;
+	timeout_s = number_of(n, "timeoutSeconds", TIMEOUT_S);
+	b.timeout_ms = (unsigned)(timeout_s == 0 ? TIMEOUT_S : timeout_s < TIMEOUT_MAX_S ? timeout_s : TIMEOUT_MAX_S) * 1000;
 	b.service = text_of(p, grpc, "service", "");
+	if (strlen(b.service) > SERVICE_MAX)
+		return err_set(err, -EINVAL, "ISTIO_KUBE_APP_PROBERS: %s: the service's name has more than %d bytes", b.path, SERVICE_MAX);
 	b.url = text_of(p, http, "path", "/");
 	if (*b.url != '/') {
 		char *slash = xasprintf("/%s", b.url);
@@ -114,11 +119,11 @@ static int read_all(const struct yaml_node *root, void *arg)
 	struct probes *p = arg;
 	int r = 0;
 
-	if (root->kind != YAML_MAP)
-		return -EINVAL;
+	if (root->kind != YAML_MAP || p->v)
+		return err_set(&p->err, -EINVAL, "ISTIO_KUBE_APP_PROBERS: want one object of probes");
 	p->v = arena_alloc(&p->mem, root->n * sizeof(*p->v));
 	for (const struct yaml_node *n = root->child; n && r == 0; n = n->next)
-		r = read_probe(p, n, NULL);
+		r = read_probe(p, n, &p->err);
 	return r;
 }
 
@@ -150,8 +155,8 @@ int probes_new(struct loop *l, const char *json, unsigned mark, struct probes **
 		*ret = p;
 		return 0;
 	}
-	if (err && !err->msg[0])
-		err_set(err, r, "ISTIO_KUBE_APP_PROBERS: want an object of probes, each with httpGet, tcpSocket or grpc and a port by number");
+	if (p->err.msg[0])
+		err_set(err, r, "%s", p->err.msg);
 	probes_free(p);
 	return r;
 }
@@ -284,7 +289,7 @@ static void ask_grpc(struct probes *p, struct asking *a, const struct probe *b)
 	struct err err;
 	bool sent;
 
-	if (*b->service && strlen(b->service) < 128) {
+	if (*b->service) {
 		buf_append(&request, head, sizeof(head));
 		buf_puts(&request, b->service);
 	}

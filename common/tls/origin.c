@@ -19,7 +19,7 @@ struct origin {
 	bool insecure, server;
 	uint64_t looked_ms;
 	struct tlsctx *ctx;            /* reference; NULL: there was never a good one */
-	struct err err;                /* of the last try */
+	struct err err;                /* of the last try; "": it was good */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -79,15 +79,18 @@ static void make(struct origin *o)
 		.roots = str_c(o->file[2][0] || o->server ? o->file[2] : "SYSTEM"), .cert_file = str_c(o->file[0]), .key_file = str_c(o->file[1]), .crl_file = str_c(o->file[3]),
 		.server = o->server, .any_name = true, .insecure = o->insecure, .roots_hint = "caCertificates", .name_hint = "subjectAltNames or sni",
 	};
+	struct err before = o->err, why;
 	struct tlsctx *ctx;
 
-	if (webctx_new(&conf, &ctx, &o->err) == 0) {
+	if (webctx_new(&conf, &ctx, &why) == 0) {
 		tlsctx_unref(o->ctx);
 		o->ctx = ctx;
 		o->err.msg[0] = '\0';
 		return;
 	}
-	log_error(LOG_TLS, "TLS by files: %s%s", o->err.msg, o->ctx ? "; what was read before stays in force" : "");
+	err_set(&o->err, -EINVAL, "%s%s%s%s%s: %s", o->file[0], o->file[0][0] ? " " : "", o->file[1], o->file[1][0] ? " " : "", conf.roots.p, why.msg);
+	if (strcmp(before.msg, o->err.msg) != 0)
+		log_error(LOG_TLS, "TLS by files: %s%s", o->err.msg, o->ctx ? "; what was read before stays in force" : "");
 }
 
 struct tlsctx *origin_get(const struct origin_conf *conf, uint64_t now_ms, struct err *err)
@@ -98,10 +101,11 @@ struct tlsctx *origin_get(const struct origin_conf *conf, uint64_t now_ms, struc
 	pthread_mutex_lock(&lock);
 	o = find(conf);
 	if (!o->looked_ms || now_ms - o->looked_ms >= ORIGIN_LOOK_MS) {
-		bool first = !o->looked_ms;
+		/* What could not be read may have been no fault of the files: a descriptor was missing, say. */
+		bool again = !o->looked_ms || o->err.msg[0];
 
 		o->looked_ms = now_ms ? now_ms : 1;
-		if (changed(o) || first)
+		if (changed(o) || again)
 			make(o);
 	}
 	if (o->ctx)
