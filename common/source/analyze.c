@@ -35,8 +35,23 @@ static void take_targets(const struct confdir *c, struct arena *mem, struct repo
 	free(v);
 }
 
+/* Which of the two holds, where it matters. */
+static const char *of_sidecars(const struct mesh *m)
+{
+	const struct mesh_settings *s = mesh_settings(m);
+
+	if (!mesh_has_guarded(m))
+		return "";
+	if (s->waypoint_use != WAYPOINTS_AUTO)
+		return s->through_waypoints ? "Sidecars send what is for a service with a waypoint there (MESHD_SIDECAR_USE_WAYPOINT=true).\n" :
+			"Sidecars pass by the waypoints of services (MESHD_SIDECAR_USE_WAYPOINT=false).\n";
+	return !s->through_waypoints ? "Sidecars pass by the waypoints of services, as Istio's do: some workload's sidecar takes no HBONE (MESHD_SIDECAR_USE_WAYPOINT=auto).\n" :
+		s->stance >= STANCE_CLOSED ? "Sidecars send what is for a service with a waypoint there, since MESHD_ENFORCEMENT requires waypoints.\n" :
+		"Sidecars send what is for a service with a waypoint there, since all workloads with a proxy speak HBONE (MESHD_SIDECAR_USE_WAYPOINT=auto).\n";
+}
+
 /* What is wrong with paths: the directory as each mode reads it, one after the other. */
-static void find_paths(const char *dir, const struct mesh_settings *base, struct arena *mem, struct report *ret)
+static void find_paths(const char *dir, const struct mesh_settings *base, struct arena *mem, struct report *ret, const char **ret_sidecars)
 {
 	for (int mode = MODE_ZTUNNEL; mode <= MODE_WAYPOINT; mode++) {
 		struct mesh_settings settings = *base;
@@ -46,6 +61,8 @@ static void find_paths(const char *dir, const struct mesh_settings *base, struct
 		c = confdir_new(dir, &settings);
 		if (confdir_load(c, NULL) == 0)
 			pathcheck(mesh_current(), c, base->mode, mem, ret);
+		if (mode == MODE_SIDECAR)
+			*ret_sidecars = of_sidecars(mesh_current());
 		if (mode == MODE_WAYPOINT && base->mode != MODE_WAYPOINT)
 			take_targets(c, mem, ret);
 		confdir_withdraw(c);
@@ -63,10 +80,11 @@ int analyze_dir(const char *dir, const struct mesh_settings *base, struct buf *o
 	size_t n, errors = confdir_count(c, FINDING_ERROR), warnings = confdir_count(c, FINDING_WARNING);
 	const struct finding **v = confdir_findings(c, &n);
 	struct report paths = { .same_max = 1000 };
+	const char *sidecars = "";
 	struct arena mem = { 0 };
 
 	if (!failed)
-		find_paths(dir, base, &mem, &paths);
+		find_paths(dir, base, &mem, &paths, &sidecars);
 	for (size_t i = 0; i < n; i++)
 		write_finding(v[i], out);
 	for (size_t i = 0; i < paths.n; i++)
@@ -81,6 +99,7 @@ int analyze_dir(const char *dir, const struct mesh_settings *base, struct buf *o
 	}
 	if (failed)
 		buf_puts(out, "The directory would not be loaded.\n");
+	buf_puts(out, sidecars);
 	buf_printf(out, "%zu objects, %zu errors, %zu warnings.\n", confdir_objects(c), errors, warnings);
 	confdir_free(c);
 	return errors ? ANALYZE_FOUND : 0;

@@ -179,6 +179,21 @@ def test_unknown_destination():
         assert web.refused(out.v4, 9999)
 
 
+def test_any_address_of_the_host():
+    """A sidecar is one application's, whatever address that uses."""
+    with Lab() as lab:
+        web, shop = lab.sidecars("web", "shop")
+        lab.write("s.yaml", service("shop", {80: 8080}, ["10.96.0.7"], family="v4"))
+        web.run("ip", "addr", "add", "10.77.0.200/24", "dev", "eth0")
+        shop.serve(8080)
+
+        def ask():
+            with web.connect("10.96.0.7", 80, 1, source="10.77.0.200") as c:
+                c.sendall(b"x")
+                return read_exact(c, 1) == b"x"
+        assert eventually(ask)
+
+
 def test_own_service():
     """A workload calls itself by its service and by its address: through both of its sides."""
     with Lab() as lab:

@@ -411,10 +411,16 @@ START_TEST(test_dump)
 }
 END_TEST
 
+#define WAY "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: wp, namespace: n}\nspec: {gatewayClassName: istio-waypoint}\n---\n"
+#define SE_WITH_WAYPOINT "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: s, namespace: n, labels: {istio.io/use-waypoint: wp}}\n" \
+	"spec: {hosts: [s.test], location: MESH_INTERNAL, resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], workloadSelector: {labels: {app: s}}}\n---\n"
+#define WE_WITH(LABEL, AT) "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: s, namespace: n}\nspec: {address: " AT ", labels: {app: s, " LABEL "}}\n"
 static const struct { const char *text; int status; const char *part; } analyses[] = {
 	{ WE("a", "address: 10.0.0.1"), 0, "1 objects, 0 errors, 0 warnings.\n" },
 	{ WE("a", "address: 10.0.0.1, colour: x"), 0, "1 objects, 0 errors, 1 warnings.\n" },
 	{ WE("a", "address: 1.2.3"), ANALYZE_FOUND, "/a.yaml:4: error: WorkloadEntry n/a: spec.address: want an IP address or a host name, got '1.2.3'\n" },
+	{ WAY SE_WITH_WAYPOINT WE_WITH("", "10.0.0.1"), 0, "Sidecars send what is for a service with a waypoint there, since all workloads with a proxy speak HBONE" },
+	{ WAY SE_WITH_WAYPOINT WE_WITH("security.istio.io/tlsMode: istio", "10.0.0.1"), 0, "Sidecars pass by the waypoints of services, as Istio's do" },
 	{ "a: [\n", ANALYZE_FOUND, "The directory would not be loaded.\n0 objects, 1 errors, 0 warnings.\n" },
 };
 
