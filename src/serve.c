@@ -78,9 +78,16 @@ static void on_identity_failed(struct identity *i, struct str id, void *arg)
 static void on_collect(struct timer *t)
 {
 	struct serve *s = container_of(t, struct serve, collect);
+	uint64_t generation = mesh_generation(mesh_current());
 	int n = proxy_connections(s->proxy);
 
 	epoch_collect();
+	/* What plans were made of and in, once changes have ceased for a moment. */
+	if (generation == s->seen && generation != s->trimmed && s->mode != MODE_ZTUNNEL) {
+		malloc_trim(0);
+		s->trimmed = generation;
+	}
+	s->seen = generation;
 	if (n > s->peak) {
 		s->peak = n;
 	} else if (s->peak > PEAK_CONNS && n < s->peak / 2) {

@@ -9,7 +9,7 @@
 #include "src/serve_int.h"
 #include "src/settings.h"
 
-#define RELOAD_QUIET_MS 100
+#define RELOAD_QUIET_MS 50
 
 struct workload *serve_files_workload(struct serve *s, int i)
 {

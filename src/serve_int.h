@@ -53,6 +53,7 @@ struct serve {
 	uint64_t drain_until_ms;
 	char **wanted;                     /* the identity that is kept for each workload; NULL: none */
 	char *problems;                    /* why a workload is not served, "" when it is: 256 bytes each */
+	uint64_t seen, trimmed;            /* generations of the mesh: at the last look; when memory was given back last */
 	int peak;                          /* live connections since memory was given back last */
 	bool draining, handed_over;
 	bool synced, serving;              /* the mesh is known; the process before us was told that we serve */

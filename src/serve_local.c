@@ -6,7 +6,7 @@
 #include "source/local_xds.h"
 #include "src/serve_int.h"
 
-#define RELOAD_QUIET_MS 100
+#define RELOAD_QUIET_MS 50
 
 int serve_local_reload(struct serve *s, struct err *err)
 {
