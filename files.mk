@@ -205,6 +205,7 @@ libmeshd_a_SOURCES = \
 	common/telemetry/promflow.c \
 	common/telemetry/promproc.c \
 	common/telemetry/promrows.c \
+	common/telemetry/refusal.c \
 	common/telemetry/remote.c \
 	common/telemetry/requests.c \
 	common/telemetry/respflag.c \
@@ -504,6 +505,7 @@ HEADERS_ALL = \
 	common/telemetry/peermeta.h \
 	common/telemetry/prom.h \
 	common/telemetry/prom_int.h \
+	common/telemetry/refusal.h \
 	common/telemetry/remote.h \
 	common/telemetry/requests.h \
 	common/telemetry/respflag.h \
@@ -699,6 +701,7 @@ UNIT_TESTS = \
 	tests/unit/test_ratelimit \
 	tests/unit/test_rateproto \
 	tests/unit/test_redirect \
+	tests/unit/test_refusal \
 	tests/unit/test_regex \
 	tests/unit/test_requests \
 	tests/unit/test_resolvconf \
@@ -933,6 +936,8 @@ tests_unit_test_proxyproto_SOURCES = tests/unit/test_proxyproto.c
 tests_unit_test_pump_SOURCES = tests/unit/test_pump.c
 
 tests_unit_test_redirect_SOURCES = tests/unit/test_redirect.c
+
+tests_unit_test_refusal_SOURCES = tests/unit/test_refusal.c
 
 tests_unit_test_regex_SOURCES = tests/unit/test_regex.c
 tests_unit_test_requests_SOURCES = tests/unit/test_requests.c

@@ -235,6 +235,7 @@ bool conn_judge(struct conn *c, enum fail why_if_denied)
 		return !over;
 	authz_explain(m, now, &c->input, &would);
 	buf_append(&would, "", 1);
+	c->flow.refusal = v.cause;
 	if (c->flow.proxy)
 		flow_set(&c->flow.proxy->details, str_c(authz_details(&v, details, sizeof(details))));
 	end(c, why_if_denied, NULL, v.policy ? v.policy->key : NULL, v.rule, (char *)buf_data(&would));

@@ -101,7 +101,7 @@ const struct setting_row setting_rows[] = {
 	OWN("MESHD_LOG", NULL, "the same in our own scopes, and over it"),
 	{ "LOG_FORMAT", SETTING_OWN, 0, "plain", "plain or json", 0, 0, formats },
 	ROW(BOOL, "AUTHZ_POLICY_INFO_LOGGING", authz_info_log, "false", "log what dry-run policies would do at level info"),
-	{ "MESHD_ENFORCEMENT", SETTING_OWN, 0, "istio", "istio; closed: a waypoint that is named is required; strict: that, and policies keep to their words where Istio's own behaviour is wider; also in proxyMetadata", 0, 0, stances },
+	{ "MESHD_ENFORCEMENT", SETTING_OWN, 0, "istio", "istio; closed: a waypoint that is named is required, and what cannot be evaluated refuses; strict: that, and policies keep to their words where Istio's own behaviour is wider; also in proxyMetadata", 0, 0, stances },
 	{ "MESHD_SIDECAR_USE_WAYPOINT", SETTING_WORD, AT(waypoint_use), "auto", "sidecar mode: what is for a service that names a waypoint goes there, and the routes of that service are the waypoint's alone. auto: false, as Istio's sidecars do, but true with --config-dir where no workload has a sidecar that takes Istio's mutual TLS but no HBONE, and under MESHD_ENFORCEMENT=closed or strict", 0, 0, waypoint_uses },
 	OWN("MESHD_TRUST_DOMAIN_ALIASES", "trustDomainAliases in ./etc/istio/config/mesh", "further trust domains whose certificates are accepted: a,b"),
 	ROW(TEXT, "BLOCKED_CIDRS_IN_JWKS_URIS", jwks.blocked, NULL, "comma-separated blocks of addresses from which keys of token issuers are never fetched; link-local ones never are"),

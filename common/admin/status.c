@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "model/mesh.h"
 #include "telemetry/bypass.h"
+#include "telemetry/refusal.h"
 #include "telemetry/edges.h"
 #include "telemetry/why.h"
 
@@ -88,6 +89,18 @@ static void json_bypass(const struct bypass *b, void *arg)
 	json_close(&s->j, '}');
 }
 
+static void json_cause(const struct refusal_cause *c, void *arg)
+{
+	struct status *s = arg;
+
+	json_open(&s->j, NULL, '{');
+	json_text(&s->j, "cause", c->cause);
+	json_number(&s->j, "count", c->n);
+	json_text(&s->j, "reason", c->reason);
+	json_text(&s->j, "remedy", c->remedy);
+	json_close(&s->j, '}');
+}
+
 static void json_finding(bool error, const char *text, void *arg)
 {
 	struct status *s = arg;
@@ -143,6 +156,9 @@ void status_write_json(struct admin *a, struct buf *out)
 	json_number(&s.j, "inbound", s.count[ADMIN_INBOUND]);
 	json_number(&s.j, "outbound", s.count[ADMIN_OUTBOUND]);
 	json_close(&s.j, '}');
+	json_open(&s.j, "refusalsByCause", '[');
+	refusals_each(json_cause, &s);
+	json_close(&s.j, ']');
 	json_key(&s.j, "refusals");
 	why_write_json(0, REFUSALS_SHOWN, out);
 	json_open(&s.j, "findings", '[');
@@ -209,6 +225,15 @@ static void text_limit(const char *what, uint64_t times, void *arg)
 	buf_printf(s->out, "  %-32s %llu times\n", what, (unsigned long long)times);
 }
 
+static void text_cause(const struct refusal_cause *c, void *arg)
+{
+	struct status *s = arg;
+
+	if (s->n++ == 0)
+		buf_puts(s->out, "\nRefused since the start, by cause:\n");
+	buf_printf(s->out, "  %-18s %8llu  %s%s%s\n", c->cause, (unsigned long long)c->n, c->reason, *c->remedy ? ": " : "", c->remedy);
+}
+
 static void text_bypass(const struct bypass *b, void *arg)
 {
 	struct status *s = arg;
@@ -257,6 +282,8 @@ void status_write_text(struct admin *a, struct buf *out)
 		s.n = 0;
 		bypass_each(text_bypass, &s);
 	}
+	s.n = 0;
+	refusals_each(text_cause, &s);
 	if (why_write_text(0, REFUSALS_SHOWN, &refused)) {
 		buf_printf(out, "\nRefused lately (at most %d of them):\n", REFUSALS_SHOWN);
 		buf_append(out, buf_data(&refused), buf_len(&refused));

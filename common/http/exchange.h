@@ -119,6 +119,7 @@ struct exchange_log {
 	int grpc_status;         /* -1: no gRPC, or none came; final before the filters' on_end */
 	bool grpc;
 	uint64_t id;             /* for `meshd why`; 0: none */
+	uint8_t refusal;         /* why more precisely (telemetry/refusal.h) */
 	struct exchange_shadow shadow[2];       /* of ALLOW, of DENY */
 };
 

@@ -380,7 +380,7 @@ const struct policy_rule *pack_rules(struct pack *p, const struct policy_rule *f
 	struct policy_rule *to = pack_array(p, n, sizeof(*to));
 
 	for (int i = 0; i < n; i++) {
-		struct policy_rule c = { pack_clauses(p, from[i].clauses, from[i].n_clauses), from[i].n_clauses };
+		struct policy_rule c = { pack_clauses(p, from[i].clauses, from[i].n_clauses), from[i].n_clauses, from[i].blind };
 
 		if (to)
 			to[i] = c;

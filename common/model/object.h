@@ -196,7 +196,11 @@ struct policy_match {
 /* rules OR; clauses AND; matches OR (Istio's from/to/when become clauses). No rules: never matches. A rule without
  * clauses matches all; a clause without matches matches; a match with nothing set never does. */
 struct policy_clause { const struct policy_match *matches; int n_matches; };
-struct policy_rule   { const struct policy_clause *clauses; int n_clauses; };
+struct policy_rule {
+	const struct policy_clause *clauses;
+	int n_clauses;
+	bool blind;                  /* it asks for more than can be seen here, and holds without regard to that */
+};
 
 struct policy {
 	atomic_uint refs;

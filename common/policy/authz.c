@@ -39,14 +39,20 @@ int authz_compile(struct policy *p)
 	return 0;
 }
 
-static struct authz_verdict refuse(struct policy *p, const char *rule, int rule_index)
+static struct authz_verdict refuse(struct policy *p, const char *rule, int rule_index, enum refusal cause)
 {
-	return (struct authz_verdict){ false, p, rule, rule_index };
+	return (struct authz_verdict){ false, p, rule, rule_index, cause };
 }
 
 static struct authz_verdict allow(struct policy *p, const char *rule, int rule_index)
 {
-	return (struct authz_verdict){ true, p, rule, rule_index };
+	return (struct authz_verdict){ true, p, rule, rule_index, REFUSAL_OTHER };
+}
+
+/* A rule that lost what it asks for beyond bytes denies without regard to that. */
+static struct authz_verdict denied(struct policy *p, int rule)
+{
+	return refuse(p, "deny policy matched", rule, p->rules[rule].blind ? REFUSAL_BLIND : REFUSAL_RULE);
 }
 
 struct authz_verdict authz_judge_peer(const struct mesh *m, const struct workload *dest, const struct authz_input *in)
@@ -57,13 +63,13 @@ struct authz_verdict authz_judge_peer(const struct mesh *m, const struct workloa
 	enum mtls_mode mode;
 
 	if (!s)
-		return refuse(NULL, "out of memory", -1);
+		return refuse(NULL, "out of memory", -1, REFUSAL_OTHER);
 	if (broken)
-		return refuse(broken, "the policy could not be loaded", -1);
+		return refuse(broken, "the policy could not be loaded", -1, REFUSAL_BROKEN);
 	/* A waypoint's peers come by HBONE. */
 	pa = mesh_settings(m)->mode == MODE_WAYPOINT ? NULL : scope_peer_authn(s, in->dest.port, &mode);
 	if (pa && (pa->broken || (mode == MTLS_STRICT && in->principal.n == 0)))
-		return refuse(NULL, pa->refusal, -1);
+		return refuse(NULL, pa->refusal, -1, pa->broken ? REFUSAL_BROKEN : REFUSAL_MTLS);
 	return allow(NULL, "the connection is admitted", -1);
 }
 
@@ -131,21 +137,21 @@ struct authz_verdict authz_judge(const struct mesh *m, const struct workload *de
 		return peer;
 	subject_init(&who, in, mesh_settings(m));
 	if (!indexes_made(s, &who))
-		return refuse(NULL, "out of memory", -1);
+		return refuse(NULL, "out of memory", -1, REFUSAL_OTHER);
 	if (on_quiet)
 		tell_quiet(s, &who, on_quiet, arg);
 	/* Nobody is asked about bytes. */
 	if (!in->request && authz_custom(m, dest, in, &asked) != CUSTOM_NONE)
-		return refuse(asked.policy, "a CUSTOM policy covers these bytes, and its provider is not asked about bytes", asked.rule_index);
+		return refuse(asked.policy, "a CUSTOM policy covers these bytes, and its provider is not asked about bytes", asked.rule_index, REFUSAL_BLIND);
 	hit = match(s, PART_DENY, &who, &rule);
 	if (hit)
-		return refuse(hit, "deny policy matched", rule);
+		return denied(hit, rule);
 	if (!scope_has(s, PART_ALLOW))
 		return allow(NULL, "no allow policy in scope", -1);
 	hit = match(s, PART_ALLOW, &who, &rule);
 	if (hit)
 		return allow(hit, "allow policy matched", rule);
-	return refuse(NULL, "no allow policy matched", -1);
+	return refuse(NULL, "no allow policy matched", -1, REFUSAL_NO_ALLOW);
 }
 
 /* --- CUSTOM --- */
@@ -171,7 +177,7 @@ static enum authz_custom ask(const struct mesh_settings *settings, struct policy
 		return CUSTOM_REFUSE;
 	/* Istio does not ask HTTP providers about bytes. */
 	if (!in->request && !e->grpc)
-		return settings->stance == STANCE_STRICT ? CUSTOM_REFUSE : CUSTOM_NONE;
+		return settings->stance >= STANCE_CLOSED ? CUSTOM_REFUSE : CUSTOM_NONE;
 	return CUSTOM_ASK;
 }
 

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "http/exchange.h"
 #include "model/mesh.h"
+#include "telemetry/refusal.h"
 
 /* What is known of a request. Filled by authz_request_of; all is borrowed. */
 struct authz_request {
@@ -33,6 +34,7 @@ struct authz_verdict {
 	struct policy *policy;       /* the one that decided, borrowed from the mesh; NULL: nothing matched, or PeerAuthentication */
 	const char *rule;            /* lives as long as the mesh: "deny policy matched", "no allow policy matched", "mTLS is required (PeerAuthentication ns/name)" … */
 	int rule_index;              /* of the policy's rules that matched; -1: none */
+	enum refusal cause;          /* for counts; when it is not allowed */
 };
 
 /* What decides nothing: AUDIT policies that match, each; and the dry runs in scope, those of an action taken together. */

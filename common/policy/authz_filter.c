@@ -60,6 +60,7 @@ static enum filter_step on_request(struct exchange *x, void *state, const void *
 	v = authz_judge(m, x->client->local_workload, &in, on_quiet, x);
 	if (v.allowed)
 		return FILTER_NEXT;
+	x->log.refusal = v.cause;
 	authz_details(&v, details, sizeof(details));
 	exchange_reply(x, FAIL_DENIED, AUTHZ_STATUS, exchange_dup(x, str_c(details)).p, str_c(AUTHZ_TEXT), NULL, 0);
 	remember(x, m, &in, &v);

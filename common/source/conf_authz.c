@@ -9,7 +9,8 @@
  *  - principals are compared as written: no trust domain stands for another.
  * Under MESHD_ENFORCEMENT=strict policies keep to their words instead: trustDomains, source.trustDomain and
  * source.serviceAccount count, and a DENY whose HTTP-only attributes were dropped denies all that the rest matches (that
- * principals hold for aliases too is the policy room's). */
+ * principals hold for aliases too is the policy room's).
+ * Under MESHD_ENFORCEMENT=closed, too, what ztunnel cannot evaluate refuses: such a DENY, and CUSTOM, since nobody is asked about bytes. */
 #include <stdio.h>
 
 #include "source/check.h"
@@ -298,8 +299,8 @@ static void convert_when(struct conv *c, const struct crd_when *when, struct pol
 
 /* --- rules --- */
 
-/* Adds one clause. An entry that is left empty never matches; under strict it stands for what was dropped, so that the
- * clause always holds and is not needed. */
+/* Adds one clause. An entry that is left empty never matches; under strict, and of a DENY that lost something of HTTP under closed, it stands
+ * for what was dropped, so that the clause always holds and is not needed. */
 static void add_clause(struct conv *c, struct policy_rule *r, struct policy_clause *clauses, struct policy_match *m, int n)
 {
 	bool any = false, live = false;
@@ -308,7 +309,7 @@ static void add_clause(struct conv *c, struct policy_rule *r, struct policy_clau
 		any = any || is_empty(&m[i]);
 		live = live || !is_empty(&m[i]);
 	}
-	if (any && c->strict)
+	if (any && (c->strict || (c->closed && c->deny && *c->http)))
 		return;
 	c->dead = c->dead || !live;
 	clauses[r->n_clauses++] = (struct policy_clause){ m, n };
@@ -411,14 +412,14 @@ static void never(struct conv *c, struct policy_rule *r)
 
 	clause->matches = arena_alloc(c->l->arena, sizeof(struct policy_match));
 	clause->n_matches = 1;
-	*r = (struct policy_rule){ clause, 1 };
+	*r = (struct policy_rule){ .clauses = clause, .n_clauses = 1 };
 }
 
 static void say_what_differs(struct conv *c)
 {
 	if (*c->http && !c->deny)
 		field_warn(c->w, 0, NULL, "HTTP attributes (%s): in ztunnel mode this rule never matches, as in Istio", c->http);
-	else if (*c->http && c->strict)
+	else if (*c->http && c->closed)
 		field_warn(c->w, 0, NULL, "HTTP attributes (%s) are not known in ztunnel mode: the rule denies without regard to them",
 			   c->http);
 	else if (*c->http)
@@ -435,13 +436,14 @@ static void convert_rule(struct conv *c, const struct crd_rule *rule, struct pol
 
 	c->http[0] = '\0';
 	c->trust_domains = c->dead = false;
-	*r = (struct policy_rule){ clauses, 0 };
+	*r = (struct policy_rule){ .clauses = clauses };
 	convert_to(c, rule, r, clauses);
 	convert_from(c, rule, r, clauses);
 	convert_whens(c, rule, r, clauses);
 	say_what_differs(c);
 	if (*c->http && !c->deny)
 		never(c, r);
+	r->blind = *c->http && c->deny;
 }
 
 /* --- the policy --- */
@@ -485,7 +487,8 @@ static const enum policy_action actions[] = {
 bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_authz *spec,
 		struct policy **ret)
 {
-	struct conv c = { .l = l, .w = w, .m = m, .deny = spec->action == CRD_DENY, .strict = l->settings->stance == STANCE_STRICT };
+	bool closed = l->settings->stance >= STANCE_CLOSED, asks = closed && spec->action == CRD_CUSTOM;
+	struct conv c = { .l = l, .w = w, .m = m, .deny = spec->action == CRD_DENY || asks, .strict = l->settings->stance == STANCE_STRICT, .closed = closed };
 	struct policy p = { .ns = m->ns, .name = m->name, .n_rules = spec->rules.n, .dry_run = read_dry_run(w, m) };
 	struct policy_rule *rules = conv_array(&c, (size_t)spec->rules.n, sizeof(*rules));
 	const struct crd_rule *from = spec->rules.v;
@@ -496,7 +499,9 @@ bool conf_authz(struct conf_load *l, struct field_walk *w, const struct crd_meta
 	p.targets = check_target_refs(l->arena, &spec->targets, spec->target, &p.n_targets);
 	if (!w->errors && !check_has_effect(w, p.n_targets))
 		return true;
-	if (!w->errors && !sees_requests(l->settings) && spec->action > CRD_DENY) {
+	if (!w->errors && !sees_requests(l->settings) && asks) {
+		field_warn(w, 0, "action", "nobody is asked in ztunnel mode: what this CUSTOM policy matches is refused (MESHD_ENFORCEMENT)");
+	} else if (!w->errors && !sees_requests(l->settings) && spec->action > CRD_DENY) {
 		field_warn(w, 0, "action", "%s has NO EFFECT in ztunnel mode, as in Istio: this policy is not enforced",
 			   spec->action == CRD_AUDIT ? "AUDIT" : "CUSTOM");
 		return true;

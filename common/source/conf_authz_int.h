@@ -10,6 +10,7 @@ struct conv {
 	struct field_walk *w;
 	const struct crd_meta *m;
 	bool deny, strict;
+	bool closed;                 /* what cannot be evaluated refuses */
 	char http[160];              /* HTTP-only attributes of the present rule */
 	bool trust_domains;          /* the rule names some, and they are dropped */
 	bool dead;                   /* a clause of the rule can never match */

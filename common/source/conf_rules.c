@@ -395,7 +395,7 @@ void conf_rule(struct conf_load *l, struct field_walk *w, const struct crd_meta 
 	const struct crd_when *when = rule->when.v;
 	size_t len = w->path_len;
 
-	*ret = (struct policy_rule){ clauses, 0 };
+	*ret = (struct policy_rule){ .clauses = clauses };
 	add_to(&c, &rule->to, ret, clauses);
 	add_from(&c, &rule->from, ret, clauses);
 	for (int i = 0; i < rule->when.n; i++) {

@@ -187,7 +187,7 @@ static void read_rule(struct field_walk *w, const struct yaml_node *list, struct
 		read_clause(w, c, &v[i]);
 		field_leave(w, len);
 	}
-	*to = (struct policy_rule){ v, n };
+	*to = (struct policy_rule){ .clauses = v, .n_clauses = n };
 }
 
 static void read_rules(struct field_walk *w, const struct yaml_node *list, struct policy *to)

@@ -17,14 +17,15 @@ static void say_policies(struct path_walk *k, struct path_hop *h, const struct s
 
 	subject_init(&who, in, mesh_settings(m));
 	for (int part = 0; part < PARTS; part++) {
-		for (int i = s->start[part]; i < s->start[part + 1]; i++) {
-			int rule = rulebook_judge(scope_book(s->policies[i], &who), &who);
+		scope_each(at, s)
+			for (int i = at->start[part]; i < at->start[part + 1]; i++) {
+				int rule = rulebook_judge(scope_book(at->policies[i], &who), &who);
 
-			if (rule < 0)
-				path_fact(k, h, "policy", "%s %s: no rule matches", parts[part], s->policies[i]->key);
-			else
-				path_fact(k, h, "policy", "%s %s: rule %d matches", parts[part], s->policies[i]->key, rule + 1);
-		}
+				if (rule < 0)
+					path_fact(k, h, "policy", "%s %s: no rule matches", parts[part], at->policies[i]->key);
+				else
+					path_fact(k, h, "policy", "%s %s: rule %d matches", parts[part], at->policies[i]->key, rule + 1);
+			}
 	}
 }
 

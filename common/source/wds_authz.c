@@ -187,7 +187,7 @@ static bool read_rule(struct wds_walk *w, const Authz__Group *from, struct polic
 			return false;
 		wds_leave(w, len);
 	}
-	*to = (struct policy_rule){ clauses, (int)from->n_rules };
+	*to = (struct policy_rule){ .clauses = clauses, .n_clauses = (int)from->n_rules };
 	return true;
 }
 

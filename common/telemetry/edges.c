@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "telemetry/refusal.h"
+
 enum { REPORTER, SOURCE, DESTINATION, SERVICE, LABELS };
 
 static const char *const labels[LABELS] = { "reporter", "source", "destination", "service" };
@@ -32,32 +34,9 @@ struct tally_row *edge_row(struct str reporter, const struct edge_end *source, c
 		[REPORTER] = reporter, [SOURCE] = name_of(source, text[0]), [DESTINATION] = name_of(destination, text[1]), [SERVICE] = service });
 }
 
-/* Decided, by whom or what the client is or asks for; everything else went wrong. */
-static bool is_refusal(enum fail why)
-{
-	switch (why) {
-	case FAIL_DENIED:
-	case FAIL_DENIED_BY_PEER:
-	case FAIL_POLICY_CHANGE:
-	case FAIL_NOT_WAYPOINT:
-	case FAIL_WRONG_IDENTITY:
-	case FAIL_CERT_REVOKED:
-	case FAIL_WRONG_AUTHORITY:
-	case FAIL_UNSAFE_CONFIG:
-	case FAIL_RATE_LIMITED:
-	case FAIL_EXT_DENIED:
-	case FAIL_EXT_ERROR:
-	case FAIL_JWT:
-	case FAIL_BAD_UPGRADE:
-		return true;
-	default:
-		return false;
-	}
-}
-
 void edge_end(struct tally_row *r, enum fail why, int status)
 {
-	if (is_refusal(why))
+	if (refusal_is(why))
 		tally_add(r, EDGE_REFUSED, 1);
 	else if (status >= 500 || (why != FAIL_NONE && why != FAIL_CLIENT_RESET && why != FAIL_SERVER_RESET && why != FAIL_DRAIN))
 		tally_add(r, EDGE_FAILED, 1);

@@ -6,6 +6,7 @@
 #include "telemetry/span.h"
 #include "telemetry/teleconf_int.h"
 #include "telemetry/trace.h"
+#include "telemetry/refusal.h"
 #include "telemetry/why.h"
 
 /* gRPC messages of one direction: five bytes, of which four are a length, before each. */
@@ -181,6 +182,7 @@ static void on_end(struct exchange *x, void *state, const void *conf)
 	requests_count(s, x, st->messages[true].n, st->messages[false].n);
 	accesslog_write(s, x);
 	trace_end(&st->trace, s, x);
+	refusal_count(x->log.why, x->log.refusal);
 	if (!x->log.id && refused(x))
 		why_remember_request(x, x->log.why, NULL, NULL, NULL);
 }

@@ -302,6 +302,7 @@ void flow_close(struct flow_metrics *m, struct flow *f, enum fail why, const cha
 			f->id = id_make();
 		why_remember(&e);
 	}
+	refusal_count(why, f->refusal);
 	if (flag == SERIES_FLAG_CERT_REVOKED)
 		series_add(&m->revoked[f->direction], 1);
 	if (f->series) {

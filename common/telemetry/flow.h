@@ -10,6 +10,7 @@
 #include "base/fail.h"
 #include "hbone/baggage.h"
 #include "model/object.h"
+#include "telemetry/refusal.h"
 
 struct teleconf;
 struct peer;
@@ -36,6 +37,7 @@ struct flow {
 	uint64_t opened_ns;                  /* CLOCK_MONOTONIC; flow_open sets it, or the caller earlier */
 	uint64_t bytes_received;             /* so far, from downstream: client to server */
 	uint64_t bytes_sent;                 /* so far, to downstream: server to client */
+	enum refusal refusal;                /* of FAIL_DENIED, set before it is closed */
 	uint64_t id;                         /* of a failed connection, made by flow_close: the argument of `meshd why` */
 	struct flow_series *series;          /* borrowed from the worker's tables after flow_open; not of a sidecar's flow */
 	struct tally_row *edge;

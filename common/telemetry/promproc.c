@@ -10,6 +10,7 @@
 #include "model/mesh.h"
 #include "telemetry/bypass.h"
 #include "telemetry/prom_int.h"
+#include "telemetry/refusal.h"
 
 static uint64_t open_fds(uint64_t max)
 {
@@ -57,6 +58,19 @@ static void put_build(struct prom *p, const struct prom_build *b)
 	buf_puts(p->out, "\"} 1\n");
 }
 
+static void put_refusal(const struct refusal_cause *c, void *arg)
+{
+	struct prom *p = arg;
+
+	buf_printf(p->out, "meshd_refusals_total{cause=\"%s\"} %llu\n", c->cause, (unsigned long long)c->n);
+}
+
+static void put_refusals(struct prom *p)
+{
+	prom_head(p, "meshd_refusals", PROM_COUNTER, "Connections and requests that were refused, by cause");
+	refusals_each(put_refusal, p);
+}
+
 void prom_process(struct prom *p, const struct prom_build *build)
 {
 	struct rlimit lim = { 0 };
@@ -71,5 +85,6 @@ void prom_process(struct prom *p, const struct prom_build *build)
 	prom_single(p, "meshd_config_generation", PROM_GAUGE, "Generation of the configuration in use",
 		    mesh_generation(mesh_current()));
 	prom_single(p, "meshd_waypoint_bypasses", PROM_COUNTER, "Connections let in past the waypoint that their destination names", bypass_total());
+	put_refusals(p);
 	prom_single(p, "meshd_log_lines_dropped", PROM_COUNTER, "Log lines lost because their reader was too slow", log_dropped());
 }

@@ -13,6 +13,7 @@
 #include "model/mesh.h"
 #include "telemetry/edges.h"
 #include "telemetry/flow.h"
+#include "telemetry/refusal.h"
 
 static struct {
 	pthread_t thread;
@@ -115,7 +116,7 @@ static void fill_mesh(void)
 	struct weighted_gateway weighted = { by_name, 5 };
 	struct policy_match match = { .n_principals = { 0, 2 }, .n_source_ips = { 1, 0 }, .n_dest_ports = { 1, 0 } };
 	struct policy_clause clause = { &match, 1 };
-	struct policy_rule rule = { &clause, 1 };
+	struct policy_rule rule = { .clauses = &clause, .n_clauses = 1 };
 	struct workload w = { .uid = "c//Pod/shop/cart-1", .name = "cart-1", .ns = "shop", .service_account = "cart",
 			      .trust_domain = "cluster.local", .identity = "spiffe://cluster.local/ns/shop/sa/cart", .network = "", .cluster = "c",
 			      .node = "n1", .hostname = "", .canonical_name = "cart", .canonical_revision = "v1", .workload_name = "cart",
@@ -329,18 +330,23 @@ END_TEST
 
 START_TEST(status_in_both_forms)
 {
-	json_t *j;
+	json_t *j, *cause;
 
+	refusal_count(FAIL_NOT_WAYPOINT, REFUSAL_OTHER);
 	start();
 	ck_assert_int_eq(ask(t.path, 0, "GET", "/status"), 200);
 	j = parsed();
 	ck_assert_str_eq(json_string_value(json_object_get(j, "mode")), "ztunnel");
+	cause = json_array_get(json_object_get(j, "refusalsByCause"), 0);
+	ck_assert_str_eq(json_string_value(json_object_get(cause, "cause")), "NOT_WAYPOINT");
+	ck_assert_int_eq(json_integer_value(json_object_get(cause, "count")), 1);
 	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(j, "connections"), "inbound")), 1);
 	json_decref(j);
 	ck_assert_int_eq(ask(t.path, 0, "GET", "/status?format=text"), 200);
 	has("meshd 9.8, mode ztunnel, up 0s: ready\n");
 	has("  shop/cart-1                      up\n    identity     spiffe://cluster.local/ns/shop/sa/cart\n    certificate  none yet\n");
 	has("error: a.yaml:3: AuthorizationPolicy");
+	has("\nRefused since the start, by cause:\n  NOT_WAYPOINT              1  refused because the destination admits only its waypoint: send through the waypoint");
 	t.pending = "certificates, listeners";
 	ask(t.path, 0, "GET", "/status?format=text");
 	has("not ready, waiting for certificates, listeners\n");

@@ -158,7 +158,7 @@ START_TEST(one_match)
 	struct authz_input in = input(p, matches[_i].source ? matches[_i].source : "10.0.0.1",
 				      matches[_i].dest ? matches[_i].dest : "10.7.0.5:8080");
 	struct policy_clause clause = { &matches[_i].m, 1 };
-	struct policy_rule rule = { &clause, 1 };
+	struct policy_rule rule = { .clauses = &clause, .n_clauses = 1 };
 	struct authz_verdict v;
 	struct workload *w;
 
@@ -197,7 +197,7 @@ START_TEST(nesting)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct policy_rule rules[2] = { { rows[i].clauses[0], rows[i].n_clauses[0] }, { rows[i].clauses[1], rows[i].n_clauses[1] } };
+		struct policy_rule rules[2] = { { rows[i].clauses[0], rows[i].n_clauses[0], false }, { rows[i].clauses[1], rows[i].n_clauses[1], false } };
 		struct authz_verdict v;
 
 		for (int action = POLICY_ALLOW; action <= POLICY_DENY; action++) {
@@ -216,7 +216,7 @@ END_TEST
 
 /* --- the order of actions --- */
 static const struct policy_clause yes_clause = { &yes, 1 }, no_clause = { &no, 1 };
-static const struct policy_rule yes_rule = { &yes_clause, 1 }, no_rule = { &no_clause, 1 };
+static const struct policy_rule yes_rule = { .clauses = &yes_clause, .n_clauses = 1 }, no_rule = { .clauses = &no_clause, .n_clauses = 1 };
 #define HIT  .rules = &yes_rule, .n_rules = 1
 #define MISS .rules = &no_rule, .n_rules = 1
 #define SHOP .ns = "shop", .scope = POLICY_NAMESPACE
@@ -475,7 +475,7 @@ START_TEST(trust_domains)
 	const char *old[] = { "older.test", "old.test" };
 	struct policy_match m = { .principals = { &aliases[_i].m }, .n_principals = { 1 } };
 	struct policy_clause clause = { &m, 1 };
-	struct policy_rule rule = { &clause, 1 };
+	struct policy_rule rule = { .clauses = &clause, .n_clauses = 1 };
 
 	settings = (struct mesh_settings){ .trust_domain = "mesh.test", .aliases = old, .n_aliases = 2, .root_ns = "istio-system" };
 	for (int strict = 0; strict < 2; strict++) {
@@ -505,7 +505,7 @@ START_TEST(words)
 	const struct policy_match front = { PRINCIPAL(0, EXACT(FRONT)), PORT(0, 80, 8080) };
 	const struct policy_match many = { NS(0, EXACT("a"), EXACT("b"), PREFIX("c"), SUFFIX("d"), EXACT("e"), EXACT("f")), SOURCE(1, V4(10, 0, 0, 0, 8)) };
 	const struct policy_clause clauses[] = { { &front, 1 }, { &many, 1 } };
-	const struct policy_rule one = { clauses, 1 }, two[] = { { clauses, 2 }, { clauses + 1, 1 } };
+	const struct policy_rule one = { .clauses = clauses, .n_clauses = 1 }, two[] = { { .clauses = clauses, .n_clauses = 2 }, { .clauses = clauses + 1, .n_clauses = 1 } };
 
 	begin();
 	target("shop", NULL, 0);
@@ -581,7 +581,7 @@ START_TEST(ten_thousand_policies)
 			values[k] = (struct match){ MATCH_EXACT, text[k] };
 			ms[k] = (struct policy_match){ .namespaces = { &values[k] }, .n_namespaces = { 1 } };
 			clauses[k] = (struct policy_clause){ &ms[k], 1 };
-			rules[k] = (struct policy_rule){ &clauses[k], 1 };
+			rules[k] = (struct policy_rule){ .clauses = &clauses[k], .n_clauses = 1 };
 		}
 		snprintf(name, sizeof(name), "p%d", i);
 		put((struct policy){ SHOP, .name = name, .action = POLICY_DENY, .rules = rules, .n_rules = 10 });
@@ -607,7 +607,7 @@ START_TEST(ten_thousand_values)
 	static char text[10000][40];
 	struct policy_match m = { .source_ips = { NULL, blocks }, .n_source_ips = { 0, 10000 }, .principals = { names }, .n_principals = { 10000 } };
 	struct policy_clause clause = { &m, 1 };
-	struct policy_rule rule = { &clause, 1 };
+	struct policy_rule rule = { .clauses = &clause, .n_clauses = 1 };
 	struct authz_input in = input("td/ns/n7777/sa/s", "12.0.0.1", "10.7.0.5:8080");
 	struct workload *w;
 	double t0;

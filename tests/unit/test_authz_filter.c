@@ -36,7 +36,7 @@ static struct policy_rule *about(struct about *a, enum match_kind kind, const ch
 	a->demand = (struct policy_demand){ .attr = ATTR_PATH, .texts = &a->text, .n = 1 };
 	a->match = (struct policy_match){ .more = &a->demand, .n_more = 1 };
 	a->clause = (struct policy_clause){ &a->match, 1 };
-	a->rule = (struct policy_rule){ &a->clause, 1 };
+	a->rule = (struct policy_rule){ .clauses = &a->clause, .n_clauses = 1 };
 	return &a->rule;
 }
 
@@ -198,7 +198,7 @@ START_TEST(custom_policies)
 		{ .name = "good", .grpc = true, .problem = "" }, { .name = "bad", .problem = "no such service" }, { .name = "web", .problem = "" },
 	};
 	struct authz_input bytes = { .principal = str_c("cluster.local/ns/a/sa/b") };
-	struct policy_rule all = { NULL, 0 };
+	struct policy_rule all = { .clauses = NULL };
 	struct authz_asked asked;
 	struct about a;
 

@@ -89,7 +89,7 @@ static const struct row {
 	{ POLICY("{selector: {}}"), A, false, false },
 	{ POLICY("{targetRefs: [{kind: Gateway, name: g, group: gateway.networking.k8s.io}]}"), A, true, true },
 	{ POLICY("{action: AUDIT, rules: [{}]}"), A, true, true },
-	{ POLICY("{action: CUSTOM, provider: {name: x}, rules: [{}]}"), A, true, true },
+	{ POLICY("{action: CUSTOM, provider: {name: x}, rules: [{}]}"), A, true, false },
 	/* envelope */
 	{ "apiVersion: security.istio.io/v1beta1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: istio-system}\nspec: {}\n", A, false, false },
 	{ "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: elsewhere}\nspec: {}\n", A, true, true },
@@ -110,7 +110,7 @@ static const struct row {
 	{ "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {namespace: prod}\nspec: {rules: [{}]}\n", A, false, false },
 };
 
-static bool judge(const struct row *row, bool strict)
+static struct authz_verdict judge_as(const struct row *row, enum stance stance)
 {
 	static const char *const aliases[] = { "other.test" };
 	struct authz_input in = { .principal = str_c(row->who) };
@@ -120,7 +120,7 @@ static bool judge(const struct row *row, bool strict)
 	fixture_init(&f);
 	f.settings.aliases = aliases;
 	f.settings.n_aliases = 1;
-	f.settings.stance = strict ? STANCE_STRICT : STANCE_ISTIO;
+	f.settings.stance = stance;
 	confdir_free(f.c);
 	f.c = confdir_new(f.dir, &f.settings);
 	fixture_write(&f, "w.yaml", WORKLOAD);
@@ -129,8 +129,14 @@ static bool judge(const struct row *row, bool strict)
 	ck_assert_int_eq(addr_parse(str_c("10.1.2.3:999"), &in.source), 0);
 	ck_assert_int_eq(addr_parse(str_c("10.0.0.9:8080"), &in.dest), 0);
 	v = authz_judge(mesh_current(), mesh_workload_named(mesh_current(), str_c("prod"), str_c("w")), &in, NULL, NULL);
+	confdir_withdraw(f.c);
 	fixture_done(&f);
-	return v.allowed;
+	return v;
+}
+
+static bool judge(const struct row *row, bool strict)
+{
+	return judge_as(row, strict ? STANCE_STRICT : STANCE_ISTIO).allowed;
 }
 
 START_TEST(test_istio)
@@ -142,6 +148,36 @@ END_TEST
 START_TEST(test_strict)
 {
 	ck_assert_msg(judge(&rows[_i], true) == rows[_i].strict, "%s for '%s'", rows[_i].yaml, rows[_i].who);
+}
+END_TEST
+
+/* What ztunnel's place cannot evaluate refuses, where Istio's meaning is that it does nothing; and it is counted as that. */
+static const struct row blind[] = {
+	{ DENY("[{to: [{operation: {methods: [GET]}}]}]"), A, true, false },
+	{ DENY("[{from: [{source: {principals: ['*']}}], to: [{operation: {paths: [/x]}}]}]"), A, true, false },
+	{ DENY("[{when: [{key: 'request.headers[x]', values: [y]}]}]"), A, true, false },
+	{ POLICY("{action: CUSTOM, provider: {name: x}, rules: [{}]}"), A, true, false },
+	{ POLICY("{action: CUSTOM, provider: {name: x}, rules: [{to: [{operation: {paths: [/x]}}]}]}"), A, true, false },
+	{ POLICY("{action: CUSTOM, provider: {name: x}, rules: [{to: [{operation: {ports: ['1']}}]}]}"), A, true, true },
+	{ POLICY("{action: AUDIT, rules: [{}]}"), A, true, true },
+};
+
+START_TEST(test_closed)
+{
+	struct authz_verdict v = judge_as(&blind[_i], STANCE_CLOSED);
+
+	ck_assert(judge_as(&blind[_i], STANCE_ISTIO).allowed == blind[_i].allowed);
+	ck_assert(v.allowed == blind[_i].strict);
+	ck_assert_int_eq(v.cause, v.allowed ? REFUSAL_OTHER : REFUSAL_BLIND);
+}
+END_TEST
+
+/* Closed says nothing else of what policies mean. */
+START_TEST(test_closed_is_not_strict)
+{
+	static const struct row domains = { DENY("[{from: [{source: {trustDomains: [cluster.local]}}]}]"), A, true, false };
+
+	ck_assert(judge_as(&domains, STANCE_CLOSED).allowed == judge_as(&domains, STANCE_ISTIO).allowed);
 }
 END_TEST
 
@@ -214,6 +250,8 @@ int main(void)
 
 	tcase_add_loop_test(t, test_istio, 0, ARRAY_LEN(rows));
 	tcase_add_loop_test(t, test_strict, 0, ARRAY_LEN(rows));
+	tcase_add_loop_test(t, test_closed, 0, ARRAY_LEN(blind));
+	tcase_add_test(t, test_closed_is_not_strict);
 	tcase_add_loop_test(t, test_findings, 0, ARRAY_LEN(findings));
 	tcase_add_test(t, test_alias_is_named);
 	suite_add_tcase(s, t);

@@ -165,7 +165,7 @@ START_TEST(policy_is_copied)
 					  { .service_accounts = { sa }, .n_service_accounts = { 1 }, .source_ips = { &net },
 					    .n_source_ips = { 1 } } };
 	struct policy_clause clauses[] = { { matches, 2 }, { NULL, 0 } };
-	struct policy_rule rules[] = { { clauses, 2 }, { NULL, 0 } };
+	struct policy_rule rules[] = { { .clauses = clauses, .n_clauses = 2 }, { .clauses = NULL } };
 	struct policy *p = policy_new(&(struct policy){ .key = "shop/p", .ns = "shop", .name = "p", .rules = rules, .n_rules = 2,
 							.compiled = &freed, .compiled_free = on_free });
 	const struct policy_match *m = p->rules[0].clauses[0].matches;

@@ -8,6 +8,7 @@
 #include "telemetry/flow.h"
 #include "telemetry/meters.h"
 #include "telemetry/prom.h"
+#include "telemetry/refusal.h"
 #include "telemetry/tally.h"
 
 static const struct prom_build build = { "ztunnel", "1.30", "1.2.3" };
@@ -77,7 +78,10 @@ END_TEST
 
 START_TEST(process_figures)
 {
-	const char *text = scrape(true);
+	const char *text;
+
+	refusal_count(FAIL_NO_WAYPOINT, REFUSAL_OTHER);
+	text = scrape(true);
 
 	has(text, "istio_build{component=\"ztunnel\",tag=\"1.30\"} 1\n");
 	has(text, "meshd_build{version=\"1.2.3\"} 1\n");
@@ -86,6 +90,7 @@ START_TEST(process_figures)
 	has(text, "\nprocess_max_fds ");
 	has(text, "\nprocess_resident_memory_bytes ");
 	has(text, "\nmeshd_config_generation 0\n");
+	has(text, "# TYPE meshd_refusals counter\nmeshd_refusals_total{cause=\"NO_WAYPOINT\"} 1\n");
 	has(text, "# TYPE meshd_log_lines_dropped counter\nmeshd_log_lines_dropped_total 0\n");
 	ck_assert(str_ends((struct str){ text, strlen(text) }, str_c("# EOF\n")));
 	ck_assert_ptr_null(strstr(text, "istio_tcp_connections_opened"));

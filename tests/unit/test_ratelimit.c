@@ -90,7 +90,7 @@ static const struct match get_only = { MATCH_EXACT, "GET" };
 static const struct policy_demand get_demand = { .attr = ATTR_METHOD, .texts = &get_only, .n = 1 };
 static const struct policy_match get_match = { .more = &get_demand, .n_more = 1 };
 static const struct policy_clause get_clause = { &get_match, 1 };
-static const struct policy_rule get_rule = { &get_clause, 1 };
+static const struct policy_rule get_rule = { .clauses = &get_clause, .n_clauses = 1 };
 static const struct rate_key by_user = { RATE_BY_HEADER, user, 1 }, by_identity = { .by = RATE_BY_IDENTITY };
 
 static struct workload *publish(const struct rate_rule *rules, int n, bool headers, const char *service)

@@ -200,7 +200,7 @@ START_TEST(test_many_services)
 		texts[i] = (struct match){ MATCH_EXACT, names[i] };
 		matches[i] = (struct policy_match){ .principals = { &texts[i] }, .n_principals = { 1 } };
 		clauses[i] = (struct policy_clause){ &matches[i], 1 };
-		rules[i] = (struct policy_rule){ &clauses[i], 1 };
+		rules[i] = (struct policy_rule){ .clauses = &clauses[i], .n_clauses = 1 };
 	}
 	p = policy_new(&(struct policy){ .key = "n/all", .ns = "n", .name = "all", .scope = POLICY_TARGETS, .action = POLICY_DENY, .whole = true,
 					 .targets = &gate, .n_targets = 1, .rules = rules, .n_rules = RULES });
