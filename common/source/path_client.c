@@ -142,7 +142,12 @@ static void on_report(void *arg, const char *object, const char *text)
 {
 	struct { struct path_walk *k; struct path_hop *h; } *to = arg;
 
-	path_fact(to->k, to->h, "note", "%s: %s", object, text);
+	const char *note = path_printf(to->k, "%s: %s", object, text);
+
+	for (int i = 0; i < to->h->n_facts; i++)
+		if (!strcmp(to->h->facts[i].text, note))
+			return;
+	path_fact(to->k, to->h, "note", "%s", note);
 }
 
 /* Bytes as they come; where nobody says anything of them, as what is unknown. */

@@ -38,11 +38,12 @@ static const char *whose(struct path_walk *k, const struct authz_verdict *v)
 
 /* --- the waypoint that is named --- */
 
-static bool passes_guard(struct path_walk *k, struct path_hop *h, const struct mesh *m, const struct workload *w, const struct path_wire *wire)
+static bool passes_guard(struct path_walk *k, struct path_hop *h, const struct mesh *m, const struct workload *w, const struct path_wire *wire, bool *ret_vouched)
 {
-	const struct gateway *passed = guard_bypassed(m, w, wire->to.port, str_c(wire->principal));
+	const struct gateway *passed = NULL;
 	char name[320];
 
+	*ret_vouched = guard_ask(m, w, wire->to.port, str_c(wire->principal), &passed) == GUARD_MET;
 	if (!passed)
 		return true;
 	dest_gateway_name(passed, name);
@@ -142,15 +143,21 @@ bool path_judge(struct path_walk *k, struct path_hop *h, const struct mesh *m, c
 	const struct scope *s = scope_of(m, w, service);
 	struct exchange_client client = {
 		.peer = wire->source, .local = wire->to, .peer_id = str_c(wire->principal), .sni = str_c(wire->sni), .inbound = true, .mtls = *wire->principal != 0,
-		.local_workload = (struct workload *)w, .target = (struct service *)service, .caller_id = str_c(wire->caller), .caller = wire->caller_addr,
+		.local_workload = (struct workload *)w, .target = (struct service *)service,
 	};
 	struct authz_input in = { .source = wire->source, .dest = wire->to, .principal = client.peer_id, .sni = client.sni, .service = service };
 	struct authz_verdict peer;
 	struct exchange x;
-	bool ok;
+	bool ok, vouched;
 
-	if (!s || !passes_guard(k, h, m, w, wire))
+	if (!s || !passes_guard(k, h, m, w, wire, &vouched))
 		return false;
+	if (vouched && mesh_settings(m)->through_waypoints && *wire->caller) {
+		path_fact(k, h, "caller", "%s, says its waypoint", wire->caller);
+		in.principal = client.caller_id = str_c(wire->caller);
+		if (wire->how == CARRIED_HBONE)
+			in.source = client.caller = (struct addr){ wire->caller_addr.ip, 1 };
+	}
 	if (!requests)
 		return judge_bytes(k, h, m, w, s, &in, wire);
 	peer = authz_judge_peer(m, w, &in);
@@ -159,6 +166,7 @@ bool path_judge(struct path_walk *k, struct path_hop *h, const struct mesh *m, c
 		return false;
 	}
 	path_exchange(wire, &client, &x);
+	x.caller_id = client.caller_id;
 	ok = judge_request(k, h, m, w, s, &x, wire);
 	arena_done(&x.arena);
 	return ok;

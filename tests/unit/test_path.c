@@ -244,6 +244,24 @@ START_TEST(a_sidecar_through_a_waypoint)
 }
 END_TEST
 
+/* Where waypoints are used a sidecar judges whom its own waypoint speaks for; else, as in Istio, the waypoint. */
+START_TEST(a_sidecar_behind_its_waypoint)
+{
+	static const char only[] = "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: only, namespace: m}\nspec: {selector: {matchLabels: {app: both}}, "
+		"rules: [{from: [{source: {principals: [cluster.local/ns/m/sa/c-both]}}]}]}\n";
+
+	fixture_write(&f, "m.yaml", everybody);
+	fixture_write(&f, "w.yaml", waypoint);
+	fixture_write(&f, "p.yaml", only);
+	f.settings.waypoint_use = WAYPOINTS_SKIPPED;
+	expect((struct path_ask){ .from = "m/c-zt", .to = "both:80" }, "verdict: DENY status 403 by m/both (sidecar): DENIED no allow policy matched\n");
+	f.settings.waypoint_use = WAYPOINTS_USED;
+	expect((struct path_ask){ .from = "m/c-both", .to = "both:80" }, "caller     spiffe://cluster.local/ns/m/sa/c-both, says its waypoint\n");
+	expect((struct path_ask){ .from = "m/c-both", .to = "both:80" }, "verdict: ALLOW\n");
+	expect((struct path_ask){ .from = "m/c-zt", .to = "both:80" }, "verdict: DENY status 403 by m/both (sidecar): DENIED no allow policy matched\n");
+}
+END_TEST
+
 /* Closed, the destination admits only its waypoint; the waypoint itself is not passed by. */
 START_TEST(closed_with_a_waypoint)
 {
@@ -285,6 +303,7 @@ int main(void)
 	tcase_add_test(t, closed_and_no_waypoint);
 	tcase_add_test(t, through_a_waypoint);
 	tcase_add_test(t, a_sidecar_through_a_waypoint);
+	tcase_add_test(t, a_sidecar_behind_its_waypoint);
 	tcase_add_test(t, closed_with_a_waypoint);
 	tcase_add_test(t, as_json);
 	suite_add_tcase(s, t);
