@@ -29,16 +29,18 @@ struct upool {
 	uint64_t sweep_ms;         /* when it comes, while it is armed */
 	struct deferred grave;
 	bool draining, closed;     /* closed: upool_free was called */
-	/* upool_limit.c; the first six under its lock */
+	/* upool_limit.c; the first seven under its lock */
 	struct list link;          /* of all pools of the process */
 	struct cluster *asked;     /* reference: another pool needs a connection of this one */
 	struct upool *asked_by;    /* which; may be gone */
+	bool crowded;              /* others wanted to ask meanwhile: they are told when it is their turn */
 	struct cluster *granted;   /* reference, with a place in its limit that another pool gave up for this one */
 	bool starving;             /* requests wait for other pools' connections */
 	bool freed;                /* a connection of some cluster went meanwhile */
 	struct cluster *owed;      /* reference: the next connection of this one that comes free goes */
 	struct upool *owed_to;
 	uint64_t owed_ms;
+	bool owed_more;            /* others were owed before: they ask again when a connection is idle */
 	struct cluster *grant;     /* as `granted`, to be used in this turn */
 	struct deferred regrant;
 	ev_async wake;

@@ -32,6 +32,7 @@ static void owe(struct upool *p, struct cluster *cl, struct upool *to)
 
 	if (!cl || cl != before || to != p->owed_to)
 		p->owed_ms = loop_now_ms(p->loop);
+	p->owed_more |= cl && before && (cl != before || to != p->owed_to);
 	p->owed = cl ? cluster_ref(cl) : NULL;
 	p->owed_to = to;
 	cluster_unref(before);
@@ -55,6 +56,10 @@ static void hand_over(struct uconn *c, const struct upool *to)
 
 bool upool_limit_pay(struct upool *p, struct uconn *c)
 {
+	if (p->owed_more && c->entry->cluster != p->owed) {
+		p->owed_more = false;
+		upool_limit_freed();
+	}
 	if (!p->owed || c->entry->cluster != p->owed || !c->counted)
 		return false;
 	if (c->entry->n_waiting && loop_now_ms(p->loop) < p->owed_ms + PATIENCE_MS)
@@ -86,7 +91,9 @@ static void ask(struct uentry *e)
 
 		if (p == e->pool)
 			continue;
-		cluster_unref(p->asked);
+		p->crowded |= p->asked != NULL;
+		if (p->asked)
+			continue;
 		p->asked = cluster_ref(e->cluster);
 		p->asked_by = e->pool;
 		ev_async_send(p->loop->ev, &p->wake);
@@ -167,12 +174,14 @@ static void on_wake(struct ev_loop *ev, ev_async *w, int revents)
 {
 	struct upool *p = container_of(w, struct upool, wake), *by;
 	struct cluster *asked;
-	bool look;
+	bool look, crowded;
 
 	pthread_mutex_lock(&lock);
 	asked = p->asked;
 	by = p->asked_by;
 	p->asked = NULL;
+	crowded = p->crowded;
+	p->crowded = false;
 	if (!p->grant) {
 		p->grant = p->granted;
 		p->granted = NULL;
@@ -185,6 +194,8 @@ static void on_wake(struct ev_loop *ev, ev_async *w, int revents)
 	if (asked)
 		on_asked(p, asked, by);
 	cluster_unref(asked);
+	if (crowded)
+		upool_limit_freed();
 	if (look)                      /* it asks again if there is still nothing */
 		list_each(at, &p->all)
 			if (container_of(at, struct uentry, link)->n_waiting)

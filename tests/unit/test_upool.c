@@ -66,18 +66,23 @@ static void on_conn(struct uwait *w, struct uconn *conn, enum fail why, const ch
 		use(c, conn);
 }
 
-static void ask(struct client *c, enum upool_want want)
+static void ask_of(struct cluster *cl, struct client *c, enum upool_want want)
 {
 	struct connect_ask how = { .http = true, .h2 = want_h2 };
 	struct pick p;
 	struct uconn *conn;
 
 	*c = (struct client){ .wait.on_conn = on_conn, .why = -1 };
-	ck_assert(cluster_pick(&cluster, &(struct pick_ask){ 0 }, &p));
-	c->answer = upool_take(pool, &cluster, &p, &how, want, &c->wait, &conn);
+	ck_assert(cluster_pick(cl, &(struct pick_ask){ 0 }, &p));
+	c->answer = upool_take(pool, cl, &p, &how, want, &c->wait, &conn);
 	if (c->answer == UPOOL_READY)
 		use(c, conn);
 	pick_done(&p);
+}
+
+static void ask(struct client *c, enum upool_want want)
+{
+	ask_of(&cluster, c, want);
 }
 
 static void start_as(enum http_codec codec)
@@ -219,6 +224,76 @@ START_TEST(test_limit_of_connections_is_handed_over)
 	for (int k = 0; k < 2; k++)
 		if (client[k].stream)
 			stage_done(&client[k].stream->stage, FAIL_CLIENT_RESET);
+}
+END_TEST
+
+/* A worker is asked for the connections of two clusters, and all of them are busy: whichever is idle first goes. */
+START_TEST(test_limits_of_two_busy_clusters)
+{
+	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+	struct upool *mine = pool, *other[2] = { upool_new(l, &plain), upool_new(l, &plain) };
+	static struct cluster second;
+	struct cluster *of[2] = { &cluster, &second };
+	int fd[2], n = 0;
+
+	fakecluster_init(&second, "outbound|81||a");
+	fakecluster_host(&second, &server.at);
+	upstream_script(&server, 0, DOES_NOTHING, 0);
+	upstream_script(&server, 1, DOES_NOTHING, 0);
+	upstream_script(&server, 2, DOES_ANSWER, 200);
+	for (int i = 0; i < 2; i++) {
+		of[i]->conf.pool.max_connections = 1;
+		ask_of(of[i], &client[i], UPOOL_ANY);
+		turn(l);
+	}
+	for (int i = 0; i < 2; i++) {
+		pool = other[i];
+		ask_of(of[i], &client[2 + i], UPOOL_ANY);
+		turn(l);
+	}
+	list_each(at, &server.open)
+		fd[n++] = sock_fd(container_of(at, struct upstream_conn, link)->sock);
+	ck_assert_int_eq(n, 2);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(client[2 + i].status, 0);
+		ck_assert_int_gt(send(fd[i], answer, strlen(answer), 0), 0);
+		turn(l);
+		ck_assert_msg(client[2 + i].status == 200, "%d", i);
+	}
+	pool = mine;
+	upool_free(other[0]);
+	upool_free(other[1]);
+	turn(l);
+	fakecluster_check(&second);
+}
+END_TEST
+
+/* A worker that has the idle connections of two clusters is asked for both in the same moment. */
+START_TEST(test_limits_of_two_clusters)
+{
+	struct upool *mine = pool, *other[2] = { upool_new(l, &plain), upool_new(l, &plain) };
+	static struct cluster second;
+	struct cluster *of[2] = { &cluster, &second };
+
+	fakecluster_init(&second, "outbound|81||a");
+	fakecluster_host(&second, &server.at);
+	for (int i = 0; i < 2; i++) {
+		of[i]->conf.pool.max_connections = 1;
+		ask_of(of[i], &client[i], UPOOL_ANY);
+	}
+	turn(l);
+	for (int i = 0; i < 2; i++) {
+		pool = other[i];
+		ask_of(of[i], &client[2 + i], UPOOL_ANY);
+	}
+	turn(l);
+	for (int i = 0; i < 4; i++)
+		ck_assert_msg(client[i].status == 200, "%d", i);
+	pool = mine;
+	upool_free(other[0]);
+	upool_free(other[1]);
+	turn(l);
+	fakecluster_check(&second);
 }
 END_TEST
 
@@ -541,6 +616,8 @@ int main(void)
 	tcase_add_test(t, test_limit_of_connections_is_shared);
 	tcase_add_test(t, test_limit_of_connections_is_handed_over);
 	tcase_add_test(t, test_limit_of_connections_of_other_hosts);
+	tcase_add_test(t, test_limits_of_two_clusters);
+	tcase_add_test(t, test_limits_of_two_busy_clusters);
 	tcase_add_test(t, test_limit_of_pending);
 	tcase_add_test(t, test_connect_fails);
 	tcase_add_test(t, test_max_requests_per_connection);
