@@ -309,6 +309,7 @@ function show([status, traffic, why, connections]) {
 	byId('state').className = status.ready ? 'ok' : 'failed';
 	document.title = `meshd ${status.mode}`;
 	figures(status, showTraffic(traffic));
+	byId('causes').replaceChildren(...status.refusalsByCause.map((c) => el('li', {}, `${amount(c.count)} × ${c.reason}` + (c.remedy ? `: ${c.remedy}` : ''))));
 	showRefusals(why);
 	showCertificates(status.certificates);
 	fill('workloads', status.workloads.map((w) => [w.name, { text: w.state, class: w.state === 'Up' ? 'ok' : 'failed' }, w.identity || '',

@@ -36,6 +36,7 @@ def test_ztunnel():
             shows(page, "#graph", "default/web", "default/cron", "default/shop", "1 refused")
             shows(page, "#edges", "default/web", "shop.default.svc.cluster.local")
             shows(page, "#refusals", "denied by policy", "What would have allowed it", "default/callers", "wants principal cluster.local/ns/default/sa/web")
+            shows(page, "#causes", "1 × ")
             shows(page, "#workloads", "default/shop", "Up")
             assert re.search(r"\d+h \d+m", shows(page, "#certificates", shop.identity, "Available"))
             # It lives: what comes by is seen without another load, and so is a connection that stays.
