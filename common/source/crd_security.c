@@ -208,5 +208,5 @@ static const struct field rate_limit_rows[] = {
 };
 const struct field_table crd_rate_limit_table = {
 	.name = "RateLimit.spec", .size = sizeof(struct crd_rate_limit), .fields = rate_limit_rows, .check = check_rate_limit,
-	.doc = "How many requests or connections workloads take (apiVersion meshd.io/v1alpha1). Requests are counted in sidecar mode only.",
+	.doc = "How many requests or connections workloads take (apiVersion meshd.io/v1alpha1). Requests are counted in sidecar and waypoint mode only.",
 };

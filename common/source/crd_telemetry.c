@@ -201,7 +201,7 @@ static void check_telemetry(struct field_walk *w, void *out)
 		t->selector.n = c->selector->labels.n;
 	}
 	/* Without either it is the namespace's, at waypoints too. */
-	if (c->selector || t->targets.n)
+	if (t->selector.n || t->targets.n)
 		check_has_effect(w, t->targets.n);
 }
 

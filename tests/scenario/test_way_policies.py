@@ -3,6 +3,7 @@
 import json
 
 from harness import *
+from test_policy_http import SECRET, b64, token
 
 VIP, EXT = "10.96.0.7", "10.96.0.8"
 SHOP = "shop.default.svc.cluster.local"
@@ -130,6 +131,23 @@ def test_bytes():
         eventually(lambda: web.talk(VIP, 6379) == b"hello", 10)
         lab.write("p.yaml", bound("AuthorizationPolicy", "a", SERVICE, "action: DENY, rules: [{to: [{operation: {methods: [GET]}}]}]"))
         eventually(lambda: web.refused(VIP, 6379), 10)
+
+
+def test_tokens():
+    """Tokens of one service's RequestAuthentication, judged by a policy of the whole waypoint; a CUSTOM policy without its provider refuses."""
+    with Lab() as lab:
+        web, shop, wp = world(lab)
+        keys = json.dumps({"keys": [{"kty": "oct", "k": b64(SECRET)}]})
+        lab.write("p.yaml", bound("RequestAuthentication", "jwt", SERVICE, "jwtRules: [{issuer: 'https://id.test', jwks: '%s'}]" % keys) +
+                  bound("AuthorizationPolicy", "joe", GATE, "rules: [{from: [{source: {requestPrincipals: ['https://id.test/joe']}}]}]"))
+        bearer = {"Authorization": "Bearer " + token(sub="joe")}
+        becomes(web, 403, "/")
+        assert status(web, "/", headers=bearer) == 200
+        assert status(web, "/", headers={"Authorization": "Bearer " + token(b"another" * 8, sub="joe")}) == 401
+        assert status(web, "/", EXT, headers=bearer) == 403        # nobody looks at tokens there
+        lab.write("p.yaml", bound("AuthorizationPolicy", "ask", SERVICE, "action: CUSTOM, provider: {name: nobody}, rules: [{to: [{operation: {paths: [/ask]}}]}]"))
+        becomes(web, 200, "/")
+        assert status(web, "/ask") == 403 and status(web, "/ask", EXT) == 200
 
 
 def test_dry_run():

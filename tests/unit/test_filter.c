@@ -298,6 +298,28 @@ START_TEST(a_server_span_joins)
 }
 END_TEST
 
+/* Its other end is the server that was chosen. */
+START_TEST(a_waypoints_span)
+{
+	Otlp__Span *o;
+
+	fixture_mode = MODE_WAYPOINT;
+	with_collector(100);
+	fixture_mode = MODE_SIDECAR;
+	client.local_workload = productpage;
+	x.log.upstream_workload = reviews;
+	request(true);
+	end(true);
+	o = taken();
+	ck_assert_ptr_nonnull(o);
+	ck_assert_int_eq(o->kind, OTLP__SPAN__KIND__SERVER);
+	ck_assert_str_eq(attribute(o, "source_workload"), "productpage");
+	ck_assert_str_eq(attribute(o, "destination_workload"), "reviews");
+	ck_assert_str_eq(attribute(o, "istio.canonical_service"), "productpage");
+	otlp__span__free_unpacked(o, NULL);
+}
+END_TEST
+
 START_TEST(unsampled_ones_go_on_without_a_span)
 {
 	with_collector(0);
@@ -368,6 +390,7 @@ int main(void)
 	tcase_add_test(t, bad_ids_name_nothing);
 	tcase_add_test(t, a_span);
 	tcase_add_test(t, a_server_span_joins);
+	tcase_add_test(t, a_waypoints_span);
 	tcase_add_test(t, unsampled_ones_go_on_without_a_span);
 	tcase_add_test(t, traces_that_are_not_passed_on);
 	tcase_add_test(t, messages_are_counted);
