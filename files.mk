@@ -1235,6 +1235,7 @@ EXTRA_FILES = \
 	tests/scenario/test_churn.py \
 	tests/scenario/test_cli.py \
 	tests/scenario/test_dns.py \
+	tests/scenario/test_explain.py \
 	tests/scenario/test_http.py \
 	tests/scenario/test_inpod.py \
 	tests/scenario/test_goaway.py \
