@@ -190,7 +190,12 @@ static void from_plan(struct path_walk *k, struct path_hop *h, const struct path
 	path_fact(k, h, "listener", "%s", o->name);
 	if (o->http && (intake_is_http(o->protocol) || o->protocol == PROTOCOL_AUTO)) {
 		struct path_wire read = *wire;
+		struct exchange x;
 
+		path_exchange(wire, &(struct exchange_client){ .inbound = false }, &x);
+		path_clean(s->m, &x);
+		path_exchange_keep(k, &x, &read);
+		arena_done(&x.arena);
 		read.answered = read.requests = true;
 		path_route(k, h, s, o->http, &read);
 	} else {

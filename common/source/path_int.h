@@ -79,6 +79,8 @@ void path_cluster(struct path_walk *k, struct path_hop *h, const struct path_sen
 void path_l4(struct path_walk *k, struct path_hop *h, const struct path_sender *s, const struct l4_route *r, const struct path_wire *wire);
 /* path_judge.c: policies of a hop. False: it ended. requests: else bytes. */
 bool path_judge(struct path_walk *k, struct path_hop *h, const struct mesh *m, const struct workload *w, const struct service *service, struct path_wire *wire, bool requests);
+/* What a request may say of who sent it, as the chains settle it. */
+void path_clean(const struct mesh *m, struct exchange *x);
 /* path_server.c: what arrives at a workload. */
 void path_at_server(struct path_walk *k, struct path_hop *h, enum path_proxy proxy, struct path_wire *wire);
 /* path_waypoint.c */

@@ -2,6 +2,9 @@
 /* What policies say at a hop: the guard of the waypoint, policies by connection or by request, tokens, limits. */
 #include <stdio.h>
 
+#include "http/clean.h"
+#include "http/xfcc.h"
+#include "model/meshconfig.h"
 #include "policy/jwt_filter.h"
 #include "policy/scope.h"
 #include "source/path_int.h"
@@ -38,14 +41,11 @@ static const char *whose(struct path_walk *k, const struct authz_verdict *v)
 
 /* --- the waypoint that is named --- */
 
-static bool passes_guard(struct path_walk *k, struct path_hop *h, const struct mesh *m, const struct workload *w, const struct path_wire *wire, bool *ret_vouched)
+/* passed: the waypoint that was. */
+static bool passes_by(struct path_walk *k, struct path_hop *h, const struct mesh *m, const struct path_wire *wire, const struct gateway *passed)
 {
-	const struct gateway *passed = NULL;
 	char name[320];
 
-	*ret_vouched = guard_ask(m, w, wire->to.port, str_c(wire->principal), &passed) == GUARD_MET;
-	if (!passed)
-		return true;
 	dest_gateway_name(passed, name);
 	if (mesh_settings(m)->stance < STANCE_CLOSED) {
 		path_fact(k, h, "bypass", "of the waypoint %s: allowed as in Istio, counted and listed", name);
@@ -137,6 +137,36 @@ static bool judge_bytes(struct path_walk *k, struct path_hop *h, const struct me
 	return v.allowed;
 }
 
+void path_clean(const struct mesh *m, struct exchange *x)
+{
+	struct clean conf;
+
+	clean_init(&conf, &mesh_config(m)->proxy.headers, mesh_settings(m)->mode, x->client->inbound);
+	clean_filter.on_request(x, NULL, &conf);
+}
+
+/* As a connection looks at its peer: who it is, and what of its words counts. */
+static bool meet(struct path_walk *k, struct path_hop *h, const struct mesh *m, const struct path_wire *wire, struct exchange_client *c, struct authz_input *in)
+{
+	const struct gateway *passed = NULL;
+	enum guard guard = guard_ask(m, c->local_workload, wire->to.port, c->peer_id, &passed);
+	bool as_caller, tunnelled = wire->how == CARRIED_HBONE && *wire->caller;
+
+	c->vouched = guard == GUARD_MET;
+	c->bypasses = guard == GUARD_BYPASSED;
+	c->hearsay = c->vouched || (wire->how == CARRIED_ISTIO_MTLS && !c->bypasses);
+	if (c->vouched && tunnelled) {
+		c->caller_id = str_c(wire->caller);
+		c->caller = (struct addr){ wire->caller_addr.ip, 1 };
+	}
+	as_caller = c->vouched && mesh_settings(m)->through_waypoints;
+	*in = (struct authz_input){
+		.source = as_caller && c->caller.port ? c->caller : c->peer, .dest = c->local, .principal = as_caller && c->caller_id.n ? c->caller_id : c->peer_id,
+		.sni = c->sni, .service = c->target,
+	};
+	return !c->bypasses || passes_by(k, h, m, wire, passed);
+}
+
 bool path_judge(struct path_walk *k, struct path_hop *h, const struct mesh *m, const struct workload *w, const struct service *service,
 		struct path_wire *wire, bool requests)
 {
@@ -145,19 +175,14 @@ bool path_judge(struct path_walk *k, struct path_hop *h, const struct mesh *m, c
 		.peer = wire->source, .local = wire->to, .peer_id = str_c(wire->principal), .sni = str_c(wire->sni), .inbound = true, .mtls = *wire->principal != 0,
 		.local_workload = (struct workload *)w, .target = (struct service *)service,
 	};
-	struct authz_input in = { .source = wire->source, .dest = wire->to, .principal = client.peer_id, .sni = client.sni, .service = service };
+	struct buf xfcc = { 0 };
 	struct authz_verdict peer;
+	struct authz_input in;
 	struct exchange x;
-	bool ok, vouched;
+	bool ok;
 
-	if (!s || !passes_guard(k, h, m, w, wire, &vouched))
+	if (!s || !meet(k, h, m, wire, &client, &in))
 		return false;
-	if (vouched && mesh_settings(m)->through_waypoints && *wire->caller) {
-		path_fact(k, h, "caller", "%s, says its waypoint", wire->caller);
-		in.principal = client.caller_id = str_c(wire->caller);
-		if (wire->how == CARRIED_HBONE)
-			in.source = client.caller = (struct addr){ wire->caller_addr.ip, 1 };
-	}
 	if (!requests)
 		return judge_bytes(k, h, m, w, s, &in, wire);
 	peer = authz_judge_peer(m, w, &in);
@@ -165,9 +190,15 @@ bool path_judge(struct path_walk *k, struct path_hop *h, const struct mesh *m, c
 		path_breaks(k, h, 10000, wire, PATH_DENY, FAIL_DENIED, whose(k, &peer));
 		return false;
 	}
+	if (client.mtls)
+		xfcc_format(str_c(w->identity), client.peer_id, &xfcc);
+	client.xfcc = buf_str(&xfcc);
 	path_exchange(wire, &client, &x);
-	x.caller_id = client.caller_id;
+	path_clean(m, &x);
+	if (x.caller_id.n)
+		path_fact(k, h, "caller", "%.*s, says its waypoint", STR_FMT(x.caller_id));
 	ok = judge_request(k, h, m, w, s, &x, wire);
 	arena_done(&x.arena);
+	buf_done(&xfcc);
 	return ok;
 }
