@@ -341,7 +341,7 @@ int help_command(int argc, char **argv)
 		}
 	}
 	puts("meshd: a service mesh's data plane in one program\n\n"
-	     "usage: meshd --mode=ztunnel --config-dir=DIR --workload=NS/NAME --ca-dir=DIR [options]\n"
+	     "usage: meshd --mode=sidecar|ztunnel|waypoint --config-dir=DIR --workload=NS/NAME --ca-dir=DIR [options]\n"
 	     "       meshd --mode=ztunnel [options]     with a control plane: see `meshd help environment`\n"
 	     "       meshd SUBCOMMAND [words]\n");
 	options_help(serve_options, stdout);

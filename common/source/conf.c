@@ -144,13 +144,18 @@ static const char *scalar(const struct yaml_node *n)
 	return n && n->kind == YAML_SCALAR ? n->text.p : "";
 }
 
-/* A kind of sidecars says so in other modes. */
+/* A kind that has no meaning in this mode says so. */
 static bool loaded_here(struct doc *d, const struct crd *c)
 {
 	const struct yaml_node *meta = yaml_get(d->root, "metadata");
 	struct finding at = { .level = FINDING_WARNING, .file = d->l->file, .line = d->root->line, .kind = c->kind,
 			      .ns = scalar(yaml_get(meta, "namespace")), .name = scalar(yaml_get(meta, "name")) };
 
+	if (c->not_at_waypoint && d->l->settings->mode == MODE_WAYPOINT) {
+		at.level = FINDING_INFO;
+		report_add(d->l->report, &at, "%s", c->not_at_waypoint);
+		return false;
+	}
 	if (!c->elsewhere || sees_requests(d->l->settings))
 		return true;
 	report_add(d->l->report, &at, "%s", c->elsewhere);

@@ -48,7 +48,7 @@ static void read_parents(struct route *r, const struct field_list *list)
 		}
 		if (strcmp(p[i].kind, "Service") || (p[i].group && *p[i].group)) {
 			if (!strcmp(p[i].kind, "Gateway"))
-				field_info(r->w, 0, "parentRefs", "the Gateway '%.80s' has no effect in sidecar mode", p[i].name);
+				field_info(r->w, 0, "parentRefs", "the Gateway '%.80s' has no effect here", p[i].name);
 			else
 				field_warn(r->w, 0, "parentRefs", "a %.40s as parent is not honoured: want a Service, or a ServiceEntry of networking.istio.io", p[i].kind);
 			continue;

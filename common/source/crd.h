@@ -268,7 +268,8 @@ struct crd {
 	const struct field_table *spec, *status;   /* NULL: not read */
 	bool security;
 	bool cluster_wide;                 /* has no namespace */
-	const char *elsewhere;             /* loaded in sidecar mode only: what is said in others; NULL: loaded in all */
+	const char *elsewhere;             /* not loaded in ztunnel mode: what is said there; NULL: loaded in all */
+	const char *not_at_waypoint;       /* nor in waypoint mode: the same; NULL: loaded there */
 	const char *unsupported;           /* a good one has no effect, since …; NULL: it has */
 	enum finding_level unsupported_level;
 	size_t object;                     /* becomes a resource of this size; 0: does not */

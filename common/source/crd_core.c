@@ -210,7 +210,7 @@ const struct crd crds[CRD_COUNT] = {
 				  .object = sizeof(struct virtual_service), .resource = RESOURCE_VIRTUAL_SERVICE },
 	[CRD_DESTINATION_RULE] = { "networking.istio.io", "DestinationRule", networking, &crd_destination_rule_table, .elsewhere = OTHER_MODE,
 				   .object = sizeof(struct destination_rule), .resource = RESOURCE_DESTINATION_RULE },
-	[CRD_SIDECAR] = { "networking.istio.io", "Sidecar", networking, &crd_sidecar_table, .elsewhere = OTHER_MODE,
+	[CRD_SIDECAR] = { "networking.istio.io", "Sidecar", networking, &crd_sidecar_table, .elsewhere = OTHER_MODE, .not_at_waypoint = "has no effect in waypoint mode, as in Istio",
 			  .object = sizeof(struct sidecar), .resource = RESOURCE_SIDECAR },
 	[CRD_REQUEST_AUTHN] = { "security.istio.io", "RequestAuthentication", security, &crd_request_authn_table, .security = true,
 				.elsewhere = OTHER_MODE ": tokens are not looked at; a waypoint or sidecar is needed to enforce it" },
@@ -237,10 +237,10 @@ const struct crd crds[CRD_COUNT] = {
 };
 
 static const struct crd_other others[] = {
-	{ "networking.istio.io", "Gateway", FINDING_WARNING, OTHER_MODE, "has no effect in sidecar mode: it is for gateways" },
+	{ "networking.istio.io", "Gateway", FINDING_WARNING, OTHER_MODE, "has no effect: it is for gateways at the edge" },
 	{ "extensions.istio.io", "*", FINDING_WARNING, OTHER_MODE, "not supported: meshd has no extensions; what it would do is missing" },
-	{ "gateway.networking.k8s.io", "ReferenceGrant", FINDING_INFO, OTHER_MODE, "has no effect in sidecar mode: routes of a mesh need none" },
-	{ "gateway.networking.k8s.io", "*", FINDING_WARNING, OTHER_MODE, "has no effect in sidecar mode" },
+	{ "gateway.networking.k8s.io", "ReferenceGrant", FINDING_INFO, OTHER_MODE, "has no effect: routes of a mesh need none" },
+	{ "gateway.networking.k8s.io", "*", FINDING_WARNING, OTHER_MODE, "has no effect here" },
 	{ "gateway.networking.x-k8s.io", "*", FINDING_WARNING, OTHER_MODE, "not supported: it is an experiment of the Gateway API" },
 	{ "discovery.k8s.io", "EndpointSlice", FINDING_WARNING, "not honoured yet: endpoints come from Pods, WorkloadEntries and ServiceEntries", NULL },
 	{ "", "Endpoints", FINDING_WARNING, "not honoured yet: endpoints come from Pods, WorkloadEntries and ServiceEntries", NULL },

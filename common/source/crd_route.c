@@ -7,7 +7,7 @@
 
 static const struct field parent_rows[] = {
 	ROW("group", TEXT, crd_ref, group, "Empty for a Service, networking.istio.io for a ServiceEntry."),
-	ROW("kind", STRING, crd_ref, kind, "Service or ServiceEntry; others have no effect in sidecar mode.", .deflt = "Gateway"),
+	ROW("kind", STRING, crd_ref, kind, "Service or ServiceEntry; others have no effect here.", .deflt = "Gateway"),
 	ROW("name", STRING, crd_ref, name, "Its name."),
 	ROW("namespace", STRING, crd_ref, ns, "Its namespace; the route's own when absent."),
 	ROW("port", PORT, crd_ref, port, "One of its ports; all when absent."),

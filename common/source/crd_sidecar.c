@@ -258,5 +258,5 @@ static const struct field rows[] = {
 };
 const struct field_table crd_sidecar_table = {
 	.name = "Sidecar.spec", .size = sizeof(struct sidecar), .fields = rows, .check = check_sidecar,
-	.doc = "What a workload's sidecar listens on and knows. The oldest with a matching selector counts, then the oldest of the namespace without one, then that of the root namespace. In ztunnel mode it has no effect.",
+	.doc = "What a workload's sidecar listens on and knows. The oldest with a matching selector counts, then the oldest of the namespace without one, then that of the root namespace. In other modes than sidecar it has no effect.",
 };

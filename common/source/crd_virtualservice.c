@@ -754,12 +754,12 @@ static void check_virtual_service(struct field_walk *w, void *out)
 		check_sni(w, v);
 	check_export_to(w, "exportTo", &to);
 	if (hosts.n && !mesh)
-		field_info(w, 0, "gateways", "has no effect in sidecar mode: it names gateways only");
+		field_info(w, 0, "gateways", "has no effect here: it names gateways only");
 }
 
 static const struct field rows[] = {
 	ROW("hosts", STRINGS, virtual_service, hosts, "Hosts of requests; exact, or *.x. Without any: a delegate."),
-	ROW("gateways", STRINGS, virtual_service, gateways, "mesh: sidecars. Others have no effect in sidecar mode."),
+	ROW("gateways", STRINGS, virtual_service, gateways, "mesh: sidecars and waypoints. Others have no effect here."),
 	ROW("http", MESSAGES, virtual_service, http, "Rules for HTTP and gRPC; the first that matches counts.", .sub = &http_table),
 	ROW("tls", MESSAGES, virtual_service, tls, "Rules for TLS that is passed on, by SNI.", .sub = &tls_table),
 	ROW("tcp", MESSAGES, virtual_service, tcp, "Rules for other TCP.", .sub = &tcp_table),

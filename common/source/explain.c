@@ -21,14 +21,14 @@ static const char *version(const struct crd *c)
 	return c->versions[0];
 }
 
-/* "list of strings", "duration, sidecar mode only", or what is done instead. */
+/* "list of strings", "duration, not in ztunnel mode", or what is done instead. */
 static const char *what(const struct field *f, char text[80])
 {
 	if (f->mark == FIELD_HONOURED)
 		return field_type_name(f);
 	if (f->mark != FIELD_SIDECAR)
 		return mark_text(f);
-	snprintf(text, 80, "%s, sidecar mode only", field_type_name(f));
+	snprintf(text, 80, "%s, not in ztunnel mode", field_type_name(f));
 	return text;
 }
 
@@ -271,8 +271,8 @@ static void support(struct buf *out)
 		unsigned n[FIELD_REFUSED + 1] = { 0 };
 
 		count(c->spec, n);
-		buf_printf(out, ".TP\n\\fB%s\\fR %s\n", c->kind, c->unsupported ? "not supported" : c->elsewhere ? "sidecar mode" :
-			   n[FIELD_SIDECAR] ? "all modes, and more in sidecar mode" : "all modes");
+		buf_printf(out, ".TP\n\\fB%s\\fR %s\n", c->kind, c->unsupported ? "not supported" : c->not_at_waypoint ? "sidecar mode" : c->elsewhere ? "sidecar and waypoint mode" :
+			   n[FIELD_SIDECAR] ? "all modes, and more in sidecar and waypoint mode" : "all modes");
 		if (c->unsupported) {
 			buf_puts(out, "It is looked at and reported; nothing of it has an effect.\n");
 			continue;

@@ -87,7 +87,7 @@ START_TEST(test_mesh)
 END_TEST
 
 static const struct { const char *yaml, *finding; } findings[] = {
-	{ ROUTE("HTTPRoute", "parentRefs: [{name: gw}]"), "info: HTTPRoute n/r: spec.parentRefs: the Gateway 'gw' has no effect in sidecar mode" },
+	{ ROUTE("HTTPRoute", "parentRefs: [{name: gw}]"), "info: HTTPRoute n/r: spec.parentRefs: the Gateway 'gw' has no effect here" },
 	{ ROUTE("HTTPRoute", "parentRefs: [{kind: Service, name: s}]"), "the group of the Service 's' must be said" },
 	{ ROUTE("HTTPRoute", "parentRefs: [{kind: ServiceEntry, group: '', name: s}]"), "a ServiceEntry as parent is not honoured" },
 	{ HTTP("matches: [{path: {value: a}}], " TO), "path.value: want a path that begins with /" },
@@ -102,7 +102,7 @@ static const struct { const char *yaml, *finding; } findings[] = {
 	{ GRPC("matches: [{method: {}}], " TO), "method: want service or method" },
 	{ ROUTE("TCPRoute", PARENT "rules: [{}]"), "backendRefs: want at least one" },
 	{ ROUTE("TLSRoute", PARENT "hostnames: [A_B], rules: [{" TO "}]"), "hostnames: want host names" },
-	{ "apiVersion: gateway.networking.k8s.io/v1alpha2\nkind: UDPRoute\nmetadata: {name: r}\n", "UDPRoute r: has no effect in sidecar mode" },
+	{ "apiVersion: gateway.networking.k8s.io/v1alpha2\nkind: UDPRoute\nmetadata: {name: r}\n", "UDPRoute r: has no effect here" },
 };
 
 START_TEST(test_findings)

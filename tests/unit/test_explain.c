@@ -22,7 +22,7 @@ static const struct { const char *path; int rc; const char *part; } rows[] = {
 	{ "MeshConfig.connectTimeout", 0, "From 1 to 3600000 milliseconds" },
 	{ "MeshConfig.defaultConfig.concurrency", 0, "(not honoured yet)" },
 	{ "AuthorizationPolicy.spec.rules.from.source", 0, "  notPrincipals            list of strings\n" },
-	{ "MeshConfig.accessLogFile", 0, "(string, sidecar mode only)" },
+	{ "MeshConfig.accessLogFile", 0, "(string, not in ztunnel mode)" },
 	{ "RateLimit", 0, "(apiVersion meshd.io/v1alpha1)" },
 	{ "HTTPRoute.rules.matches.path", 0, "  type                     word" },
 	{ "Foo", -ENOENT, "No kind 'Foo'. There are: WorkloadEntry ServiceEntry" },
@@ -88,9 +88,9 @@ START_TEST(test_man)
 	ck_assert_ptr_eq(strstr(text, ".TH MESHD"), text);
 	for (int i = 0; i < CRD_COUNT; i++)
 		ck_assert_ptr_nonnull(strstr(text, crds[i].kind));
-	ck_assert_ptr_nonnull(strstr(text, "\\fBVirtualService\\fR sidecar mode\nHonoured: "));
+	ck_assert_ptr_nonnull(strstr(text, "\\fBVirtualService\\fR sidecar and waypoint mode\nHonoured: "));
 	ck_assert_ptr_nonnull(strstr(text, "\\fBEnvoyFilter\\fR not supported\nIt is looked at"));
-	ck_assert_ptr_nonnull(strstr(text, "\\fBaccessLogFile\\fR string, sidecar mode only"));
+	ck_assert_ptr_nonnull(strstr(text, "\\fBaccessLogFile\\fR string, not in ztunnel mode"));
 	ck_assert_ptr_nonnull(strstr(text, "apiVersion: meshd.io/v1alpha1, kind: RateLimit."));
 	ck_assert_ptr_nonnull(strstr(text, "\\fBspec.rules[].from[].source.notPrincipals\\fR list of strings"));
 	for (char *c = text; *c; c++)

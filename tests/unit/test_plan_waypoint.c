@@ -185,6 +185,19 @@ START_TEST(bytes)
 }
 END_TEST
 
+/* What has no meaning at a waypoint says so. */
+START_TEST(sidecars)
+{
+	struct fixture f;
+
+	fixture_in_mode(&f, MODE_WAYPOINT);
+	fixture_write(&f, "s.yaml", ISTIO("Sidecar", "gates", "s", "egress: [{hosts: ['./*']}]"));
+	ck_assert_int_eq(fixture_load(&f), 0);
+	fixture_expect(&f, "info: Sidecar gates/s: has no effect in waypoint mode, as in Istio");
+	fixture_done(&f);
+}
+END_TEST
+
 /* What a plan is made of: a service that names the waypoint, or does not any more. */
 START_TEST(stale)
 {
@@ -219,6 +232,7 @@ int main(void)
 
 	tcase_add_loop_test(t, requests, 0, (int)ARRAY_LEN(rows));
 	tcase_add_test(t, bytes);
+	tcase_add_test(t, sidecars);
 	tcase_add_test(t, stale);
 	suite_add_tcase(s, t);
 	return suite_run(s);
