@@ -263,6 +263,7 @@ libmeshd_a_SOURCES = \
 	common/traffic/level.c \
 	common/traffic/locality.c \
 	common/traffic/mirror.c \
+	common/traffic/named.c \
 	common/traffic/outlier.c \
 	common/traffic/plan.c \
 	common/traffic/race.c \
@@ -540,6 +541,7 @@ HEADERS_ALL = \
 	common/traffic/dest_int.h \
 	common/traffic/guard.h \
 	common/traffic/intake.h \
+	common/traffic/named.h \
 	common/traffic/plan.h \
 	common/traffic/plan_int.h \
 	common/traffic/race.h \
@@ -678,6 +680,7 @@ UNIT_TESTS = \
 	tests/unit/test_mesh \
 	tests/unit/test_message \
 	tests/unit/test_mx \
+	tests/unit/test_named \
 	tests/unit/test_nametable \
 	tests/unit/test_netns \
 	tests/unit/test_notify \
@@ -900,6 +903,9 @@ tests_unit_test_mesh_SOURCES = tests/unit/test_mesh.c
 tests_unit_test_message_SOURCES = tests/unit/test_message.c
 
 tests_unit_test_mx_SOURCES = tests/unit/test_mx.c
+
+tests_unit_test_named_SOURCES = tests/unit/test_named.c
+
 tests_unit_test_nametable_SOURCES = tests/unit/test_nametable.c
 
 tests_unit_test_netns_SOURCES = tests/unit/test_netns.c

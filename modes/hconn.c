@@ -273,13 +273,14 @@ static struct str keep(char **at, struct str s)
 /* Texts in one block; false: no memory. */
 static bool copy(struct hconn *h, const struct hconn_from *from)
 {
-	char *at = h->texts = malloc(from->peer_id.n + from->sni.n + from->xfcc.n + from->service.n + from->said_id.n + 1);
+	char *at = h->texts = malloc(from->peer_id.n + from->sni.n + from->xfcc.n + from->asked.n + from->service.n + from->said_id.n + 1);
 
 	if (!at)
 		return false;
 	h->client = (struct exchange_client){
 		.peer = from->peer, .local = from->local, .mtls = from->mtls, .inbound = from->inbound,
-		.peer_id = keep(&at, from->peer_id), .sni = keep(&at, from->sni), .xfcc = keep(&at, from->xfcc), .service = keep(&at, from->service), .peer_workload = h->peer,
+		.peer_id = keep(&at, from->peer_id), .sni = keep(&at, from->sni), .xfcc = keep(&at, from->xfcc),
+		.asked = keep(&at, from->asked), .service = keep(&at, from->service), .peer_workload = h->peer,
 		.target = h->target,
 	};
 	h->said_id = keep(&at, from->said_id);

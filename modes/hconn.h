@@ -42,7 +42,7 @@ struct hconn_from {
 	enum hconn_place place;
 	struct service *target;          /* SERVED: what was asked for */
 	struct addr peer, local;
-	struct str peer_id, sni, xfcc, service;   /* service: inbound, the key of the one that leads here */
+	struct str peer_id, sni, xfcc, asked, service;   /* service: inbound, the key of the one that leads here */
 	struct str said_id;              /* who asks, as the peer's CONNECT says: believed of the own waypoint alone; empty: nothing */
 	struct addr said_from;           /* and from where; port 0: nothing */
 	const struct addr *at;           /* BOUND: the listener's */

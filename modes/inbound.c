@@ -272,7 +272,7 @@ static void to_l7(struct inbound *in, struct http_stream *tunnel, const struct h
 	if (why == FAIL_NONE) {
 		side_accept_tunnel(in->pod, &(struct side_tunnel){ .stream = tunnel, .local = in->local, .peer = in->peer, .peer_id = peer_id,
 								    .caller = req->caller, .forwarded_for = req->forwarded_for,
-								    .to = a.to, .service = a.service });
+								    .to = a.to, .service = a.service, .asked = a.service && a.service->wildcard && !str_is(req->host, a.service->hostname) ? req->host : (struct str){ 0 } });
 		return;
 	}
 	pod_uncount(in->pod);

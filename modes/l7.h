@@ -49,6 +49,7 @@ struct side_tunnel {
 	struct addr forwarded_for;       /* from where, as it says; port 0: it does not */
 	struct addr to;                  /* of the application; at a waypoint what was asked for */
 	struct service *service;         /* at a waypoint: the same; NULL: a workload */
+	struct str asked;                /* the host within the service's wildcard that was asked for; empty: none */
 };
 void side_accept_tunnel(struct pod *pod, const struct side_tunnel *t);
 

@@ -46,6 +46,7 @@ static void side_free(struct conn *c)
 	sniff_done(&s->sniff);
 	buf_done(&s->early);
 	service_unref(s->target);
+	free(s->asked);
 	env_unref(s->env);
 	free(s);
 }

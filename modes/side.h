@@ -15,6 +15,7 @@ struct side {
 	struct env *env;                 /* reference */
 	const struct inbound_port *in;   /* of env's plan; NULL: outbound */
 	struct service *target;          /* reference; what a waypoint was asked for; NULL: something else */
+	char *asked;                     /* owned; the host that a waypoint was asked for in the place of a wildcard; NULL: none */
 	const struct outbound_port *out; /* of env's plan; NULL: inbound, or nobody knows the destination */
 	struct addr to;                  /* the original destination */
 	enum mtls_mode mtls;             /* inbound: what PeerAuthentication says of the port */

@@ -21,7 +21,7 @@ static struct hconn_from from_of(const struct side *s)
 {
 	return (struct hconn_from){
 		.place = !l7_is_waypoint(s->conn.pod) ? s->in->real ? HCONN_BOUND : HCONN_CAPTURED : s->target ? HCONN_SERVED : HCONN_DIRECT,
-		.service = str_c(s->in->service), .target = s->target,
+		.service = str_c(s->in->service), .target = s->target, .asked = str_c(s->asked),
 		.peer = s->conn.flow.source, .local = s->to, .peer_id = str_c(s->conn.flow.source_id), .mtls = s->conn.flow.mtls, .inbound = true,
 		.said_id = str_c(s->conn.said.id), .said_from = s->conn.said.from, .at = s->in->real ? &s->in->at : NULL,
 	};
@@ -44,7 +44,7 @@ static struct cluster *bytes_to(struct side *s, enum fail *ret_why)
 	return to || *ret_why != FAIL_NO_ROUTE ? to : in->to;
 }
 
-static void as_bytes(struct side *s)
+static void to_bytes(struct side *s)
 {
 	enum fail why;
 	struct cluster *to = s->cluster ? s->cluster : bytes_to(s, &why);   /* dialled ahead: by no SNI */
@@ -55,6 +55,16 @@ static void as_bytes(struct side *s)
 		side_bytes(s, to);
 	else
 		side_fail(s, why, NULL);
+}
+
+static void as_bytes(struct side *s)
+{
+	s->conn.input.sni = str_c(s->sniff.hello.sni);
+	if (s->asked && *s->sniff.hello.sni && !str_eq_nocase(str_c(s->asked), str_c(s->sniff.hello.sni))) {
+		side_fail(s, FAIL_NAME_MISMATCH, s->sniff.hello.sni);
+		return;
+	}
+	to_bytes(s);
 }
 
 /* ---- HTTP ---- */
@@ -320,15 +330,16 @@ static struct cluster *ahead(struct side *s)
 static void begin(struct side *s)
 {
 	bool http = intake_is_http(s->in->protocol), sniffs = s->mtls != MTLS_DISABLE || s->in->protocol == PROTOCOL_AUTO;
+	bool names = l7_is_waypoint(s->conn.pod) && s->in->protocol == PROTOCOL_TLS;    /* the client's TLS may, for rules and for where to */
 
 	s->decide = decide;
 	if (s->tunnelled)
-		sniffs = s->in->protocol == PROTOCOL_AUTO || s->in->n_by_sni;
+		sniffs = s->in->protocol == PROTOCOL_AUTO || s->in->n_by_sni || names;
 	if (!sniffs && http)
 		as_http(s, HTTP_CODEC_AUTO);
 	else if (!sniffs)
 		as_bytes(s);
-	else if (http || (s->mtls == MTLS_STRICT && !s->tunnelled) || (!s->tunnel && sock_has_input(s->conn.pump.down)) || !may_dial_ahead(s))
+	else if (http || names || (s->mtls == MTLS_STRICT && !s->tunnelled) || (!s->tunnel && sock_has_input(s->conn.pump.down)) || !may_dial_ahead(s))
 		side_listen(s, NULL);
 	else
 		side_listen(s, ahead(s));
@@ -413,6 +424,14 @@ static const struct inbound_port *port_of(const struct pod *pod, const struct pl
 	return t->service ? plan_served(p, str_c(t->service->key), t->to.port) : plan_direct(p);
 }
 
+static bool has_port(const struct service *s, uint16_t port)
+{
+	for (int i = 0; i < s->n_ports; i++)
+		if (s->ports[i].port == port)
+			return true;
+	return false;
+}
+
 void side_accept_tunnel(struct pod *pod, const struct side_tunnel *t)
 {
 	struct chain *chain = chain_get(pod);
@@ -420,10 +439,12 @@ void side_accept_tunnel(struct pod *pod, const struct side_tunnel *t)
 	struct side *s;
 
 	if (chain && !in) {              /* the mesh is ahead of the plan, or the service has no such port */
+		enum fail why = t->service && !has_port(t->service, t->to.port) ? FAIL_NO_PORT : FAIL_UNKNOWN_AUTHORITY;
+
 		chain_unref(chain);
 		pod_uncount(pod);
-		hserve_refuse(t->stream, fail_info(FAIL_UNKNOWN_AUTHORITY)->status);
-		refuse_early(pod, &t->peer, &t->to, FAIL_UNKNOWN_AUTHORITY, t->service ? t->service->hostname : NULL);
+		hserve_refuse(t->stream, fail_info(why)->status);
+		refuse_early(pod, &t->peer, &t->to, why, t->service ? t->service->hostname : NULL);
 		return;
 	}
 	s = make(pod, &t->stream->stage, t->local, &t->to, chain, in);
@@ -432,6 +453,7 @@ void side_accept_tunnel(struct pod *pod, const struct side_tunnel *t)
 	s->tunnel = t->stream;
 	s->tunnelled = true;
 	s->target = t->service ? service_ref(t->service) : NULL;
+	s->asked = t->asked.n ? str_dup(t->asked) : NULL;
 	note_names(s, &t->peer);
 	s->conn.flow.mtls = true;
 	flow_set(&s->conn.flow.source_id, t->peer_id);

@@ -99,6 +99,8 @@
 #define LIMIT_RESOLVE_TTL_MS     60000
 #define LIMIT_HOSTNAME_MS        5000           /* a cluster's name is asked for again; the resolver answers by itself while the TTL runs */
 #define LIMIT_HOSTNAME_FAIL_MS   1000           /* the same after a failure */
+#define LIMIT_NAMES              1024           /* that requests bring to one cluster */
+#define LIMIT_NAME_IDLE_MS       300000         /* one of them that nobody used this long is forgotten */
 #define LIMIT_DNS_UPSTREAM_MS    5000           /* a question that was handed on, all servers together */
 #define LIMIT_DNS_DEMAND_MS      2000           /* a name that the control plane is asked for */
 #define LIMIT_DNS_PENDING        1024           /* questions of one pod that are handed on or wait */

@@ -14,6 +14,8 @@ struct hostname {
 	atomic_uint version;
 	_Atomic(struct hostname_answer *) answer;
 	bool settled;                        /* under lock */
+	struct list waiting;                 /* struct hostname_wait; under lock */
+	atomic_uint_least64_t used_ms;       /* 0: it is asked for all the time */
 	/* of the asking thread */
 	struct timer timer;
 	struct resolve *question;
@@ -36,12 +38,61 @@ static void drop(struct hostname *h)
 	free(h);
 }
 
+/* --- who waits --- */
+
+static void on_settled(struct ev_loop *ev, ev_async *a, int revents)
+{
+	struct hostname_wait *w = a->data;
+
+	hostname_wait_end(w);
+	w->on_settled(w);
+}
+
+/* Under the lock. Each wakes on his own thread. */
+static void settle(struct hostname *h)
+{
+	h->settled = true;
+	while (!list_empty(&h->waiting)) {
+		struct hostname_wait *w = container_of(h->waiting.next, struct hostname_wait, link);
+
+		list_del(&w->link);
+		ev_async_send(w->loop->ev, &w->wake);
+	}
+}
+
+bool hostname_wait(struct hostname *h, struct loop *l, struct hostname_wait *w)
+{
+	bool waits;
+
+	w->loop = l;
+	list_init(&w->link);
+	pthread_mutex_lock(&lock);
+	waits = !h->settled;
+	if (waits) {
+		ev_async_init(&w->wake, on_settled);
+		w->wake.data = w;
+		ev_async_start(l->ev, &w->wake);
+		list_add_tail(&h->waiting, &w->link);
+	}
+	pthread_mutex_unlock(&lock);
+	return waits;
+}
+
+void hostname_wait_end(struct hostname_wait *w)
+{
+	pthread_mutex_lock(&lock);
+	list_del(&w->link);
+	pthread_mutex_unlock(&lock);
+	if (ev_is_active(&w->wake))
+		ev_async_stop(w->loop->ev, &w->wake);
+}
+
 /* --- asking --- */
 
 static void ask_again(struct hostname *h, bool worked)
 {
 	pthread_mutex_lock(&lock);
-	h->settled = true;
+	settle(h);
 	pthread_mutex_unlock(&lock);
 	timer_start(&h->timer, worked ? LIMIT_HOSTNAME_MS : LIMIT_HOSTNAME_FAIL_MS);
 }
@@ -108,11 +159,22 @@ static void ask(struct hostname *h)
 		ask_again(h, false);
 }
 
+static bool rests(const struct hostname *h)
+{
+	uint64_t used = atomic_load_explicit(&h->used_ms, memory_order_relaxed), now = loop_now_ms(loop);
+
+	return used && now > used + LIMIT_NAME_IDLE_MS;
+}
+
 static void on_time(struct timer *t)
 {
 	struct hostname *h = container_of(t, struct hostname, timer);
 
-	if (!forgotten(h))
+	if (forgotten(h))
+		return;
+	if (rests(h))
+		timer_start(&h->timer, LIMIT_HOSTNAME_MS);
+	else
 		ask(h);
 }
 
@@ -172,7 +234,7 @@ bool hostnames_settled(void)
 	map_each(slot, &names) {
 		const struct hostname *h = slot->value;
 
-		settled &= h->settled || !h->refs;
+		settled &= h->settled || !h->refs || atomic_load_explicit(&h->used_ms, memory_order_relaxed);
 	}
 	pthread_mutex_unlock(&lock);
 	return settled;
@@ -189,6 +251,7 @@ struct hostname *hostname_want(struct str name)
 	if (!h) {
 		h = xcalloc(1, sizeof(*h) + name.n + 1);
 		memcpy(h->name, name.p, name.n);
+		list_init(&h->waiting);
 		map_put(&names, str_c(h->name), h);
 		if (loop)
 			ev_async_send(loop->ev, &wake);
@@ -214,6 +277,11 @@ void hostname_unwant(struct hostname *h)
 		drop(h);
 }
 
+void hostname_use(struct hostname *h, uint64_t now_ms)
+{
+	atomic_store_explicit(&h->used_ms, now_ms ? now_ms : 1, memory_order_relaxed);
+}
+
 const struct hostname_answer *hostname_addrs(const struct hostname *h)
 {
 	return atomic_load_explicit(&h->answer, memory_order_acquire);
@@ -224,7 +292,7 @@ unsigned hostname_version(const struct hostname *h)
 	return atomic_load_explicit(&h->version, memory_order_acquire);
 }
 
-void hostname_learn(struct hostname *h, const struct ip *v, int n)
+static void remember(struct hostname *h, const struct ip *v, int n)
 {
 	struct hostname_answer *old = atomic_load(&h->answer), *new;
 	size_t size = (size_t)n * sizeof(*v);
@@ -238,4 +306,12 @@ void hostname_learn(struct hostname *h, const struct ip *v, int n)
 	atomic_fetch_add_explicit(&h->version, 1, memory_order_release);
 	if (old)
 		epoch_retire(old, free);
+}
+
+void hostname_learn(struct hostname *h, const struct ip *v, int n)
+{
+	remember(h, v, n);
+	pthread_mutex_lock(&lock);
+	settle(h);
+	pthread_mutex_unlock(&lock);
 }

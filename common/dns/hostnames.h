@@ -10,7 +10,7 @@
 /* On the thread that asks, once; until then names wait. r: borrowed until hostnames_close. */
 void hostnames_open(struct loop *l, struct resolver *r);
 void hostnames_close(void);
-/* Every name that is wanted was answered, or has failed once. Any thread. */
+/* Every name that is wanted all the time was answered, or has failed once. Any thread. */
 bool hostnames_settled(void);
 
 struct hostname;
@@ -25,6 +25,21 @@ void hostname_unwant(struct hostname *h);            /* any thread; NULL ok */
 const struct hostname_answer *hostname_addrs(const struct hostname *h);
 /* Counts the answers that differed from the one before. */
 unsigned hostname_version(const struct hostname *h);
+/* Whoever wants it only now and then says when he does: a name that nobody used for LIMIT_NAME_IDLE_MS is not asked for until it is
+ * used again. Names that were never used in this sense are asked for all the time. Any thread; now_ms is monotonic. */
+void hostname_use(struct hostname *h, uint64_t now_ms);
+
+/* Waits for the first word of a name, good or bad, on a loop of one's own; embedded. */
+struct hostname_wait {
+	struct list link;
+	ev_async wake;
+	struct loop *loop;
+	void (*on_settled)(struct hostname_wait *w);     /* never within the call; w does not wait any more */
+};
+/* False: it is known already, or has failed. The name must stay wanted. */
+bool hostname_wait(struct hostname *h, struct loop *l, struct hostname_wait *w);
+void hostname_wait_end(struct hostname_wait *w);     /* ok if it does not wait */
+
 /* As if it had been answered: on the asking thread. */
 void hostname_learn(struct hostname *h, const struct ip *v, int n);
 

@@ -77,6 +77,7 @@ struct exchange_client {
 	struct addr peer;        /* the TCP peer */
 	struct addr local;       /* where it wanted to go: the original destination */
 	struct str peer_id, local_id;   /* SPIFFE IDs under mutual TLS; empty */
+	struct str asked;        /* the host that the tunnel's CONNECT named in the place of a wildcard; empty: none did */
 	struct str sni, xfcc;    /* xfcc: "By=…;Hash=…;URI=…" of this connection, ready to be appended; empty: no client certificate */
 	bool mtls, inbound;
 	struct workload *peer_workload, *local_workload;   /* borrowed; NULL: unknown */

@@ -91,8 +91,8 @@ static void read_hosts(struct conf_load *l, struct field_walk *w, const struct c
 
 		if (!value_is_host(h) && (*h != '*' || !h[1] || !value_is_host_any(h)))
 			field_error(w, 0, "hosts", "want a host name in lower case, got '%.80s'", h);
-		else if (*h == '*' && !sees_requests(l->settings))
-			field_warn(w, 0, "hosts", "the wildcard '%.80s' has no effect in ztunnel mode, as in Istio", h);
+		else if (*h == '*' && !sees_requests(l->settings) && spec->resolution != CRD_DYNAMIC_DNS)
+			field_warn(w, 0, "hosts", "the wildcard '%.80s' has no effect in ztunnel mode, as in Istio, but with the resolution DYNAMIC_DNS and a waypoint", h);
 		else
 			s->hosts[s->n_hosts++] = keep(s, h);
 	}
@@ -211,6 +211,29 @@ static void read_endpoints(struct conf_load *l, struct field_walk *w, const stru
 	map_done(&seen);
 }
 
+/* The names are told by HTTP or TLS, and nothing else says where to. */
+static void check_dynamic(struct field_walk *w, const struct crd_meta *m, const struct crd_service_entry *spec, const struct conf_service *s)
+{
+	for (int i = 0; i < s->n_hosts; i++)
+		if (*s->hosts[i] != '*')
+			field_error(w, 0, "hosts", "want wildcards with the resolution DYNAMIC_DNS, got '%.80s'", s->hosts[i]);
+	if (spec->addresses.n)
+		field_error(w, 0, "addresses", "want none with the resolution DYNAMIC_DNS, got %d", spec->addresses.n);
+	if (spec->endpoints.n || spec->selector)
+		field_error(w, 0, spec->selector ? "workloadSelector" : "endpoints", "want none with the resolution DYNAMIC_DNS");
+	for (int i = 0; i < s->n_ports; i++) {
+		enum port_protocol p = s->ports[i].app;
+
+		/* HTTPS is carried as TLS is. */
+		if (p != PROTOCOL_HTTP && p != PROTOCOL_HTTP2 && p != PROTOCOL_GRPC && p != PROTOCOL_TLS)
+			field_error(w, 0, "ports", "want HTTP, HTTP2, GRPC or TLS with the resolution DYNAMIC_DNS, got '%.40s' for %u", s->ports[i].protocol, s->ports[i].port);
+	}
+	if (spec->location != CRD_EXTERNAL && s->waypoint.name)
+		field_error(w, 0, "location", "want MESH_EXTERNAL with the resolution DYNAMIC_DNS and a waypoint");
+	if (!s->waypoint.name && !sees_requests(w->settings))
+		field_info(w, 0, "resolution", "DYNAMIC_DNS needs a waypoint, which the namespace must name (istio.io/use-waypoint): else no client in ztunnel mode gets there");
+}
+
 /* The combinations that Istio's own validation refuses. */
 static void check_entry(struct field_walk *w, const struct crd_service_entry *spec, const struct conf_service *s)
 {
@@ -293,14 +316,9 @@ bool conf_service_entry(struct conf_load *l, struct field_walk *w, const struct 
 	s->auto_vip = !s->passthrough && !(off && !strcmp(off, "false"));
 	s->distribution = conf_distribution_read(w, m, NULL);
 	read_waypoint(m, s);
-	if (w->errors)
-		return false;
-	if (spec->resolution == CRD_DYNAMIC_DNS) {
-		field_warn(w, 0, "resolution", "DYNAMIC_DNS is not honoured yet: the service is left out; use DNS");
-		conf_service_free(s);
-		o->u.service = NULL;
-	}
-	return true;
+	if (spec->resolution == CRD_DYNAMIC_DNS)
+		check_dynamic(w, m, spec, s);
+	return !w->errors;
 }
 
 /* --- core Service --- */

@@ -91,14 +91,14 @@ static const char *const locations[] = { "MESH_EXTERNAL", "MESH_INTERNAL", NULL 
 static const char *const resolutions[] = { "NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS", NULL };
 
 static const struct field service_entry_rows[] = {
-	ROW("hosts", STRINGS, crd_service_entry, hosts, "Host names of the service. Wildcards (*.x) have no effect in ztunnel mode."),
+	ROW("hosts", STRINGS, crd_service_entry, hosts, "Host names of the service. Wildcards (*.x) have no effect in ztunnel mode but with DYNAMIC_DNS and a waypoint."),
 	ROW("addresses", STRINGS, crd_service_entry, addresses,
 	    "Virtual addresses or CIDR blocks; without them stable ones of 240.240.0.0/16 and 2001:2::/48 are given, by a hash of the name."),
 	ROW("ports", MESSAGES, crd_service_entry, ports, "Ports of the service.", .sub = &service_port_table),
 	ROW("location", ENUM, crd_service_entry, location, "Whether the service is part of the mesh.", .words = locations,
 	    .deflt = "MESH_EXTERNAL"),
 	ROW("resolution", ENUM, crd_service_entry, resolution,
-	    "STATIC: the endpoints; NONE: the address that the client dialled; DNS, DNS_ROUND_ROBIN: endpoints may be host names, and without any the host is one. DYNAMIC_DNS is not honoured yet.",
+	    "STATIC: the endpoints; NONE: the address that the client dialled; DNS, DNS_ROUND_ROBIN: endpoints may be host names, and without any the host is one. DYNAMIC_DNS: each request's Host, or server name, within hosts.",
 	    .words = resolutions, .deflt = "NONE"),
 	ROW("endpoints", MESSAGES, crd_service_entry, endpoints, "Endpoints, written out.", .sub = &crd_workload_entry_table),
 	ROW("workloadSelector", MESSAGE, crd_service_entry, selector,

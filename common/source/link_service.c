@@ -95,7 +95,8 @@ static void give_addresses(struct build *b)
 	size_t n = 0;
 
 	for (size_t i = 0; i < b->n; i++) {
-		if (!b->v[i].out && b->v[i].from->auto_vip && !b->v[i].from->n_vips && *b->v[i].host != '*')
+		if (!b->v[i].out && b->v[i].from->auto_vip && !b->v[i].from->n_vips &&
+		    (*b->v[i].host != '*' || b->v[i].from->resolution == RESOLUTION_DYNAMIC_DNS))
 			want[n++] = &b->v[i];
 	}
 	qsort(want, n, sizeof(*want), by_key);
@@ -281,7 +282,7 @@ static bool same_service(const struct service *a, const struct service *b)
 {
 	bool same = same_text(a->name, b->name) && a->n_vips == b->n_vips && a->n_sans == b->n_sans &&
 		    a->endpoints->n == b->endpoints->n && a->lb_mode == b->lb_mode && a->n_scopes == b->n_scopes &&
-		    a->allow_unhealthy == b->allow_unhealthy && a->canonical == b->canonical &&
+		    a->allow_unhealthy == b->allow_unhealthy && a->canonical == b->canonical && a->resolution == b->resolution && a->external == b->external &&
 		    gateway_eq(a->waypoint, b->waypoint) && same_ports(a->ports, a->n_ports, b->ports, b->n_ports);
 
 	for (int i = 0; same && i < a->n_scopes; i++)

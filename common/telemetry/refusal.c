@@ -35,6 +35,14 @@ bool refusal_is(enum fail why)
 	case FAIL_FILTER_CONFIG:
 	case FAIL_JWT:
 	case FAIL_BAD_UPGRADE:
+	case FAIL_NO_PORT:
+	case FAIL_UNREGISTERED:
+	case FAIL_NO_SNI:
+	case FAIL_SNI_OUTSIDE:
+	case FAIL_NAME_MISMATCH:
+	case FAIL_HOST_OUTSIDE:
+	case FAIL_HOST_ADDRESS:
+	case FAIL_FORBIDDEN_ADDRESS:
 		return true;
 	default:
 		return false;

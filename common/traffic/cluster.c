@@ -29,7 +29,8 @@ static void state_unref(struct cluster_state *st)
 /* So that the first request need not wait for DNS. */
 static void want_names(struct cluster *c)
 {
-	struct service *s = *c->conf.service ? mesh_service(mesh_current(), str_c(c->conf.service)) : NULL;
+	bool by_service = c->conf.kind == CLUSTER_DNS && *c->conf.service;
+	struct service *s = by_service ? mesh_service(mesh_current(), str_c(c->conf.service)) : NULL;
 	int max = c->conf.n_hosts + (s ? s->endpoints->n : 0);
 
 	c->wanted = xcalloc((size_t)max + 1, sizeof(*c->wanted));
@@ -43,7 +44,13 @@ static void want_names(struct cluster *c)
 	}
 }
 
-struct cluster *cluster_new(const struct cluster_conf *conf, struct cluster *before)
+static struct cluster_state *state_ref(struct cluster_state *st)
+{
+	atomic_fetch_add_explicit(&st->refs, 1, memory_order_relaxed);
+	return st;
+}
+
+static struct cluster *make(const struct cluster_conf *conf, struct cluster *before, struct cluster_state *limits)
 {
 	uint64_t print = cluster_conf_print(conf);
 	struct cluster *c;
@@ -54,17 +61,25 @@ struct cluster *cluster_new(const struct cluster_conf *conf, struct cluster *bef
 	atomic_init(&c->refs, 1);
 	c->print = print;
 	c->block = cluster_conf_copy(conf, &c->conf);
-	if (before) {
-		c->state = before->state;
-		atomic_fetch_add_explicit(&c->state->refs, 1, memory_order_relaxed);
-	} else {
-		c->state = state_new();
-	}
-	if (c->conf.kind == CLUSTER_DNS)
+	c->state = before ? state_ref(before->state) : state_new();
+	c->limits = state_ref(limits ? limits : c->state);
+	if (c->conf.kind == CLUSTER_DNS || c->conf.kind == CLUSTER_NAME)
 		want_names(c);
+	if (c->conf.kind == CLUSTER_NAMED)
+		c->names = names_new();
 	if (c->conf.kind == CLUSTER_ORIGINAL_DST && c->conf.outlier.on && !before)
 		log_warn(LOG_NET, "%s: outlierDetection is not honoured where clients choose the address themselves", c->conf.name);
 	return c;
+}
+
+struct cluster *cluster_new(const struct cluster_conf *conf, struct cluster *before)
+{
+	return make(conf, before, NULL);
+}
+
+struct cluster *cluster_new_name(const struct cluster_conf *conf, struct cluster *of)
+{
+	return make(conf, NULL, of->limits);
 }
 
 struct cluster *cluster_ref(struct cluster *c)
@@ -78,9 +93,11 @@ void cluster_unref(struct cluster *c)
 	if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	hostset_unref(atomic_load(&c->hosts));
+	names_free(c->names);
 	for (int i = 0; i < c->n_wanted; i++)
 		hostname_unwant(c->wanted[i]);
 	free(c->wanted);
+	state_unref(c->limits);
 	state_unref(c->state);
 	free(c->block);
 	free(c);
@@ -180,7 +197,7 @@ bool cluster_pick(struct cluster *c, const struct pick_ask *ask, struct pick *re
 	const struct entry *e;
 	struct hostset *s;
 
-	if (c->conf.kind == CLUSTER_BLACKHOLE)
+	if (c->conf.kind == CLUSTER_BLACKHOLE || c->conf.kind == CLUSTER_NAMED)
 		return none(ret, FAIL_NO_ENDPOINT);
 	s = hostset_current(c, ask);
 	if (c->conf.kind == CLUSTER_WAYPOINT)
@@ -216,10 +233,21 @@ void pick_done(struct pick *p)
 	p->workload = NULL;
 }
 
+struct each { void (*fn)(const struct host_view *v, void *arg); void *arg; };
+
+static void each_of_name(const struct cluster *c, void *arg)
+{
+	struct each *e = arg;
+
+	cluster_each_host(c, e->fn, e->arg);
+}
+
 void cluster_each_host(const struct cluster *c, void (*fn)(const struct host_view *v, void *arg), void *arg)
 {
 	struct hostset *s = atomic_load_explicit(&c->hosts, memory_order_acquire);
 
+	if (c->names)
+		names_each(c->names, each_of_name, &(struct each){ fn, arg });
 	for (int i = 0; s && i < s->n; i++) {
 		const struct entry *e = &s->entries[i];
 
@@ -243,7 +271,7 @@ static uint32_t eighth(const struct pool_conf *p)
 static void note_request(struct cluster *c)
 {
 	uint32_t now = eighth(&c->conf.pool);
-	atomic_uint_least64_t *slot = &c->state->recent[now % ARRAY_LEN(c->state->recent)];
+	atomic_uint_least64_t *slot = &c->limits->recent[now % ARRAY_LEN(c->limits->recent)];
 	uint64_t old = atomic_load_explicit(slot, memory_order_relaxed), new;
 
 	do {
@@ -256,10 +284,10 @@ static uint64_t recent_requests(const struct cluster *c)
 	uint32_t now = eighth(&c->conf.pool);
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(c->state->recent); i++) {
-		uint64_t v = atomic_load_explicit(&c->state->recent[i], memory_order_relaxed);
+	for (size_t i = 0; i < ARRAY_LEN(c->limits->recent); i++) {
+		uint64_t v = atomic_load_explicit(&c->limits->recent[i], memory_order_relaxed);
 
-		sum += now - (uint32_t)(v >> 32) < ARRAY_LEN(c->state->recent) ? (uint32_t)v : 0;
+		sum += now - (uint32_t)(v >> 32) < ARRAY_LEN(c->limits->recent) ? (uint32_t)v : 0;
 	}
 	return sum;
 }
@@ -290,7 +318,7 @@ static uint64_t limit_of(const struct cluster *c, enum cluster_limit l)
 
 static bool take(struct cluster *c, enum cluster_limit l)
 {
-	atomic_uint *used = &c->state->used[l];
+	atomic_uint *used = &c->limits->used[l];
 	uint64_t limit = limit_of(c, l);
 
 	if (limit == UINT32_MAX) {
@@ -314,12 +342,17 @@ bool cluster_take(struct cluster *c, enum cluster_limit l)
 
 void cluster_give(struct cluster *c, enum cluster_limit l)
 {
-	atomic_fetch_sub_explicit(&c->state->used[l], 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&c->limits->used[l], 1, memory_order_relaxed);
 }
 
 unsigned cluster_used(const struct cluster *c, enum cluster_limit l)
 {
-	return atomic_load_explicit(&c->state->used[l], memory_order_relaxed);
+	return atomic_load_explicit(&c->limits->used[l], memory_order_relaxed);
+}
+
+bool cluster_shares(const struct cluster *a, const struct cluster *b)
+{
+	return a && b && a->limits == b->limits;
 }
 
 /* --- who may answer --- */

@@ -14,6 +14,8 @@ enum cluster_kind {
 	CLUSTER_DNS,           /* addresses of host names, looked up again and again (ServiceEntry resolution DNS, DNS_ROUND_ROBIN) */
 	CLUSTER_ORIGINAL_DST,  /* where the client wanted to go (PASSTHROUGH, ServiceEntry resolution NONE) */
 	CLUSTER_WAYPOINT,      /* through the waypoint that the service names, which does all else that is asked for it */
+	CLUSTER_NAMED,         /* names that requests bring, within `hosts`; each has a cluster of its own (traffic/named.h; DYNAMIC_DNS) */
+	CLUSTER_NAME,          /* such a one: its name is all of `hosts` */
 	CLUSTER_BLACKHOLE,     /* nowhere */
 };
 
@@ -99,7 +101,8 @@ struct cluster_conf {
 	bool inbound;
 	bool by_workload;          /* ORIGINAL_DST: reached as the workload that has the address is; else, without service, as the client came */
 	const struct addr *addrs;  /* STATIC */
-	const char *const *hosts;  /* DNS without service, at `port`; else the service's endpoints say */
+	const char *const *hosts;  /* DNS without service, at `port`; else the service's endpoints say. NAMED: patterns, "*.example.com" */
+	uint16_t target;           /* NAMED, NAME: the port that is dialled */
 	bool dns_one;              /* DNS_ROUND_ROBIN: the first address of the newest answer */
 	int n_addrs, n_hosts;
 	const char *unix_path;     /* STATIC: instead of addresses; "" */
@@ -178,6 +181,8 @@ enum cluster_limit { LIMIT_OF_CONNECTIONS, LIMIT_OF_PENDING, LIMIT_OF_REQUESTS, 
 bool cluster_take(struct cluster *c, enum cluster_limit l);
 void cluster_give(struct cluster *c, enum cluster_limit l);
 unsigned cluster_used(const struct cluster *c, enum cluster_limit l);
+/* Whether both count against the same limits: names of one cluster do. */
+bool cluster_shares(const struct cluster *a, const struct cluster *b);
 
 /* Whether id may answer for the cluster over Istio mTLS: tls.sans, else the service's sans and the identities of its endpoints.
  * Where nothing says a name, whoever the mesh's roots vouch for, as in Istio; nobody under the stance STRICT. */

@@ -221,6 +221,7 @@ uint64_t cluster_conf_print(const struct cluster_conf *c)
 	}
 	ADD(&h, c->n_addrs);
 	add_texts(&h, c->hosts, c->n_hosts);
+	ADD(&h, c->target);
 	add_text(&h, c->unix_path);
 	add_lb(&h, &c->lb);
 	add_pool(&h, &c->pool);

@@ -48,10 +48,20 @@ struct cluster {
 	char *block;                         /* what conf points to */
 	uint64_t print;                      /* of all of conf */
 	struct cluster_state *state;
+	struct cluster_state *limits;        /* reference; of a NAME that of its cluster, else `state` */
+	struct names *names;                 /* of a NAMED one; owned */
 	struct hostname **wanted;            /* references: looked up before the first pick asks */
 	int n_wanted;
 	_Atomic(struct hostset *) hosts;     /* reference; NULL: nobody has asked yet */
 };
+
+/* A cluster of one name. */
+struct cluster *cluster_new_name(const struct cluster_conf *conf, struct cluster *of);
+
+/* --- named.c --- */
+struct names *names_new(void);
+void names_free(struct names *n);                    /* NULL ok */
+void names_each(const struct names *n, void (*fn)(const struct cluster *c, void *arg), void *arg);    /* within a turn */
 
 /* --- cluster_conf.c --- */
 char *cluster_conf_copy(const struct cluster_conf *from, struct cluster_conf *to);     /* the block; free it */

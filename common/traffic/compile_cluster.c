@@ -301,6 +301,8 @@ static enum cluster_kind kind_of(struct compile *c, const struct seen *x, const 
 {
 	const struct service *s = x->s;
 
+	if (s->resolution == RESOLUTION_DYNAMIC_DNS)
+		return CLUSTER_NAMED;
 	if (lb && lb->simple == DR_PASSTHROUGH)
 		return CLUSTER_ORIGINAL_DST;
 	switch (s->resolution) {
@@ -354,6 +356,7 @@ static void add_cluster(struct compile *c, struct seen *s, const struct service_
 		.http2 = port->app == PROTOCOL_HTTP2 || port->app == PROTOCOL_GRPC, .dns_one = s->s->resolution == RESOLUTION_DNS_ROUND_ROBIN, .unix_path = "",
 	};
 	const struct dr_http *http = b.pool ? b.pool->http : NULL;
+	const char *host = s->host;
 
 	if (compile_through_waypoint(c, s->s)) {
 		add_waypoint(c, s, port, name);
@@ -368,10 +371,10 @@ static void add_cluster(struct compile *c, struct seen *s, const struct service_
 		conf.pool.h2 = H2_AS_CLIENT;     /* what the client speaks, whatever a policy says */
 	fill_outlier(c, b.outlier, &conf.outlier);
 	fill_tls(c, b.tls, s, port->port, name, &conf.tls);
-	if (conf.kind == CLUSTER_BLACKHOLE) {
-		struct resource where = { .origin = "ServiceEntry", .ns = s->s->ns, .name = s->s->name, .where = "" };
-
-		compile_report(c, &where, "its resolution DYNAMIC_DNS is not honoured: requests to it are answered with 503");
+	if (conf.kind == CLUSTER_NAMED) {
+		conf.hosts = &host;
+		conf.n_hosts = 1;
+		conf.target = port->target ? port->target : port->port;
 	}
 	compile_cluster(c, &conf);
 }

@@ -7,9 +7,9 @@
 
 static const char *const all[] = { "*" };
 
-static const struct route_table *table_of(struct compile *c, struct vhost *v)
+static const struct route_table *table_of(struct compile *c, struct vhost *v, int n)
 {
-	struct route_table *t = route_table_new(v, 1);
+	struct route_table *t = route_table_new(v, n);
 
 	plan_own(&c->p->tables, t);
 	return t;
@@ -55,21 +55,45 @@ static const struct dr_consistent_hash *hash_of(struct compile *c, struct seen *
 	return b.lb ? b.lb->consistent_hash : NULL;
 }
 
+/* Whether only requests for its own host are meant. Istio asks it of names that requests bring; else a client may have another host's
+ * name carried to this one, which closed does not let through. */
+static bool keeps_to_host(struct compile *c, const struct seen *s)
+{
+	return s->s->resolution == RESOLUTION_DYNAMIC_DNS || (c->set->stance != STANCE_ISTIO && s->s->external && s->s->resolution != RESOLUTION_NONE);
+}
+
+static struct vhost outside(struct compile *c)
+{
+	struct route *r = NEW(c, struct route, 1);
+
+	*r = compile_plain_route(c, "outside", "", "");
+	r->outside = true;
+	return (struct vhost){ .name = "outside", .domains = all, .n_domains = 1, .routes = r, .n_routes = 1 };
+}
+
 static const struct route_table *requests(struct compile *c, struct seen *s, const struct service_port *port)
 {
-	struct vhost *v = NEW(c, struct vhost, 1);
+	struct vhost *v = NEW(c, struct vhost, 2);
+	bool keeps = keeps_to_host(c, s);
 	struct route *r;
 
 	*v = (struct vhost){ .name = compile_printf(c->mem, "inbound|http|%u", port->port), .domains = all, .n_domains = 1 };
+	if (keeps) {
+		const char **own = NEW(c, const char *, 1);
+
+		*own = arena_dup(c->mem, str_c(s->host));
+		v->domains = own;
+		v[1] = outside(c);
+	}
 	routes_of(c, s, port->port, v);
-	if (v->n_routes)
-		return table_of(c, v);
-	r = plain_route(c, compile_service_cluster(c, s, port->port, "", true), s->host, port->port);
-	r->retry = compile_inbound_retry(c, port->app);
-	r->hash = compile_hash(c, hash_of(c, s, port->port));
-	v->routes = r;
-	v->n_routes = 1;
-	return table_of(c, v);
+	if (!v->n_routes) {
+		r = plain_route(c, compile_service_cluster(c, s, port->port, "", true), s->host, port->port);
+		r->retry = compile_inbound_retry(c, port->app);
+		r->hash = compile_hash(c, hash_of(c, s, port->port));
+		v->routes = r;
+		v->n_routes = 1;
+	}
+	return table_of(c, v, keeps ? 2 : 1);
 }
 
 /* ---- bytes ---- */
@@ -121,7 +145,7 @@ static struct inbound_port direct(struct compile *c)
 
 	compile_retry(c, NULL, c->mc->retries, false, &r->retry);
 	*v = (struct vhost){ .name = "inbound|http|0", .domains = all, .n_domains = 1, .routes = r, .n_routes = 1 };
-	p.http = table_of(c, v);
+	p.http = table_of(c, v, 1);
 	return p;
 }
 

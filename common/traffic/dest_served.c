@@ -33,6 +33,14 @@ static enum fail by_name(const struct mesh *m, const struct workload *w, uint16_
 	struct serving v = { m, w, NULL };
 
 	mesh_each_service_called(m, host, serves, &v);
+	for (size_t at = 1; !v.found && at < host.n; at++) {       /* the longest wildcard that it is in */
+		char wild[256] = "*";
+
+		if (host.p[at] != '.' || host.n - at >= sizeof(wild))
+			continue;
+		memcpy(wild + 1, host.p + at, host.n - at);
+		mesh_each_service_called(m, (struct str){ wild, host.n - at + 1 }, serves, &v);
+	}
 	if (!v.found)
 		return FAIL_NOT_SERVED;
 	*ret_service = v.found;

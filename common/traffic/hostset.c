@@ -7,6 +7,7 @@
 #include "policy/scope.h"
 #include "traffic/cluster_int.h"
 #include "traffic/dest_int.h"
+#include "traffic/named.h"
 
 #define ADDRS_MAX 8      /* of one endpoint */
 
@@ -148,6 +149,10 @@ static void add_named(struct search *f, struct hostset *set, struct str name, co
 	for (int i = 0; a && i < a->n; i++) {
 		if (set->service && !is_allowed(set->service, &a->v[i]))
 			continue;
+		if (f->cluster->conf.kind == CLUSTER_NAME && named_forbids(f->m, set->client, &a->v[i])) {
+			set->why = FAIL_FORBIDDEN_ADDRESS;
+			continue;
+		}
 		if (!to || !f->cluster->conf.dns_one) {
 			to = add(f);
 			*to = *like;
@@ -155,7 +160,7 @@ static void add_named(struct search *f, struct hostset *set, struct str name, co
 		if (to->n_addrs < ADDRS_MAX)
 			to->addrs[to->n_addrs++] = (struct addr){ a->v[i], port };
 	}
-	if (!to)
+	if (!to && set->why != FAIL_FORBIDDEN_ADDRESS)
 		set->why = FAIL_RESOLVE;
 }
 
@@ -353,6 +358,10 @@ static void find(struct search *f, struct hostset *set, const struct hostset *ol
 	case CLUSTER_WAYPOINT:
 		find_waypoints(f, set, old);
 		break;
+	case CLUSTER_NAME:
+		add_named(f, set, str_c(c->hosts[0]), &(struct found){ .weight = 1, .healthy = true, .transport = hostset_transport(c, NULL, NULL) }, c->target);
+		break;
+	case CLUSTER_NAMED:
 	case CLUSTER_BLACKHOLE:
 		break;
 	}
@@ -490,6 +499,8 @@ static bool still_right(const struct cluster *c, struct hostset *s, const struct
 	/* A worker may be in an older mesh than the one who built it. */
 	if (atomic_load_explicit(&s->generation, memory_order_relaxed) >= mesh_generation(ask->m))
 		return true;
+	if (c->conf.kind == CLUSTER_NAME)
+		return false;          /* its addresses may be a service's by now */
 	if (service_of(c, ask->m) != s->service || !same_gates(ask->m, s) || !same_client(s, ask) || !same_policies(s, ask->m) || strcmp(s->network, network_of(s->client, ask->m)))
 		return false;
 	atomic_store_explicit(&s->generation, mesh_generation(ask->m), memory_order_relaxed);

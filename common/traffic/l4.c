@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/xxhash64.h"
+#include "traffic/named.h"
 #include "traffic/plan.h"
 #include "traffic/race.h"
 #include "traffic/upool_int.h"
@@ -44,6 +45,7 @@ struct l4_try {
 	struct race *race;
 	struct timer timer;
 	struct deferred begin, grave;
+	struct named_wait naming;
 	uint64_t hash, start_ms;
 	bool hashed, picked, connection, pending, ended;
 	enum fail why;
@@ -62,6 +64,7 @@ static void let_go(struct l4_try *t)
 {
 	t->ended = true;
 	timer_stop(&t->timer);
+	named_cancel(&t->naming);
 	if (t->pending)
 		cluster_give(t->cluster, LIMIT_OF_PENDING);
 	for (int i = 0; i < t->n_tried; i++)
@@ -142,6 +145,10 @@ static void on_timeout(struct timer *timer)
 {
 	struct l4_try *t = container_of(timer, struct l4_try, timer);
 
+	if (t->naming.cluster) {
+		fail(t, FAIL_RESOLVE, "no answer in time");
+		return;
+	}
 	race_cancel(t->race, FAIL_CONNECT_TIMEOUT);
 	failed(t, FAIL_CONNECT_TIMEOUT, "");
 }
@@ -174,6 +181,41 @@ static void try(struct l4_try *t)
 	timer_start(&t->timer, connect_ms(t));
 }
 
+/* ---- a server that the client's TLS names ---- */
+
+static void on_name(struct named_wait *w, struct cluster *name)
+{
+	struct l4_try *t = container_of(w, struct l4_try, naming);
+
+	timer_stop(&t->timer);
+	cluster_unref(t->cluster);
+	t->cluster = name;
+	try(t);
+	if (!t->picked)
+		fail(t, t->why, "");
+}
+
+/* FAIL_NONE: the name's cluster is known now, or waited for. */
+static enum fail begin_named(struct l4_try *t)
+{
+	const struct cluster_conf *conf = cluster_conf(t->cluster);
+	char name[NAMED_MAX];
+	struct cluster *found;
+	enum fail why;
+
+	if (!t->ask.sni.n)
+		return FAIL_NO_SNI;
+	if (named_check(conf->hosts, conf->n_hosts, t->ask.sni, name) != FAIL_NONE)
+		return FAIL_SNI_OUTSIDE;
+	t->naming.on_cluster = on_name;
+	why = named_get(t->cluster, name, t->env->loop, &t->naming, &found);
+	if (why == FAIL_NONE && found)
+		on_name(&t->naming, found);
+	else if (why == FAIL_NONE)
+		timer_start(&t->timer, connect_ms(t));
+	return why;
+}
+
 static void on_begin(struct deferred *d)
 {
 	struct l4_try *t = container_of(d, struct l4_try, begin);
@@ -184,6 +226,12 @@ static void on_begin(struct deferred *d)
 	t->pending = cluster_take(t->cluster, LIMIT_OF_PENDING);
 	t->connection = t->pending && cluster_take(t->cluster, LIMIT_OF_CONNECTIONS);
 	t->why = FAIL_OVERFLOW;
+	if (t->connection && cluster_conf(t->cluster)->kind == CLUSTER_NAMED) {
+		t->why = begin_named(t);
+		if (t->why != FAIL_NONE)
+			fail(t, t->why, "");
+		return;
+	}
 	if (t->connection)
 		try(t);
 	if (!t->picked)

@@ -83,6 +83,7 @@ struct route {
 	const struct route_target *targets;
 	int n_targets;
 	uint32_t weight_sum;
+	bool outside;                /* of hosts that are not the service's: refused, with a word why */
 	int missing_status;          /* for a target without cluster: 503, or 500 of Gateway API routes */
 	/* "": none. prefix_rewrite takes the place of what the path match says: the prefix, or all of the path but the query. */
 	const char *host_rewrite, *prefix_rewrite;

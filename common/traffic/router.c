@@ -1,10 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "traffic/router_int.h"
 
+/* ---- servers that requests name ---- */
+
+static void on_name(struct named_wait *w, struct cluster *name)
+{
+	struct routing *r = container_of(w, struct routing, naming);
+
+	r->cluster = r->name = name;
+	routing_try(r);
+}
+
+/* The Host as the client sent it says where to, whatever a route makes of it for the server's eyes. False: the request was answered. */
+static bool read_name(struct routing *r, char ret[NAMED_MAX])
+{
+	const struct cluster_conf *conf = cluster_conf(r->cluster);
+	struct exchange *x = r->x;
+	enum fail why = named_check(conf->hosts, conf->n_hosts, x->request.authority, ret);
+	char asked[NAMED_MAX];
+
+	if (why == FAIL_NONE && x->client->asked.n && (named_check(conf->hosts, conf->n_hosts, x->client->asked, asked) != FAIL_NONE || strcmp(asked, ret)))
+		why = FAIL_NAME_MISMATCH;
+	if (why != FAIL_NONE)
+		exchange_reply(x, why, 0, NULL, (struct str){ 0 }, NULL, 0);
+	return why == FAIL_NONE;
+}
+
+static void place(struct routing *r, const char *name)
+{
+	struct cluster *found;
+	enum fail why;
+
+	if (!*name) {
+		routing_try(r);
+		return;
+	}
+	r->naming.on_cluster = on_name;
+	why = named_get(r->cluster, name, r->env->loop, &r->naming, &found);
+	if (why != FAIL_NONE)
+		routing_fail(r, why, "");
+	else if (found)
+		on_name(&r->naming, found);
+}
+
 static void start(struct exchange *x)
 {
 	struct routing *r = arena_alloc(&x->arena, sizeof(*r));
 	struct exchange_log *log = &x->log;
+	char name[NAMED_MAX] = "";
 
 	r->x = x;
 	r->env = x->arg;
@@ -20,12 +63,18 @@ static void start(struct exchange *x)
 	r->target = route_choose(r->route, r->env->seed);
 	if (r->target)
 		log->cluster_name = str_c(r->target->cluster_name);
+	if (r->route->outside) {
+		exchange_reply(x, named_check(NULL, 0, x->request.authority, name), 0, NULL, (struct str){ 0 }, NULL, 0);
+		return;
+	}
 	if (!r->target || !r->target->cluster) {
 		exchange_reply(x, FAIL_NO_CLUSTER, r->route->missing_status, NULL, (struct str){ 0 }, NULL, 0);
 		return;
 	}
 	r->cluster = r->target->cluster;
 	log->service = str_c(cluster_conf(r->cluster)->service);
+	if (cluster_conf(r->cluster)->kind == CLUSTER_NAMED && !read_name(r, name))
+		return;
 	r->retry = r->route->retry;
 	if (!r->env->inbound && *r->route->operation)      /* the server's proxy names its span so */
 		fields_set(&x->request_fields, "x-envoy-decorator-operation", log->operation);
@@ -33,7 +82,7 @@ static void start(struct exchange *x)
 	route_apply_request(x, r->route, r->target);
 	routing_time_request(r);
 	mirror_start(r);
-	routing_try(r);
+	place(r, name);
 }
 
 static void on_request_data(struct exchange *x, const struct iovec *iov, int n, bool end)
@@ -138,6 +187,8 @@ static void on_end(struct exchange *x)
 	for (int i = 0; i < r->n_tried; i++)
 		host_unref(r->tried[i]);
 	r->n_tried = 0;
+	named_cancel(&r->naming);
+	cluster_unref(r->name);
 	workload_unref(x->log.upstream_workload);
 	x->log.upstream_workload = NULL;
 }

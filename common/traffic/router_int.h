@@ -2,6 +2,7 @@
 #ifndef TRAFFIC_ROUTER_INT_H
 #define TRAFFIC_ROUTER_INT_H
 
+#include "traffic/named.h"
 #include "traffic/retry.h"
 #include "traffic/router.h"
 #include "traffic/upool_int.h"
@@ -14,7 +15,9 @@ struct routing {
 	struct router_env *env;
 	const struct route *route;
 	const struct route_target *target;
-	struct cluster *cluster;         /* borrowed from the route */
+	struct cluster *cluster;         /* borrowed from the route, or `name` */
+	struct cluster *name;            /* reference; of the name that the request brought; NULL: none, or not yet */
+	struct named_wait naming;
 	struct retry_policy retry;
 	int retries;                     /* asked for by the policy, so far */
 	bool repeated, fresh;            /* once unasked (retry_unasked); fresh: that try is next */

@@ -125,10 +125,10 @@ static struct connect_ask ask_of(const struct routing *r)
 	struct connect_ask ask = { .http = true, .h2 = wants_h2(r), .identity = r->env->identity, .original = x->client->local, .x = x };
 
 	if (r->pick.transport != TRANSPORT_PLAIN && (tls->mode == TLS_SIMPLE || tls->mode == TLS_MUTUAL) && !(tls->sni && *tls->sni))
-		ask.sni = upool_sni(x->request.authority);
+		ask.sni = r->name ? str_c(cluster_conf(r->name)->hosts[0]) : upool_sni(x->request.authority);
 	/* One name among many is what a waypoint is asked for. */
 	if (r->pick.transport == TRANSPORT_WAYPOINT && strstr(cluster_conf(r->cluster)->service, "/*"))
-		ask.sni = upool_sni(x->request.authority);
+		ask.sni = r->name ? str_c(cluster_conf(r->name)->hosts[0]) : upool_sni(x->request.authority);
 	if (r->env->tell_caller && r->pick.transport == TRANSPORT_HBONE)
 		ask.caller = x->client->peer_id;
 	if (r->env->keep_source || ask.caller.n)

@@ -20,7 +20,7 @@ static struct uconn *oldest_idle(const struct upool *p, const struct cluster *cl
 	list_each(at, &p->idle) {
 		struct uconn *c = container_of(at, struct uconn, idle);
 
-		if (c->entry->cluster == cl && c->counted)
+		if (cluster_shares(c->entry->cluster, cl) && c->counted)
 			return c;
 	}
 	return NULL;
@@ -56,11 +56,11 @@ static void hand_over(struct uconn *c, const struct upool *to)
 
 bool upool_limit_pay(struct upool *p, struct uconn *c)
 {
-	if (p->owed_more && c->entry->cluster != p->owed) {
+	if (p->owed_more && !cluster_shares(c->entry->cluster, p->owed)) {
 		p->owed_more = false;
 		upool_limit_freed();
 	}
-	if (!p->owed || c->entry->cluster != p->owed || !c->counted)
+	if (!cluster_shares(c->entry->cluster, p->owed) || !c->counted)
 		return false;
 	if (c->entry->n_waiting && loop_now_ms(p->loop) < p->owed_ms + PATIENCE_MS)
 		return false;
@@ -106,7 +106,7 @@ bool upool_limit_take(struct uentry *e)
 	struct upool *p = e->pool;
 	struct uconn *c;
 
-	if (p->grant == e->cluster) {
+	if (cluster_shares(p->grant, e->cluster)) {
 		cluster_unref(p->grant);
 		p->grant = NULL;
 		return true;

@@ -84,7 +84,7 @@ static json_t *rows(const struct l4_route *r, int n)
 
 static void add_cluster(struct cluster *cl, void *arg)
 {
-	static const char *const kinds[] = { "EDS", "STATIC", "DNS", "ORIGINAL_DST", "BLACKHOLE" };
+	static const char *const kinds[] = { "EDS", "STATIC", "DNS", "ORIGINAL_DST", "WAYPOINT", "NAMED", "NAME", "BLACKHOLE" };
 	static const char *const lbs[] = { "LEAST_REQUEST", "ROUND_ROBIN", "RANDOM", "RING_HASH", "MAGLEV" };
 	static const char *const tls[] = { "AUTO", "DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL" };
 	const struct cluster_conf *c = cluster_conf(cl);

@@ -5,7 +5,7 @@
 #define TESTS_FAKECLUSTER_H
 
 #include "tests/unit/suite.h"
-#include "traffic/cluster.h"
+#include "traffic/named.h"
 
 #define FAKE_HOSTS 8
 
@@ -155,6 +155,26 @@ void cluster_give(struct cluster *c, enum cluster_limit l)
 {
 	ck_assert_uint_gt(c->used[l], 0);
 	c->used[l]--;
+}
+
+bool cluster_shares(const struct cluster *a, const struct cluster *b)
+{
+	return a && a == b;
+}
+
+/* No cluster here is CLUSTER_NAMED. */
+enum fail named_check(const char *const *patterns, int n, struct str authority, char ret[NAMED_MAX])
+{
+	return FAIL_HOST_OUTSIDE;
+}
+
+enum fail named_get(struct cluster *c, const char *name, struct loop *l, struct named_wait *w, struct cluster **ret)
+{
+	return FAIL_NAMES_FULL;
+}
+
+void named_cancel(struct named_wait *w)
+{
 }
 
 #endif
