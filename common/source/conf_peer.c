@@ -31,7 +31,9 @@ static void check(struct conf_load *l, struct field_walk *w, const struct crd_me
 
 	for (int i = 0; i < p->n_ports; i++)
 		disable = disable || p->ports[i].mode == MTLS_DISABLE;
-	if (disable)
+	if (l->settings->mode == MODE_WAYPOINT)
+		field_info(w, 0, NULL, "what comes to a waypoint is HBONE, whatever this says, as in Istio; it counts for how servers without HBONE are reached");
+	if (disable && l->settings->mode == MODE_ZTUNNEL)
 		field_warn(w, 0, NULL, "DISABLE counts as PERMISSIVE in ztunnel mode, as in Istio: mutual TLS is still taken");
 	if (spec->ports.present && !spec->ports.n)
 		field_error(w, 0, "portLevelMtls", "want at least one port, got none");

@@ -64,6 +64,8 @@ static const struct { const char *yaml, *finding; } bound[] = {
 	{ GW("w") USED("ServiceEntry", "networking.istio.io/v1", "e", "hosts: [e.test], resolution: STATIC, ports: [{number: 80, name: http}]") AP(TO_SVC("e")), "it is a ServiceEntry: write kind: ServiceEntry" },
 	{ AP("selector: {matchLabels: {app: a}}"), "info: AuthorizationPolicy n/p: spec: it has no targetRefs, without which waypoints pass it by, as in Istio" },
 	{ OBJ("telemetry.istio.io/v1", "Telemetry", "p", "accessLogging: [{providers: [{name: envoy}]}]"), "" },
+	{ OBJ("security.istio.io/v1", "PeerAuthentication", "p", "mtls: {mode: DISABLE}"), "info: PeerAuthentication n/p: spec: what comes to a waypoint is HBONE, whatever this says" },
+	{ OBJ("security.istio.io/v1", "PeerAuthentication", "p", "mtls: {mode: DISABLE}"), "" },
 	{ GW("w") TCP_SVC AP(TO_SVC("s") RULE("{to: [{operation: {methods: [GET]}}]}")), "spec.rules[0]: port 6379 of 's.n.svc.cluster.local' carries bytes: what asks for HTTP never matches there" },
 	{ GW("w") TCP_SVC AP(TO_SVC("s") RULE("{to: [{operation: {methods: [GET], ports: ['80']}}]}")), "" },
 	{ GW("w") TCP_SVC AP(TO_SVC("s") ", action: DENY" RULE("{to: [{operation: {ports: ['80']}}, {operation: {methods: [GET], ports: ['6379']}}]}")), "there the rule denies without regard to what is HTTP's" },
