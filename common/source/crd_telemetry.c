@@ -207,7 +207,7 @@ static void check_telemetry(struct field_walk *w, void *out)
 
 static const struct field telemetry_rows[] = {
 	ROW("selector", MESSAGE, crd_telemetry, selector, "Workloads of the namespace; all of them when absent. In the root namespace: of the mesh.", .sub = &crd_match_labels_table),
-	ROW("targetRefs", MESSAGES, crd_telemetry, targets, CRD_TARGETS_DOC, .sub = &crd_target_table),
+	ROW("targetRefs", MESSAGES, crd_telemetry, targets, "Binds it to waypoints: by their Gateway, or for one service that they serve; with it it has no effect elsewhere, with a selector none there.", .sub = &crd_target_table),
 	ROW("targetRef", MESSAGE, crd_telemetry, target, "As targetRefs, with one entry.", .sub = &crd_target_table),
 	ROW("tracing", MESSAGES, crd_telemetry, telemetry.tracing, "Traces.", .sub = &tracing_table),
 	ROW("metrics", MESSAGES, crd_telemetry, telemetry.metrics, "Metrics.", .sub = &metrics_table),
@@ -216,7 +216,7 @@ static const struct field telemetry_rows[] = {
 };
 const struct field_table crd_telemetry_table = {
 	.name = "Telemetry.spec", .size = sizeof(struct crd_telemetry), .fields = telemetry_rows, .check = check_telemetry,
-	.doc = "Metrics, access logs and traces: the root namespace's, then the namespace's, then that of the workload's selector. In ztunnel mode it has no effect.",
+	.doc = "Metrics, access logs and traces: the root namespace's, then the namespace's, then that of the workload's selector, at waypoints those with targetRefs, the older ones first. In ztunnel mode it has no effect.",
 };
 
 /* --- ProxyConfig --- */
