@@ -319,6 +319,8 @@ static void help_one(const struct command *c)
 		options_help(ca_rows, stdout);
 	else if (strcmp(c->name, "analyze") == 0)
 		options_help(analyze_rows, stdout);
+	else if (strcmp(c->name, "explain") == 0)
+		options_help(explain_rows, stdout);
 	else if (strcmp(c->name, "status") == 0 || strcmp(c->name, "why") == 0)
 		options_help(ask_rows, stdout);
 }

@@ -50,8 +50,19 @@ static const char *of_sidecars(const struct mesh *m)
 		"Sidecars send what is for a service with a waypoint there, since all workloads with a proxy speak HBONE (MESHD_SIDECAR_USE_WAYPOINT=auto).\n";
 }
 
+/* Said of what ztunnel does not read, or not all of. Where there are others, pathcheck says whom it concerns. */
+static bool is_for_others(const struct finding *f)
+{
+	static const char *const says[] = { "has no effect in ztunnel mode", "it is for waypoints", "HTTP attributes (", "CUSTOM has NO EFFECT", "AUDIT has NO EFFECT" };
+	bool is = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(says) && !is; i++)
+		is = str_starts(str_c(f->message), str_c(says[i]));
+	return is && f->level != FINDING_ERROR && strcmp(f->kind, "MeshConfig");
+}
+
 /* What is wrong with paths: the directory as each mode reads it, one after the other. */
-static void find_paths(const char *dir, const struct mesh_settings *base, struct arena *mem, struct report *ret, const char **ret_sidecars)
+static void find_paths(const char *dir, const struct mesh_settings *base, struct arena *mem, struct report *ret, const char **ret_sidecars, bool *ret_mixed)
 {
 	for (int mode = MODE_ZTUNNEL; mode <= MODE_WAYPOINT; mode++) {
 		struct mesh_settings settings = *base;
@@ -61,6 +72,7 @@ static void find_paths(const char *dir, const struct mesh_settings *base, struct
 		c = confdir_new(dir, &settings);
 		if (confdir_load(c, NULL) == 0)
 			pathcheck(mesh_current(), c, base->mode, mem, ret);
+		*ret_mixed = *ret_mixed || pathcheck_mixed(mesh_current());
 		if (mode == MODE_SIDECAR)
 			*ret_sidecars = of_sidecars(mesh_current());
 		if (mode == MODE_WAYPOINT && base->mode != MODE_WAYPOINT)
@@ -82,11 +94,16 @@ int analyze_dir(const char *dir, const struct mesh_settings *base, struct buf *o
 	struct report paths = { .same_max = 1000 };
 	const char *sidecars = "";
 	struct arena mem = { 0 };
+	bool mixed = false;
 
 	if (!failed)
-		find_paths(dir, base, &mem, &paths, &sidecars);
-	for (size_t i = 0; i < n; i++)
-		write_finding(v[i], out);
+		find_paths(dir, base, &mem, &paths, &sidecars, &mixed);
+	for (size_t i = 0; i < n; i++) {
+		if (!mixed || !is_for_others(v[i]))
+			write_finding(v[i], out);
+		else if (v[i]->level == FINDING_WARNING)
+			warnings -= 1 + v[i]->more;
+	}
 	for (size_t i = 0; i < paths.n; i++)
 		write_finding(&paths.v[i], out);
 	warnings += report_count(&paths, FINDING_WARNING);

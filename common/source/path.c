@@ -418,15 +418,24 @@ static struct path_hop *hop_new(struct path_walk *k, const char *role, const str
 	return h;
 }
 
+/* Another network may be told of by other files. */
+static void beyond(struct path_walk *k, struct path_hop *h, const struct workload *w)
+{
+	path_fact(k, h, "beyond", "what becomes of it in the network '%s' is decided there", w ? w->network : "");
+	path_ends(k, h, 10000, PATH_ALLOW, 0, "", "");
+}
+
 static struct path_hop *arrive(struct path_walk *k, struct path_wire *wire)
 {
 	const struct mesh *m = mesh_current();
 	const struct workload *w = wire->ns ? mesh_workload_named(m, str_c(wire->ns), str_c(wire->name)) : NULL;
-	struct path_hop *h = hop_new(k, wire->waypoint ? "waypoint" : "server", w, &wire->to);
+	struct path_hop *h = hop_new(k, wire->across ? "gateway" : wire->waypoint ? "waypoint" : "server", w, &wire->to);
 
 	h->proxy = w ? path_proxy_of(k, m, w) : PATH_NONE;
 	if (k->depth > PATH_HOPS)
 		path_breaks(k, h, 10000, wire, PATH_REFUSE, FAIL_LOOP, "it goes round in circles");
+	else if (wire->across)
+		beyond(k, h, w);
 	else if (wire->waypoint || h->proxy == PATH_WAYPOINT)
 		path_at_waypoint(k, h, wire);
 	else

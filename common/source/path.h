@@ -61,7 +61,7 @@ struct path_leg {
 };
 
 struct path_hop {
-	const char *role;            /* "client", "waypoint", "server" */
+	const char *role;            /* "client", "waypoint", "server"; "gateway": of another network */
 	const char *workload;        /* "ns/name", or an address */
 	const char *identity;        /* SPIFFE ID; "" */
 	enum path_proxy proxy;

@@ -101,7 +101,8 @@ static void leg_of_dest(struct path_walk *k, struct path_hop *h, const struct pa
 
 	to->how = d->kind == DEST_HBONE || d->kind == DEST_DOUBLE ? CARRIED_HBONE : d->kind == DEST_ISTIO_MTLS ? CARRIED_ISTIO_MTLS : CARRIED_PLAIN;
 	to->to = d->target;
-	to->waypoint = d->waypoint;
+	to->across = d->kind == DEST_DOUBLE;
+	to->waypoint = d->waypoint && !to->across;
 	to->principal = to->how == CARRIED_PLAIN ? "" : h->identity;
 	l = leg_to(h, to, d->workload ? d->workload->ns : NULL, d->workload ? d->workload->name : NULL);
 	if (l) {

@@ -33,6 +33,7 @@ struct path_wire {
 	enum path_carried how;
 	const char *ns, *name;           /* of the workload at its end; NULL: it leaves the mesh */
 	bool waypoint;                   /* which is asked as one: for `to`, or for host:to.port */
+	bool across;                     /* the workload is the gateway of another network */
 	struct addr to;                  /* the application's */
 	const char *host;                /* NULL */
 	struct addr source;              /* the TCP peer */

@@ -27,6 +27,7 @@ struct check {
 	struct some sidecars;
 	const struct gateway *asked_of;      /* a waypoint, and who it is; "": nobody */
 	const char *identity;
+	bool mixed;
 	bool others;                 /* sidecars that speak no HBONE */
 	bool skipped;                /* sidecars go past waypoints */
 };
@@ -130,7 +131,7 @@ static bool check_selected(struct policy *p, void *arg)
 	const char *what = p->broken || p->scope == POLICY_TARGETS ? NULL : without_requests(p);
 	struct some met = { 0 };
 
-	if (!what || c->asked == MODE_ZTUNNEL)
+	if (!what || (c->asked == MODE_ZTUNNEL && !c->mixed))
 		return true;
 	met = ambient_in(c, p->ns, p->selector, p->n_selector);
 	if (met.n)
@@ -448,7 +449,7 @@ static bool denies_waypoint(struct service *s, void *arg)
 
 void pathcheck(const struct mesh *m, const struct confdir *dir, enum mesh_mode asked, struct arena *mem, struct report *ret)
 {
-	struct check c = { .m = m, .c = dir, .mem = mem, .report = ret, .asked = asked };
+	struct check c = { .m = m, .c = dir, .mem = mem, .report = ret, .asked = asked, .mixed = pathcheck_mixed(m) };
 	struct mesh_settings sidecar = *mesh_settings(m);
 
 	mesh_each_workload(m, census, &c);
@@ -476,4 +477,22 @@ void pathcheck(const struct mesh *m, const struct confdir *dir, enum mesh_mode a
 	}
 	map_done(&c.is_ambient);
 	free(c.ambient);
+}
+
+static bool has_sidecar(struct workload *w, void *arg)
+{
+	struct check *c = arg;
+
+	return !(c->others = path_stands_before(c->m, w) == PATH_SIDECAR);
+}
+
+bool pathcheck_mixed(const struct mesh *m)
+{
+	struct check c = { .m = m };
+	int n;
+
+	free(mesh_resources(m, RESOURCE_WAYPOINT, str_c(""), &n));
+	if (!n)
+		mesh_each_workload(m, has_sidecar, &c);
+	return n || c.others;
 }

@@ -11,4 +11,7 @@
  * which that mode's own reader has told are left out when it is the one that was asked for. Findings point into mem. */
 void pathcheck(const struct mesh *m, const struct confdir *c, enum mesh_mode asked, struct arena *mem, struct report *ret);
 
+/* Whether there are sidecars or waypoints: then what says nothing to ztunnel is not without effect. */
+bool pathcheck_mixed(const struct mesh *m);
+
 #endif

@@ -87,6 +87,16 @@ START_TEST(tells_once)
 }
 END_TEST
 
+/* What ztunnel does not read is not without effect where others do. */
+START_TEST(kinds_of_others)
+{
+	static const char yaml[] = VS("v", "hosts: [guarded.m.svc.cluster.local], http: [{route: [{destination: {host: guarded}}]}]");
+
+	expect(MESH WAYPOINT, yaml, "0 errors, 0 warnings.");
+	expect(WE("web", "10.2.0.1", HBONE, "") SVC("guarded", "10.0.0.2", ""), yaml, "VirtualService m/v: has no effect in ztunnel mode");
+}
+END_TEST
+
 START_TEST(is_quiet)
 {
 	static const char *const good[] = {
@@ -110,12 +120,14 @@ START_TEST(a_waypoint_without_replica)
 }
 END_TEST
 
-/* What a reader of ztunnel's mode says by itself is said by nobody else. */
+/* Whom it concerns is said, and once, whatever mode is asked for. */
 START_TEST(http_on_ambient_workloads)
 {
 	static const char yaml[] = AP("p", "selector: {matchLabels: {app: plain}}, action: DENY, rules: [{to: [{operation: {methods: [POST]}}]}]");
 
 	expect(MESH WAYPOINT, yaml, "0 errors, 1 warnings.");
+	expect(MESH WAYPOINT, yaml, "AuthorizationPolicy m/p: spec: 1 workloads that it reaches (m/plain) are behind ztunnel");
+	expect(WE("side", "10.2.0.9", SIDECAR, ", serviceAccount: side"), AP("p", "selector: {matchLabels: {app: side}}, action: DENY, rules: [{to: [{operation: {methods: [POST]}}]}]"), "0 errors, 0 warnings.");
 	f.settings.mode = MODE_SIDECAR;
 	expect(MESH WAYPOINT, yaml, "AuthorizationPolicy m/p: spec: 1 workloads that it reaches (m/plain) are behind ztunnel, which sees no requests: a rule of HTTP attributes alone denies nothing there. "
 	       "Bind it to their waypoint with targetRefs\n");
@@ -144,6 +156,7 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, tells, 0, ARRAY_LEN(bad));
 	tcase_add_test(t, tells_once);
+	tcase_add_test(t, kinds_of_others);
 	tcase_add_test(t, is_quiet);
 	tcase_add_test(t, a_waypoint_without_replica);
 	tcase_add_test(t, http_on_ambient_workloads);
