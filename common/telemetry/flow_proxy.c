@@ -99,6 +99,8 @@ static void put_end(struct exchange_log *l, enum fail why)
 
 	l->why = why == FAIL_CLIENT_RESET || why == FAIL_SERVER_RESET || why == FAIL_DRAIN ? FAIL_NONE : why;
 	l->retry_limit = strcmp(flag, "UF") == 0;
+	if (!l->details && (strcmp(flag, "NR") == 0 || strcmp(flag, "DF") == 0))
+		l->details = fail_http(why)->details;
 }
 
 /* Adds what was not counted yet. */

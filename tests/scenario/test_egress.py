@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Egress through a waypoint: ServiceEntries that name it, wildcards whose servers requests name, and the ways around that are refused."""
-import json, os, socket, struct
+import json, os, socket, ssl, struct
+import wire
 from dns import A, dnsmasq, question, resolver, udp
-from harness import Lab, eventually, using
+from harness import Lab, eventually, policy, using
+from pki import Pki
+from relay import read_end
 
 ENTRY = """apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -15,6 +18,7 @@ spec:
   %s
 ---
 """
+TLS = "{number: 443, targetPort: 8443, name: tls, protocol: TLS}"
 HTTP = "{number: 80, targetPort: 8080, name: http, protocol: HTTP}"
 
 
@@ -34,9 +38,9 @@ def own_resolver(lab, h, server):
 
 def outside(lab, entries, *records, clients=("web",), env=None, args=()):
     """Clients, a waypoint that asks a name server of the lab, and a host outside the mesh."""
-    lab.write("entries.yaml", entries)
     lab.write("mesh.yaml", "accessLogFile: /dev/stdout\n")
     up, ext = lab.plain("up", "ext")
+    lab.write("entries.yaml", entries(ext) if callable(entries) else entries)
     dnsmasq(lab, up, *(f"--host-record={r}".format(ext=ext.v4) for r in records))
     wp = lab.waypoint("wp", start=False)
     real = own_resolver(lab, wp, up)
@@ -81,3 +85,162 @@ def test_names_of_a_wildcard():
             ask(web, name, ip=ip, status=status)
             eventually(lambda: f'" {status} ' in wp.log() and why.split()[0] in wp.log(), what=f"{name} is refused with {why}")
         assert len(app.requests) == n
+
+
+def serve_tls(lab, h, port, *names):
+    """A TLS server of the web's kind that says hello and its SNI, as HTTP too; the path of its root."""
+    pki = web_pki(lab)
+    cert, key, root = pki.leaf(f"{names[0]}-{port}", *(f"DNS:{n}" for n in names), eku="serverAuth")
+    ctx, asked = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), {}
+    ctx.load_cert_chain(cert, key)
+    ctx.sni_callback = lambda s, sni, c: asked.update({s: sni}) and None
+
+    def fn(c, peer):
+        with ctx.wrap_socket(c, server_side=True) as t:
+            while t.recv(1 << 16):
+                text = f"{names[0]} {asked.get(t)}".encode()
+                t.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(text), text))
+    h.serve(port, fn)
+    return root
+
+
+def web_pki(lab):
+    if not hasattr(lab, "web_pki"):
+        lab.web_pki = Pki(lab.dir, "web")
+    return lab.web_pki
+
+
+def talk_tls(h, ip, sni, port=443, root=None):
+    """The server's word, "" if the way there was refused."""
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    ctx.check_hostname = bool(root)
+    ctx.verify_mode = ssl.CERT_REQUIRED if root else ssl.CERT_NONE
+    if root:
+        ctx.load_verify_locations(root)
+    try:
+        with ctx.wrap_socket(h.connect(ip, port), server_hostname=sni) as s:
+            s.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            return s.recv(4096).split(b"\r\n\r\n")[-1].decode()
+    except (OSError, ssl.SSLError):
+        return ""
+
+
+def refused(wp, why, *more):
+    """The waypoint's access log tells of it."""
+    eventually(lambda: any(why in l and all(m in l for m in more) for l in wp.log().splitlines()), what=f"{why} {more} is in the log of {wp.name}")
+
+
+def test_server_names():
+    """The client's own TLS passes, to the server that it names."""
+    with Lab() as lab:
+        web, wp, ext = outside(lab, wild(TLS), "a.example.test,{ext}", "loop.example.test,127.0.0.1")
+        root = serve_tls(lab, ext, 8443, "a.example.test")
+        ip = vip(web, "a.example.test")
+        assert eventually(lambda: talk_tls(web, ip, "a.example.test", root=root), 10) == "a.example.test a.example.test"
+        for sni, why in ((None, "NR - no_server_name"), ("evil.test", "NR - server_name_outside"), ("example.test", "NR - server_name_outside"),
+                         ("loop.example.test", "DF - dns_resolution_failure{forbidden_address}"), ("gone.example.test", "DF - dns_resolution_failure")):
+            assert talk_tls(web, ip, sni) == "", sni
+            refused(wp, why, sni or "")
+        with web.connect(ip, 443) as s:           # no TLS at all
+            s.sendall(b"GET / HTTP/1.1\r\nhost: a.example.test\r\n\r\n")
+            assert read_end(s) == b""
+
+
+def test_tunnels_by_hand():
+    """Who has an identity of the mesh and writes what he likes."""
+    with Lab() as lab:
+        web, wp, ext = outside(lab, wild(HTTP + ", " + TLS), "a.example.test,{ext}", "b.example.test,{ext}")
+        app = ext.serve_http(8080)
+        serve_tls(lab, ext, 8443, "a.example.test", "b.example.test")
+        ip, bad = vip(web, "a.example.test"), lab.plain("bad")
+        ask(web, "a.example.test", ip)
+        n = len(app.requests)
+        h = wire.hbone(bad, wp.v4, lab.issue("web"))
+        for authority, status, why in ((f"{ext.v4}:8080", 404, "does not name this waypoint"), (f"{ip}:81", 404, "has no such port"), ("evil.test:80", 404, "does not name this waypoint"),
+                                       ("example.test:80", 404, "does not name this waypoint"), (f"127.0.0.1:8080", 404, "does not name this waypoint"),
+                                       (f"{wp.v4}:15000", 503, "is this proxy itself"), ("a.example.test:22", 404, "has no such port")):
+            assert h.connect(authority)[1] == status, authority
+            refused(wp, why)
+        assert len(app.requests) == n
+        for host, status in (("a.example.test", b"200"), ("b.example.test", b"421"), ("evil.test", b"404")):
+            sid, ok = h.connect("a.example.test:80")
+            assert ok == 200
+            h.data(sid, f"GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode())
+            assert h.read(sid, 12)[9:12] == status, host
+        refused(wp, "misdirected_request")
+        assert len(app.requests) == n + 1
+        for sni, ok in (("a.example.test", True), ("b.example.test", False)):
+            sid, status = h.connect("a.example.test:443")
+            assert status == 200
+            h.data(sid, hello(sni))
+            try:
+                got = h.read(sid, 3)
+            except (ConnectionError, wire.Closed):
+                got = b""
+            assert (got[:2] == b"\x16\x03") == ok, (sni, got)
+        refused(wp, "NR - misdirected_request", "b.example.test")
+
+
+def hello(sni):
+    """The first flight of a TLS client."""
+    a, b = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
+    try:
+        ctx.wrap_bio(a, b, server_hostname=sni).do_handshake()
+    except ssl.SSLWantReadError:
+        return b.read()
+
+
+RULE = """apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: wild, namespace: default}
+spec: {host: "*.example.test", trafficPolicy: {tls: {mode: %s, caCertificates: %s%s}}}
+---
+"""
+
+
+def test_tls_origination():
+    """HTTP in the mesh, TLS outside, with the name that the request has: what it says is what is verified."""
+    with Lab() as lab:
+        entry = wild("{number: 80, targetPort: 8443, name: http, protocol: HTTP}")
+        root = web_pki(lab).root
+        web, wp, ext = outside(lab, entry + RULE % ("SIMPLE", root, ""), "a.example.test,{ext}", "b.example.test,{ext}")
+        serve_tls(lab, ext, 8443, "a.example.test")
+        assert ask(web, "a.example.test")[1] == "a.example.test a.example.test"
+        ask(web, "b.example.test", status=503)          # its certificate is another's
+        assert ask(web, "a.example.test")[1] == "a.example.test a.example.test"
+
+
+def test_policies():
+    """Who may go where, judged at the waypoint; its log tells who it was and where to."""
+    with Lab() as lab:
+        rules = f"""[{{from: [{{source: {{principals: ["cluster.local/ns/default/sa/web"]}}}}],
+            to: [{{operation: {{hosts: ["a.example.test"], methods: ["GET"], paths: ["/ok*"]}}}}]}}]"""
+        bind = policy("p", rules).replace("action: ALLOW", "targetRefs: [{kind: ServiceEntry, group: networking.istio.io, name: wild}], action: ALLOW")
+        web, other, wp, ext = outside(lab, wild() + bind, "a.example.test,{ext}", "b.example.test,{ext}", clients=("web", "other"))
+        ext.serve_http(8080)
+        ask(web, "a.example.test", path="/ok/1")
+        for h, name, path, method in ((web, "a.example.test", "/no", "GET"), (web, "b.example.test", "/ok", "GET"), (web, "a.example.test", "/ok", "POST"),
+                                      (other, "a.example.test", "/ok", "GET")):
+            ask(h, name, path=path, method=method, status=403)
+        refused(wp, '"GET /ok/1', f"{ext.v4}:8080", "200")
+
+
+def test_entries_of_one_host():
+    """The other resolutions, by their own addresses and by those that the mesh gives."""
+    with Lab() as lab:
+        entries = using("wp", ENTRY % ("fixed", "fixed.test", "STATIC", HTTP, "endpoints: [{address: @EXT@}]") + ENTRY % ("named", "named.test", "DNS", HTTP, "") +
+                        ENTRY % ("own", "own.test", "DNS", HTTP, "addresses: [10.96.7.7]") + ENTRY % ("open", "open.test", "NONE", "{number: 8080, name: http, protocol: HTTP}", "addresses: [@EXT@/32]") +
+                        ENTRY % ("bytes", "bytes.test", "STATIC", "{number: 9000, name: tcp, protocol: TCP}", "endpoints: [{address: @EXT@}]"))
+        web, wp, ext = outside(lab, lambda ext: entries.replace("@EXT@", ext.v4), "named.test,{ext}", "own.test,{ext}")
+        app = ext.serve_http(8080)
+        ext.serve(9000)
+        for name, ip in (("fixed.test", None), ("named.test", None), ("own.test", "10.96.7.7")):
+            assert json.loads(ask(web, name, ip)[1])["host"] == "ext", name
+        assert eventually(lambda: web.http("/", port=8080, ip=ext.v4, headers={"Host": "open.test"}))[0] == 200
+        assert web.talk(vip(web, "bytes.test"), 9000, b"hello") == b"hello"
+        # Every one of them went through the waypoint.
+        assert len(app.requests) == 4
+        eventually(lambda: sum('"GET / HTTP' in l for l in wp.log().splitlines()) == 4)
+        assert all(any(v.startswith(f"By={wp.identity}") for k, v in r["headers"] if k.lower() == "x-forwarded-client-cert") for r in app.requests), app.requests
