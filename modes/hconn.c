@@ -167,7 +167,7 @@ static void renew_trust(struct hconn *h)
 	guard = guard_ask(m, w, c->local.port, c->peer_id, NULL);
 	c->vouched = guard == GUARD_MET;
 	c->bypasses = guard == GUARD_BYPASSED;
-	c->hearsay = c->vouched || (h->istio_tls && !c->bypasses);
+	c->hearsay = c->vouched || (h->istio_http && !c->bypasses);
 	c->caller_id = c->vouched ? h->said_id : (struct str){ NULL, 0 };
 	c->caller = c->vouched ? h->said_from : (struct addr){ .port = 0 };
 }
@@ -285,7 +285,7 @@ static bool copy(struct hconn *h, const struct hconn_from *from)
 	};
 	h->said_id = keep(&at, from->said_id);
 	h->said_from = from->said_from;
-	h->istio_tls = from->istio_tls;
+	h->istio_http = from->istio_http;
 	h->at = from->at ? *from->at : from->local;
 	return true;
 }

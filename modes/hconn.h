@@ -29,7 +29,7 @@ struct hconn {
 	struct service *target;          /* reference; SERVED: as it is now */
 	struct str said_id;              /* as in hconn_from */
 	struct addr said_from;
-	bool istio_tls;
+	bool istio_http;
 	uint64_t looked;                 /* the generation of the mesh that last said what the peer is */
 	unsigned exchanges;
 	uint64_t opened_ms;
@@ -47,7 +47,7 @@ struct hconn_from {
 	struct addr said_from;           /* and from where; port 0: nothing */
 	const struct addr *at;           /* BOUND: the listener's */
 	bool mtls, inbound;
-	bool istio_tls;                  /* Istio's mutual TLS: the peer is a proxy of the mesh */
+	bool istio_http;                 /* Istio's mutual TLS, whose client says that it carries requests: a proxy that has seen to their heads */
 };
 
 /* Takes over an open stage and the connection's place in pod_count. False: it is refused or out of memory (below is ended). */

@@ -94,7 +94,7 @@ static void as_http(struct side *s, enum http_codec codec)
 		tls_xfcc(down, &xfcc);
 		from.xfcc = buf_str(&xfcc);
 		from.sni = tls_sni(down);
-		from.istio_tls = s->conn.flow.mtls;
+		from.istio_http = s->conn.flow.mtls && s->sniff.hello.istio == HELLO_ISTIO_HTTP;
 	} else if (s->conn.flow.mtls) {
 		/* In a tunnel no certificate is at hand, only who it was. */
 		xfcc_format(str_c(s->conn.local->identity), from.peer_id, &xfcc);

@@ -122,7 +122,7 @@ struct addr forwarded_for(struct str value)
 {
 	struct addr a;
 
-	return addr_parse(forwarded_part(value, "for"), &a) == 0 && a.port && !ip_is_any(&a.ip) ? a : (struct addr){ .port = 0 };
+	return addr_parse(forwarded_part(value, "for"), &a) == 0 && a.port && !ip_is_any(&a.ip) && !ip_is_loopback(&a.ip) ? a : (struct addr){ .port = 0 };
 }
 
 /* W3C Trace Context: 00-<32 hex>-<16 hex>-<2 hex>. */

@@ -16,7 +16,7 @@ void baggage_parse(struct str value, struct baggage *ret);    /* adds to ret: he
 void baggage_format(const struct baggage *b, struct buf *out);
 void forwarded_format(const struct addr *source, struct str host, struct buf *out);
 struct str forwarded_host(struct str value);
-/* Its first `for`, if that is an address with a port; else port 0. */
+/* Its first `for`, if that is an address that others may have, with a port; else port 0. */
 struct addr forwarded_for(struct str value);
 bool traceparent_valid(struct str value);
 void traceparent_make(char text[56]);

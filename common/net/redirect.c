@@ -208,13 +208,14 @@ static void put_inbound(struct buf *out, const struct redirect *r)
 }
 
 /* A sidecar calling its own workload by an outside address must pass the inbound side too; what it hands to the
- * application (from 127.0.0.6 or ::6) must not. */
+ * application (from 127.0.0.6 or ::6, or from its client's address) must not. */
 static void put_self_calls(struct buf *out)
 {
 	static const struct { const char *family, *loopback, *source; } row[] = {
 		{ "ip", "127.0.0.1", "127.0.0.6" }, { "ip6", "::1", "::6" },
 	};
 
+	buf_printf(out, "\t\tmeta mark & 0x%x == 0x%x oifname \"lo\" fib saddr type != local return\n", NET_MARK_MASK, NET_MARK);
 	for (size_t i = 0; i < ARRAY_LEN(row); i++) {
 		buf_printf(out, "\t\toifname \"lo\" %s saddr %s return\n", row[i].family, row[i].source);
 		buf_printf(out, "\t\tmeta mark & 0x%x == 0x%x oifname \"lo\" %s daddr != %s tcp dport != 15008"
@@ -290,13 +291,12 @@ static void put_dns(struct buf *out, const struct redirect *r)
 static void put_notes(struct buf *out, const struct redirect *r)
 {
 	buf_puts(out, "# Capture rules of meshd: input for `nft -f -`.\n");
-	if (r->mode == REDIRECT_ZTUNNEL)
-		buf_printf(out, "# With them go, for IPv4%s:\n"
-				"#   ip rule add fwmark 0x%x/0x%x pref %u lookup %u\n"
-				"#   ip route add local default dev lo table %u\n", r->ipv6 ? " and IPv6 (ip -6)" : "",
-			   ROUTE_MARK, ROUTE_MARK_MASK, ROUTE_PREF, ROUTE_TABLE, ROUTE_TABLE);
-	else if (r->ipv6)
-		buf_puts(out, "# With them goes:\n#   ip -6 address add ::6/128 dev lo\n");
+	buf_printf(out, "# With them go, for IPv4%s:\n"
+			"#   ip rule add fwmark 0x%x/0x%x pref %u lookup %u\n"
+			"#   ip route add local default dev lo table %u\n", r->ipv6 ? " and IPv6 (ip -6)" : "",
+		   ROUTE_MARK, ROUTE_MARK_MASK, ROUTE_PREF, ROUTE_TABLE, ROUTE_TABLE);
+	if (r->mode == REDIRECT_SIDECAR && r->ipv6)
+		buf_puts(out, "# and:\n#   ip -6 address add ::6/128 dev lo\n");
 }
 
 static void put_empty_table(struct buf *out, const char *table)
@@ -310,8 +310,7 @@ void redirect_script(const struct redirect *r, struct buf *out)
 	put_notes(out, r);
 	put_empty_table(out, r->table);
 	buf_printf(out, "table inet %s {\n", r->table);
-	if (r->mode == REDIRECT_ZTUNNEL)
-		put_marks(out);
+	put_marks(out);
 	if (!r->one_uid)
 		put_inbound(out, r);
 	put_outbound(out, r);
@@ -322,9 +321,9 @@ void redirect_script(const struct redirect *r, struct buf *out)
 
 static int routing_up(const struct redirect *r, struct err *err)
 {
-	if (r->mode == REDIRECT_ZTUNNEL)
-		return route_up(r->ipv6, err);
-	return r->ipv6 && route_has_ipv6() ? route_add_v6_source(err) : 0;
+	int res = route_up(r->ipv6, err);
+
+	return res == 0 && r->mode == REDIRECT_SIDECAR && r->ipv6 && route_has_ipv6() ? route_add_v6_source(err) : res;
 }
 
 int redirect_up(const struct redirect *r, struct err *err)

@@ -179,7 +179,7 @@ def test_forgery():
     with Lab() as lab:
         out, web = lab.plain("out", "web")
         ambient = lab.meshed("ambient")
-        server = lab.sidecars("shop", env=THROUGH, labels=hop_labels())
+        server = lab.sidecars("shop", env={**THROUGH, "ENABLE_ORIG_SRC": "true"}, labels=hop_labels())
         lab.write("gate.yaml", """apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {name: wp, namespace: default, labels: {istio.io/waypoint-for: all}}
@@ -207,13 +207,15 @@ spec: {gatewayClassName: istio-waypoint}
             got = eventually(lambda: isinstance(g := tunnel_get(out, server.v4, guest, head, said(by)), Got) and g)
             assert got.headers["x-forwarded-client-cert"] == [f"By={server.identity};URI=spiffe://{TD}/ns/default/sa/guest"], got.all
             assert "x-forwarded-for" not in got.headers and not any(k.startswith("x-envoy-") for k in got.headers), got.all
-            assert got.peer not in (web.v4, "9.9.9.9"), got.all
+            assert got.peer == out.v4, got.all
             got = tunnel_get(out, ambient.v4, guest, (), said(by))
             assert got.peer == out.v4, got.all
         # the waypoint: believed of address and identity, unless it says what is not its own word
         got = tunnel_get(out, ambient.v4, own, (), said("wp"))
         assert got.peer == web.v4, got.all
         assert tunnel_get(out, server.v4, own, (), said("wp")) == 403          # DENY of that namespace
+        got = tunnel_get(out, server.v4, own, (), [("forwarded", f'for="{web.v4}:4321"')])
+        assert got.peer == web.v4 and got.headers["x-forwarded-client-cert"] == [f"By={server.identity};URI=spiffe://{TD}/ns/default/sa/wp"], got.all
         got = tunnel_get(out, server.v4, own, (), said("guest"))
         assert got.headers["x-forwarded-client-cert"] == [f"By={server.identity};URI=spiffe://{TD}/ns/default/sa/wp"], got.all
         assert tunnel_get(out, server.v4, own, [("x-forwarded-client-cert", f"By=spiffe://{TD}/ns/default/sa/wp;URI={FORGED}")]) == 403

@@ -63,7 +63,7 @@ END_TEST
 
 static const struct { const char *in, *addr; } forwarded_of[] = {
 	{ "for=\"1.2.3.4:5\";host=cart.shop", "1.2.3.4:5" }, { "host=a; For=\"[fd00::1]:80\"", "[fd00::1]:80" }, { "for=1.2.3.4:5", "1.2.3.4:5" },
-	{ "for=\"1.2.3.4\"", NULL }, { "for=_hidden", NULL }, { "for=unknown", NULL }, { "for=\"1.2.3.4:0\"", NULL }, { "for=\"0.0.0.0:5\"", NULL },
+	{ "for=\"1.2.3.4\"", NULL }, { "for=_hidden", NULL }, { "for=unknown", NULL }, { "for=\"1.2.3.4:0\"", NULL }, { "for=\"0.0.0.0:5\"", NULL }, { "for=\"127.0.0.1:5\"", NULL }, { "for=\"[::1]:5\"", NULL },
 	{ "for=x;for=\"1.2.3.4:5\"", NULL }, { "for=\"1.2.3.4:5\", for=\"9.9.9.9:9\"", NULL }, { "for=\"1.2.3.4:5\"\n", NULL }, { "", NULL },
 };
 

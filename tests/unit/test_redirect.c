@@ -90,7 +90,9 @@ static const struct {
 	{ .dns = true, .one_uid = true, .want = "\t\toifname != \"lo\" meta skuid 7 meta l4proto udp meta nfproto @dns-alive" },
 	{ .want = "type route hook output" },
 	{ .want = "!127.0.0.6" },
-	{ .mode = REDIRECT_SIDECAR, .want = "!type route hook output" },
+	{ .mode = REDIRECT_SIDECAR, .want = "type route hook output" },
+	{ .mode = REDIRECT_SIDECAR, .want = "oifname \"lo\" fib saddr type != local return\n" },
+	{ .want = "!oifname \"lo\" fib saddr" },
 	{ .mode = REDIRECT_SIDECAR, .want = "oifname \"lo\" ip saddr 127.0.0.6 return\n" },
 };
 
