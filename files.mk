@@ -1158,6 +1158,7 @@ EXTRA_FILES = \
 	tests/bench/load.c \
 	tests/bench/peers.py \
 	tests/bench/picks.c \
+	tests/bench/ways.py \
 	tests/bench/wds.c \
 	tests/interop/README.md \
 	tests/interop/ambient.py \

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """meshd and its peers side by side: two hosts, a proxy on each, mutual TLS between, the same loads through one after the other.
 
-usage: bench.py [--layer 4|7] [--peers meshd,haproxy-tcp,ztunnel] [--rounds 5] [--secs 5] [--what lat,flat,conn,bulk,calls,mem,load] [--json FILE]
-Layer 4: bytes, by HBONE or TLS; 7: HTTP/1.1 requests, through meshd-sidecars, haproxy (no policy, no log), envoy.
-As root. haproxy and strace by PATH; envoy by PATH or $ENVOY; ztunnel by PATH or $ZTUNNEL (built with its `testing` feature); a peer that
-is missing is left out.
-$THREADS: workers of every proxy (2). CPU and memory are sums over both proxies. Prints medians over the rounds, then meshd's as ratios
+usage: bench.py [--layer 4|7|waypoint] [--peers meshd,haproxy-tcp,ztunnel] [--rounds 5] [--secs 5] [--what lat,flat,conn,bulk,calls,mem,routes,load] [--json FILE]
+Layer 4: bytes, by HBONE or TLS; 7: HTTP/1.1 requests, through meshd-sidecars, haproxy (no policy, no log), envoy; waypoint: the same through
+three proxies (ways.py): meshd thrice, meshd as sidecar that goes through the waypoint, Envoy as waypoint between meshds, and between ztunnels.
+As root. haproxy and strace by PATH; envoy by PATH or $ENVOY; ztunnel by PATH or $ZTUNNEL (built with its `testing` feature; as neighbour of
+Envoy also $ZT_CA); a peer that is missing is left out.
+$THREADS: workers of every proxy (2). CPU and memory are sums over all proxies, what begins with way_ is the waypoint's alone; added_ is
+beyond the same load without proxies. Prints medians over the rounds, then meshd's as ratios
 to each peer. Figures compare within one run only, and nothing here fails because of a time."""
 import argparse, json, os, re, shutil, statistics, subprocess, sys, tempfile, time
 
@@ -14,11 +16,15 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, f"{HERE}/../scenario")
 sys.dont_write_bytecode = True
 from harness import Lab, REAL_ROOT, eventually, service, sh
+sys.path.append(f"{HERE}/../interop")
 from peers import LOAD_USER, PEERS, PORT, THREADS
+from ways import WAYS
 
 HZ = os.sysconf("SC_CLK_TCK")
 AS_USER = ["setpriv", f"--reuid={LOAD_USER}", "--clear-groups"]
-TUNNELS, SIDECARS = "meshd,haproxy-tcp,ztunnel", "meshd-sidecars,haproxy,envoy"
+TUNNELS, SIDECARS, WAYPOINTS = "meshd,haproxy-tcp,ztunnel", "meshd-sidecars,haproxy,envoy", ",".join(WAYS)
+PEERS = {**PEERS, **WAYS}
+ROUTES, CHANGES = 5000, 5
 
 
 # --- what is measured
@@ -35,27 +41,59 @@ def pss_kib(pids):
     return sum(int(re.search(r"^Pss:\s+(\d+)", open(f"/proc/{p}/smaps_rollup").read(), re.M)[1]) for p in pids)
 
 
+# Asks one connection for /change again and again; says when the status is another.
+PROBE = """
+import http.client, sys, time
+c, last = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=20), 0
+while True:
+    c.request("GET", "/change")
+    r = c.getresponse()
+    r.read()
+    if r.status != last:
+        print(r.status, time.time(), flush=True)
+    last = r.status
+    time.sleep(0.001)
+"""
+
+
 class Bench:
     def __init__(self, lab, peer, load, secs):
         self.lab, self.peer, self.load, self.secs, self.row = lab, peer, load, secs, {}
 
+    def run(self, user, at, *args):
+        r = self.lab.client.run(*user, self.load, args[0], at[0], str(at[1]), *map(str, args[1:]), timeout=self.secs + 60)
+        return json.loads(r.stdout)
+
     def client(self, *args):
         """Runs a load; its JSON, and the proxies' CPU seconds meanwhile."""
-        c0 = cpu_s(self.peer.pids())
-        r = self.lab.client.run(*AS_USER, self.load, args[0], self.lab.server.v4, str(PORT), *map(str, args[1:]), timeout=self.secs + 60)
-        return json.loads(r.stdout), cpu_s(self.peer.pids()) - c0
+        c0, w0 = cpu_s(self.peer.pids()), cpu_s(self.peer.middle())
+        j = self.run(AS_USER, self.peer.at(), *args)
+        self.way_s = cpu_s(self.peer.middle()) - w0
+        return j, cpu_s(self.peer.pids()) - c0
+
+    def cpu(self, what, n, c):
+        self.row[f"cpu_us_{what}"] = c / n * 1e6
+        if self.peer.middle():
+            self.row[f"way_cpu_us_{what}"] = self.way_s / n * 1e6
 
     def lat(self):
+        if self.peer.middle():       # what is of root is not captured
+            alone = self.run([], (self.lab.server.v4, PORT), self.peer.load, 16, self.secs, 1000, 0)
         j, c = self.client(self.peer.load, 16, self.secs, 1000, 0)
-        self.row.update(p50_us=j["p50"], p99_us=j["p99"], cpu_us_req_1000=c / j["n"] * 1e6)
+        self.row.update(p50_us=j["p50"], p99_us=j["p99"])
+        if self.peer.middle():
+            self.row.update({f"added_{p}_us": j[p] - alone[p] for p in ("p50", "p99")})
+        self.cpu("req_1000", j["n"], c)
 
     def flat(self):
         j, c = self.client(self.peer.load, 32, self.secs, 0, 0)
-        self.row.update(req_s=j["rate"], cpu_us_req_flat=c / j["n"] * 1e6)
+        self.row.update(req_s=j["rate"])
+        self.cpu("req_flat", j["n"], c)
 
     def conn(self):
         j, c = self.client(self.peer.load, 16, self.secs, 0, 1)
-        self.row.update(conn_s=j["rate"], cpu_us_conn=c / j["n"] * 1e6, conn_failed=j["failed"])
+        self.row.update(conn_s=j["rate"], conn_failed=j["failed"])
+        self.cpu("conn", j["n"], c)
 
     def bulk(self):
         for kind, name in (("u", "up"), ("d", "down")):
@@ -81,15 +119,37 @@ class Bench:
         if not pids:
             return
         self.row["idle_mib"] = pss_kib(pids) / 1024
+        if self.peer.middle():
+            self.row["way_idle_mib"] = pss_kib(self.peer.middle()) / 1024
         for n in (1000, 4000):
             base = pss_kib(pids)
-            h = self.lab.client.popen(*AS_USER, self.load, "hold", self.lab.server.v4, str(PORT), str(n), self.peer.load, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            h = self.lab.client.popen(*AS_USER, self.load, "hold", self.peer.at()[0], str(PORT), str(n), self.peer.load, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             held = int(h.stdout.readline() or 0)
             time.sleep(1)
             self.row[f"kib_conn_{n}"] = (pss_kib(pids) - base) / max(held, 1)
             h.stdin.close()
             h.wait()
             time.sleep(2)
+
+    def routes(self):
+        """A waypoint with many routes: its memory, and how long until traffic sees one more."""
+        if not self.peer.middle():
+            return
+        self.peer.routes(ROUTES)
+        probe = self.lab.client.popen(*AS_USER, sys.executable, "-c", PROBE, self.peer.at()[0], str(PORT), stdout=subprocess.PIPE, text=True)
+        assert probe.stdout.readline().startswith("200")
+        time.sleep(1)
+        self.row["way_routes_mib"] = pss_kib(self.peer.middle()) / 1024
+        took = []
+        for status in range(480, 480 + CHANGES):
+            t = time.time()
+            self.peer.routes(ROUTES, change=status)
+            seen = probe.stdout.readline().split()
+            assert seen[0] == str(status), seen
+            took.append((float(seen[1]) - t) * 1e3)
+        self.row["way_change_ms"] = statistics.median(took)
+        probe.kill()
+        probe.wait()
 
     def after(self):
         if self.peer.pids():
@@ -105,9 +165,11 @@ def measure(name, load, secs, what):
         try:
             peer.listening(lab.server, PORT)
             peer.start()
+            if peer.middle():        # once the way is open
+                eventually(lambda: lab.client.run(*AS_USER, load, "http", *map(str, peer.at()), "1", "0.1", "10", "0", timeout=10), 15)
             time.sleep(1)
             b = Bench(lab, peer, load, secs)
-            for w in ("mem", "lat", "flat", "conn", "bulk", "calls"):
+            for w in ("mem", "lat", "flat", "conn", "routes", "bulk", "calls"):
                 if w in what and not (peer.load == "http" and w in ("bulk", "calls")):
                     getattr(b, w)()
             b.after()
@@ -167,27 +229,27 @@ def big_mesh(name):
 def table(rows):
     names = list(rows)
     keys = [k for k in dict.fromkeys(k for r in rows.values() for k in r)]
-    print("\n" + " " * 18 + "".join(f"{n:>14}" for n in names))
+    print("\n" + " " * 20 + "".join(f" {n:>13}" for n in names))
     for k in keys:
-        print(f"{k:18}" + "".join(f"{rows[n][k]:14.2f}" if k in rows[n] else f"{'-':>14}" for n in names))
+        print(f"{k:20}" + "".join(f" {rows[n][k]:{max(13, len(n))}.2f}" if k in rows[n] else f" {'-':>{max(13, len(n))}}" for n in names))
     for n in names:
-        ours = "meshd" if PEERS[n].load == "echo" else "meshd-sidecars"
+        ours = "meshd-waypoint" if n in WAYS else "meshd" if PEERS[n].load == "echo" else "meshd-sidecars"
         if ours in rows and n not in (ours, "direct"):
             print(f"\n{ours} / {n}: " + "  ".join(f"{k} {rows[ours][k] / rows[n][k]:.2f}" for k in keys if rows[ours].get(k) and rows[n].get(k)))
 
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("--layer", type=int, choices=(4, 7), help="without --peers: both")
+    ap.add_argument("--layer", choices=("4", "7", "waypoint"), help="without --peers: all")
     ap.add_argument("--peers")
     ap.add_argument("--rounds", type=int, default=5)
     ap.add_argument("--secs", type=float, default=5)
-    ap.add_argument("--what", default="lat,flat,conn,bulk,calls,mem,load")
+    ap.add_argument("--what", default="lat,flat,conn,bulk,calls,mem,routes,load")
     ap.add_argument("--json", help="also write every row here")
     a = ap.parse_args()
     if not REAL_ROOT:
         sys.exit("bench: needs root")
-    wanted = a.peers or {4: TUNNELS, 7: SIDECARS}.get(a.layer, f"{TUNNELS},{SIDECARS}")
+    wanted = a.peers or {"4": TUNNELS, "7": SIDECARS, "waypoint": WAYPOINTS}.get(a.layer, f"{TUNNELS},{SIDECARS},{WAYPOINTS}")
     peers = [p for p in wanted.split(",") if PEERS[p].here() or print(f"{p}: not here, left out")]
     what, all_rows = a.what.split(","), {p: {} for p in peers}
     with tempfile.TemporaryDirectory() as d:

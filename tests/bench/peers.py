@@ -18,8 +18,16 @@ class Peer:
         p = host.popen(*cmd, stdout=log, stderr=log, env={**os.environ, **(env or {})})
         self.procs.append(p)
 
+    def at(self):
+        """Where the load goes."""
+        return self.lab.server.v4, PORT
+
     def pids(self):
         return [p.pid for p in self.procs]
+
+    def middle(self):
+        """Those of them that are a waypoint."""
+        return []
 
     def stop(self):
         for p in self.procs:

@@ -49,7 +49,7 @@ def labelled(o, labels):
 def base(r):
     serves = r.choice(["service", "workload"]) if r.random() < 0.12 else "all"
     gateway = labelled(kube("Gateway", NAMESPACE, NAME, {"gatewayClassName": "istio-waypoint", "listeners": [
-        {"name": "mesh", "port": 15008, "protocol": "HBONE", "allowedRoutes": {"namespaces": {"from": r.choice(["All"] * 5 + (["Same"] if os.environ.get("SAME") else ["All"]))}}}]}), {"istio.io/waypoint-for": serves})
+        {"name": "mesh", "port": 15008, "protocol": "HBONE", "allowedRoutes": {"namespaces": {"from": r.choice(["All"] * 5 + ["Same"])}}}]}), {"istio.io/waypoint-for": serves})
     gateway["status"] = {"addresses": [{"type": "Hostname", "value": f"{NAME}.{NAMESPACE}.svc.cluster.local"}]}
     out = [gateway,
            labelled(kube("Service", NAMESPACE, NAME, {"clusterIP": "10.0.9.1", "clusterIPs": ["10.0.9.1"], "ports": [{"name": "mesh", "port": 15008, "appProtocol": "hbone"}],
