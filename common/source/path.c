@@ -116,6 +116,16 @@ struct path_wire *path_wire(struct path_walk *k, const struct path_wire *like)
 	return w;
 }
 
+const char *path_host(struct path_walk *k, const struct path_wire *w)
+{
+	struct str host = w->named.n ? w->named : w->authority, bare = host;
+
+	for (size_t i = host.n; i-- > 0 && host.p[i] != ']';)
+		if (host.p[i] == ':')
+			bare.n = i;
+	return path_copy(k, bare);
+}
+
 void path_endpoint(struct path_walk *k, struct path_leg *l, const struct workload *w, const struct addr *to)
 {
 	char text[ADDR_TEXT];
@@ -407,13 +417,13 @@ static void follow(struct path_walk *k, struct path_hop *h)
 		merge(k, h);
 }
 
-static struct path_hop *hop_new(struct path_walk *k, const char *role, const struct workload *w, const struct addr *at)
+static struct path_hop *hop_new(struct path_walk *k, const char *role, const struct workload *w, const struct addr *at, const char *host)
 {
 	struct path_hop *h = arena_alloc(&k->path->mem, sizeof(*h));
 	char text[ADDR_TEXT];
 
 	h->role = role;
-	h->workload = w ? path_printf(k, "%s/%s", w->ns, w->name) : path_copy(k, str_c(at->port ? addr_format(at, text) : ip_format(&at->ip, text)));
+	h->workload = w ? path_printf(k, "%s/%s", w->ns, w->name) : host ? path_printf(k, "%s:%u", host, at->port) : path_copy(k, str_c(at->port ? addr_format(at, text) : ip_format(&at->ip, text)));
 	h->identity = path_copy(k, str_c(w ? w->identity : ""));
 	return h;
 }
@@ -429,7 +439,7 @@ static struct path_hop *arrive(struct path_walk *k, struct path_wire *wire)
 {
 	const struct mesh *m = mesh_current();
 	const struct workload *w = wire->ns ? mesh_workload_named(m, str_c(wire->ns), str_c(wire->name)) : NULL;
-	struct path_hop *h = hop_new(k, wire->across ? "gateway" : wire->waypoint ? "waypoint" : "server", w, &wire->to);
+	struct path_hop *h = hop_new(k, wire->across ? "gateway" : wire->waypoint ? "waypoint" : "server", w, &wire->to, wire->host);
 
 	h->proxy = w ? path_proxy_of(k, m, w) : PATH_NONE;
 	if (k->depth > PATH_HOPS)
@@ -469,7 +479,7 @@ static void start(struct path_walk *k)
 	k->path->target = path_copy(k, wire.path);
 	k->path->from = path_copy(k, str_c(k->ask->from));
 	k->path->to = path_copy(k, str_c(addr_format(&wire.to, text)));
-	k->path->first = hop_new(k, "client", w, &wire.source);
+	k->path->first = hop_new(k, "client", w, &wire.source, NULL);
 	k->path->first->proxy = w ? path_proxy_of(k, m, w) : PATH_NONE;
 	path_from_client(k, k->path->first, w, k->path->first->proxy, &wire);
 	follow(k, k->path->first);

@@ -155,14 +155,13 @@ static void on_report(void *arg, const char *object, const char *text)
 static void by_address(struct path_walk *k, struct path_hop *h, const struct path_sender *s, const struct plan *p, const struct outbound_port *o, bool tls,
 		       const struct path_wire *wire)
 {
-	const char *sni = path_copy(k, wire->authority), *colon = strrchr(sni, ':');
+	const char *sni = path_host(k, wire);
 	const struct l4_route *r = NULL;
 
 	if (tls) {
 		struct path_wire inside = *wire;
 
 		inside.tls_inside = true;
-		sni = colon ? path_copy(k, (struct str){ sni, (size_t)(colon - sni) }) : sni;
 		path_fact(k, h, "reads", "TLS for %s, since the port is declared as %s", sni, "TLS");
 		r = l4_route_find(o->tls, o->n_tls, &wire->to.ip, sni);
 		if (r) {

@@ -35,7 +35,7 @@ struct path_wire {
 	bool waypoint;                   /* which is asked as one: for `to`, or for host:to.port */
 	bool across;                     /* the workload is the gateway of another network */
 	struct addr to;                  /* the application's */
-	const char *host;                /* NULL */
+	const char *host;                /* in place of the address of `to`; NULL */
 	struct addr source;              /* the TCP peer */
 	const char *principal;           /* shown by TLS; "" */
 	const char *caller;              /* of whom a waypoint speaks; "" */
@@ -45,6 +45,7 @@ struct path_wire {
 	bool tls_inside;                 /* the application's own bytes are TLS by then */
 	bool answered;                   /* a hop before answers requests: what fails behind it is its 503 */
 	struct str method, path, authority;
+	struct str named;                /* the Host before routes edited it; empty: `authority` */
 	const struct http_field *fields;
 	int n_fields;
 };
@@ -63,6 +64,7 @@ void path_divide(struct path_hop *h, int first, unsigned share);
 void path_ends(struct path_walk *k, struct path_hop *h, unsigned share, enum path_end end, int status, const char *reason, const char *detail);
 /* The same of what fails below requests. */
 void path_breaks(struct path_walk *k, struct path_hop *h, unsigned share, const struct path_wire *w, enum path_end end, enum fail why, const char *detail);
+const char *path_host(struct path_walk *k, const struct path_wire *w);       /* of the authority, without port */
 /* Room for the wire of a leg; a copy of `like`. */
 struct path_wire *path_wire(struct path_walk *k, const struct path_wire *like);
 void path_endpoint(struct path_walk *k, struct path_leg *l, const struct workload *w, const struct addr *to);

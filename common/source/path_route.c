@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "source/path_int.h"
+#include "traffic/named.h"
 
 /* --- what a route says --- */
 
@@ -125,12 +126,47 @@ static void leg_of_pick(struct path_walk *k, struct path_hop *h, const struct pa
 	path_endpoint(k, l, p->workload, end_of(p));
 }
 
+/* To a host outside whose addresses are DNS's to say, and offline nobody is asked. */
+static void to_name(struct path_walk *k, struct path_hop *h, const struct cluster_conf *conf, const char *name, uint16_t port, unsigned share, const struct path_wire *wire)
+{
+	struct path_leg *l = path_leg(k, h, share);
+	bool tls = conf->tls.mode == TLS_SIMPLE || conf->tls.mode == TLS_MUTUAL;
+
+	l->wire = path_wire(k, wire);
+	l->wire->how = tls ? CARRIED_TLS : CARRIED_PLAIN;
+	l->wire->to = (struct addr){ .port = port };
+	l->wire->host = path_copy(k, str_c(name));
+	l->wire->principal = "";
+	l->carried = carried_text(tls ? TRANSPORT_TLS : TRANSPORT_PLAIN);
+	path_endpoint(k, l, NULL, &l->wire->to);
+	l->to = l->endpoints[0] = path_printf(k, "%s:%u", name, port);
+}
+
+/* The request, or the client's TLS, names the server. */
+static void by_name(struct path_walk *k, struct path_hop *h, const struct cluster_conf *conf, unsigned share, const struct path_wire *wire)
+{
+	char name[NAMED_MAX];
+	enum fail why = !wire->requests && !wire->tls_inside ? FAIL_NO_SNI : named_check(conf->hosts, conf->n_hosts, str_c(path_host(k, wire)), name);
+
+	if (why == FAIL_NONE)
+		to_name(k, h, conf, name, conf->target, share, wire);
+	else if (wire->requests)
+		path_ends(k, h, share, PATH_REFUSE, fail_http(why)->status, fail_info(why)->name, conf->name);
+	else
+		path_breaks(k, h, share, wire, PATH_REFUSE, why == FAIL_NO_SNI ? why : FAIL_SNI_OUTSIDE, conf->name);
+}
+
 void path_cluster(struct path_walk *k, struct path_hop *h, const struct path_sender *s, struct cluster *c, unsigned share, const struct path_wire *wire)
 {
 	const struct cluster_conf *conf = cluster_conf(c);
+	struct service *service = *conf->service ? mesh_service(s->m, str_c(conf->service)) : NULL;
 	int first = h->n_legs;
 	struct pick p;
 
+	if (conf->kind == CLUSTER_NAMED) {
+		by_name(k, h, conf, share, wire);
+		return;
+	}
 	for (int i = 0; i < PATH_SAMPLES; i++) {
 		uint64_t seed = (uint64_t)i + 1;
 		struct pick_ask ask = { .m = s->m, .client = s->w, .original = wire->to, .seed = &seed };
@@ -138,11 +174,8 @@ void path_cluster(struct path_walk *k, struct path_hop *h, const struct path_sen
 		if (cluster_pick(c, &ask, &p)) {
 			leg_of_pick(k, h, s, first, &p, wire, conf->service);
 			pick_done(&p);
-		} else if (p.why == FAIL_RESOLVE && conf->kind == CLUSTER_DNS) {      /* offline nobody is asked */
-			struct pick named = { .addr = { .port = conf->port }, .transport = conf->tls.mode == TLS_SIMPLE || conf->tls.mode == TLS_MUTUAL ? TRANSPORT_TLS : TRANSPORT_PLAIN };
-
-			path_fact(k, h, "lookup", "the addresses of %s are DNS's to say", conf->n_hosts ? conf->hosts[0] : conf->service);
-			leg_of_pick(k, h, s, first, &named, wire, conf->service);
+		} else if (p.why == FAIL_RESOLVE && conf->kind == CLUSTER_DNS) {
+			to_name(k, h, conf, conf->n_hosts ? conf->hosts[0] : service ? service->hostname : conf->service, conf->port, 1, wire);
 			break;
 		} else {
 			path_breaks(k, h, share, wire, PATH_REFUSE, p.why, conf->name);
@@ -169,6 +202,7 @@ static void go(struct path_walk *k, struct path_hop *h, const struct path_sender
 	route_apply_request(&x, r, t);
 	path_exchange_keep(k, &x, &edited);
 	arena_done(&x.arena);
+	edited.named = wire->authority;
 	say_edits(k, h, t->cluster_name, t->request, t->n_request);
 	path_fact(k, h, "upstream", "%.*s http://%.*s%.*s", STR_FMT(edited.method), STR_FMT(edited.authority), STR_FMT(edited.path));
 	path_cluster(k, h, s, t->cluster, share, &edited);
@@ -214,6 +248,11 @@ void path_route(struct path_walk *k, struct path_hop *h, const struct path_sende
 	if (!r) {
 		path_fact(k, h, "route", "none: 404");
 		path_ends(k, h, share, PATH_REFUSE, 404, fail_info(FAIL_NO_ROUTE)->name, v ? v->name : "");
+		return;
+	}
+	if (r->outside) {
+		path_fact(k, h, "route", "none: the Host is not one of the service's");
+		path_ends(k, h, share, PATH_REFUSE, fail_http(FAIL_HOST_OUTSIDE)->status, fail_info(FAIL_HOST_OUTSIDE)->name, path_host(k, wire));
 		return;
 	}
 	path_fact(k, h, "route", "%s: %s", name_of(r), match_text(k, r));

@@ -8,7 +8,8 @@ static void reaches(struct path_walk *k, struct path_hop *h, const struct path_w
 {
 	char text[ADDR_TEXT];
 
-	path_fact(k, h, "app", "%.*s http://%.*s%.*s to %s", STR_FMT(wire->method), STR_FMT(wire->authority), STR_FMT(wire->path), addr_format(&wire->to, text));
+	path_fact(k, h, "app", "%.*s http://%.*s%.*s to %s", STR_FMT(wire->method), STR_FMT(wire->authority), STR_FMT(wire->path),
+		  wire->host ? wire->host : addr_format(&wire->to, text));
 	path_ends(k, h, 10000, PATH_ALLOW, 0, "", "");
 }
 

@@ -33,7 +33,7 @@ static void bytes(struct path_walk *k, struct path_hop *h, const struct path_sen
 	const struct l4_route *r = NULL;
 
 	if (on->tls_inside)
-		r = l4_route_find(in->by_sni, in->n_by_sni, &on->to.ip, on->sni);
+		r = l4_route_find(in->by_sni, in->n_by_sni, &on->to.ip, path_host(k, on));
 	if (!r)
 		r = l4_route_find(in->bytes, in->n_bytes, &on->to.ip, NULL);
 	if (r)
@@ -51,6 +51,7 @@ static void serve(struct path_walk *k, struct path_hop *h, const struct path_sen
 	bool requests = what == INTAKE_REQUESTS;
 	struct path_wire on;
 
+	wire->tls_inside = wire->tls_inside || in->protocol == PROTOCOL_TLS;      /* as it is declared */
 	if (what == INTAKE_REFUSE_TLS) {
 		path_breaks(k, h, 10000, wire, PATH_REFUSE, FAIL_TLS, "TLS in the tunnel to a port whose protocol is HTTP");
 		return;

@@ -230,6 +230,22 @@ START_TEST(through_a_waypoint)
 }
 END_TEST
 
+/* Out of the mesh: the Host or the TLS of the client names the server, within the wildcard. */
+START_TEST(egress)
+{
+	static const char *const evil[] = { "host: evil.test" };
+
+	fixture_write(&f, "m.yaml", everybody);
+	fixture_write(&f, "w.yaml", waypoint);
+	fixture_write(&f, "e.yaml", "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: wild, namespace: m}\nspec: {hosts: ['*.example.test'], location: MESH_EXTERNAL, resolution: DYNAMIC_DNS, "
+		      "ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]}\n");
+	expect((struct path_ask){ .from = "m/c-zt", .to = "a.example.test:80" }, "plaintext to a.example.test:80\n3 server a.example.test:80 (none)");
+	expect((struct path_ask){ .from = "m/c-zt", .to = "a.example.test:443" }, "reads      bytes\n");
+	expect((struct path_ask){ .from = "m/c-zt", .to = "a.example.test:80", .headers = evil, .n_headers = 1 }, "verdict: REFUSE status 404 by m/wp (waypoint): HOST_OUTSIDE evil.test\n");
+	expect((struct path_ask){ .from = "m/c-zt", .to = "a.example.test:81" }, "REFUSE status 0 by m/");
+}
+END_TEST
+
 /* A sidecar that uses waypoints has no routes of its own for such services: one L7 step, not two. */
 START_TEST(a_sidecar_through_a_waypoint)
 {
@@ -302,6 +318,7 @@ int main(void)
 	tcase_add_test(t, reads_tokens);
 	tcase_add_test(t, closed_and_no_waypoint);
 	tcase_add_test(t, through_a_waypoint);
+	tcase_add_test(t, egress);
 	tcase_add_test(t, a_sidecar_through_a_waypoint);
 	tcase_add_test(t, a_sidecar_behind_its_waypoint);
 	tcase_add_test(t, closed_with_a_waypoint);
