@@ -11,6 +11,7 @@ struct cross {
 	const struct link_input *in;
 	const struct link_set *set;
 	struct map hosts;          /* of services, each to itself */
+	struct service **named;    /* the services by their objects' names; NULL: not needed yet */
 	const struct conf_obj *o;  /* the present object */
 };
 
@@ -259,15 +260,52 @@ static void check_bytes(struct cross *c, const struct policy *p, const struct se
 		}
 }
 
+static int compare_name(const char *name, const char *ns, const struct service *s)
+{
+	int diff = strcmp(name, s->name);
+
+	return diff ? diff : strcmp(ns, s->ns);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct service *x = *(struct service *const *)a;
+
+	return compare_name(x->name, x->ns, *(struct service *const *)b);
+}
+
+static size_t first_named(const struct cross *c, const char *name, const char *ns)
+{
+	size_t lo = 0, hi = c->set->n_services;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (compare_name(name, ns, c->named[mid]) > 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 static void check_bound(struct cross *c, const struct policy *p)
 {
-	for (int i = 0; i < p->n_targets; i++)
-		for (size_t k = 0; p->targets[i].kind >= TARGET_SERVICE && k < c->set->n_services; k++) {
-			const struct service *s = c->set->services[k];
+	size_t n = c->set->n_services;
 
-			if (!strcmp(s->ns, p->ns) && !strcmp(s->name, p->targets[i].name) && s->core == (p->targets[i].kind == TARGET_SERVICE))
-				check_bytes(c, p, s);
+	for (int i = 0; i < p->n_targets; i++) {
+		const struct target_ref *t = &p->targets[i];
+
+		if (t->kind < TARGET_SERVICE || !n)
+			continue;
+		if (!c->named) {
+			c->named = memcpy(xmalloc(n * sizeof(*c->named)), c->set->services, n * sizeof(*c->named));
+			qsort(c->named, n, sizeof(*c->named), by_name);
 		}
+		for (size_t k = first_named(c, t->name, p->ns); k < n && !compare_name(t->name, p->ns, c->named[k]); k++)
+			if (c->named[k]->core == (t->kind == TARGET_SERVICE))
+				check_bytes(c, p, c->named[k]);
+	}
 }
 
 static void check_policy(struct cross *c, const struct policy *p)
@@ -318,4 +356,5 @@ void crosscheck(const struct link_input *in, const struct link_set *set)
 			check_selector(&c, "spec.selector", c.o->u.request_authn->ns, c.o->u.request_authn->selector, c.o->u.request_authn->n_selector);
 	}
 	map_done(&c.hosts);
+	free(c.named);
 }
