@@ -1203,6 +1203,7 @@ EXTRA_FILES = \
 	tests/interop/test_samples.py \
 	tests/interop/test_networks.py \
 	tests/interop/test_observed.py \
+	tests/interop/test_once_peers.py \
 	tests/interop/test_otlp.py \
 	tests/interop/test_outage.py \
 	tests/interop/test_page.py \
@@ -1230,6 +1231,7 @@ EXTRA_FILES = \
 	tests/scenario/dns.py \
 	tests/scenario/harness.py \
 	tests/scenario/httpapp.py \
+	tests/scenario/once.py \
 	tests/scenario/pki.py \
 	tests/scenario/redirect.sh \
 	tests/scenario/relay.py \
@@ -1257,6 +1259,7 @@ EXTRA_FILES = \
 	tests/scenario/test_mirror.py \
 	tests/scenario/test_names.py \
 	tests/scenario/test_observe.py \
+	tests/scenario/test_once.py \
 	tests/scenario/test_outlier.py \
 	tests/scenario/test_policy.py \
 	tests/scenario/test_policy_http.py \

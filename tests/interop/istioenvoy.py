@@ -40,9 +40,9 @@ def rbac(*peers):
             {"authenticated": {"principal_name": {"exact": p}}} for p in peers]}}})}
 
 
-def server(lab, host, strict=False, allow=()):
+def server(lab, host, strict=False, allow=(), ns="default"):
     """virtualInbound: what host's applications get is captured to it (call capture() then)."""
-    certs = lab.issue(host.name)
+    certs = lab.issue(host.name, ns)
     first = [rbac(*allow)] if allow else []
     xfcc = dict(forward_client_cert_details="APPEND_FORWARD", set_current_client_cert_details={"subject": True, "uri": True, "dns": True})
     chains = [

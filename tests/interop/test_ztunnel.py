@@ -13,11 +13,11 @@ def ztunnel_path():
     return p
 
 
-def certs(lab, name):
+def certs(lab, name, ns="default"):
     """Files for meshd under ztunnel's test root."""
     ca, f = os.environ["ZT_CA"], f"{lab.dir}/zt-{name}"
     with open(f"{f}.ext", "w") as e:
-        e.write(f"subjectAltName=critical,URI:spiffe://{TD}/ns/default/sa/{name}\nkeyUsage=critical,digitalSignature,keyEncipherment\n"
+        e.write(f"subjectAltName=critical,URI:spiffe://{TD}/ns/{ns}/sa/{name}\nkeyUsage=critical,digitalSignature,keyEncipherment\n"
                 "extendedKeyUsage=serverAuth,clientAuth\nbasicConstraints=critical,CA:FALSE\n")
     sh("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{f}.key", "-out", f"{f}.csr", "-subj", "/")
     sh("openssl", "x509", "-req", "-in", f"{f}.csr", "-CA", f"{ca}/root-cert.pem", "-CAkey", f"{ca}/ca-key.pem", "-set_serial", str(os.getpid()),
@@ -27,16 +27,20 @@ def certs(lab, name):
 
 def ztunnel(lab, host, *others, policies="[]", network="", workloads="", services="[]"):
     """ztunnel as the proxy of a host, with a static view of the hosts (and of what is written out)."""
-    path = f"{lab.dir}/zt-{host.name}.yaml"
     rows = "".join(f'- {{uid: "Kubernetes//Pod/default/{h.name}", name: {h.name}, namespace: default, serviceAccount: {h.name}, trustDomain: {TD}, '
                    f'clusterId: Kubernetes, workloadIps: ["{h.v4}", "{h.v6}"], protocol: HBONE, node: n, network: "{network}", services: {{}}}}\n'
                    for h in (host, *others))
+    run(lab, host, f"workloads:\n{rows}{workloads}policies: {policies}\nservices: {services}\n", network=network)
+
+
+def run(lab, host, config, ns="default", network="", **env):
+    path = f"{lab.dir}/zt-{host.name}.yaml"
     with open(path, "w") as f:
-        f.write(f"workloads:\n{rows}{workloads}policies: {policies}\nservices: {services}\n")
+        f.write(config)
     log = open(f"{lab.dir}/zt-{host.name}.log", "w")
     p = host.popen(ztunnel_path(), stdout=log, stderr=log, env={**os.environ, "FAKE_CA": "true", "XDS_ADDRESS": "", "LOCAL_XDS_PATH": path,
-                   "PROXY_MODE": "dedicated", "NETWORK": network, "PROXY_WORKLOAD_INFO": f"default/{host.name}/{host.name}", "PACKET_MARK": "1337",
-                   "ENABLE_ORIG_SRC": "false", "ZTUNNEL_WORKER_THREADS": "1"})
+                   "PROXY_MODE": "dedicated", "NETWORK": network, "PROXY_WORKLOAD_INFO": f"{ns}/{host.name}/{host.name}", "PACKET_MARK": "1337",
+                   "ENABLE_ORIG_SRC": "false", "ZTUNNEL_WORKER_THREADS": "1", **env})
 
     class Stop:
         def close(self):
