@@ -96,6 +96,6 @@ void path_at_waypoint(struct path_walk *k, struct path_hop *h, struct path_wire 
 	if (in)
 		serve(k, h, &s, service, in, wire);
 	else
-		path_breaks(k, h, 10000, wire, PATH_REFUSE, FAIL_UNKNOWN_AUTHORITY, service ? service->key : "");
+		path_breaks(k, h, 10000, wire, PATH_REFUSE, FAIL_NO_PORT, service ? service->key : "");
 	plan_unref(p);
 }

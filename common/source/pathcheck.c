@@ -23,6 +23,7 @@ struct check {
 	enum mesh_mode asked;
 	const struct workload **ambient;     /* behind ztunnel, by name */
 	struct map is_ambient;       /* the same by uid */
+	struct map guarded;          /* services with a waypoint, by the key of their object */
 	int n_ambient, cap;
 	struct some sidecars;
 	const struct gateway *asked_of;      /* a waypoint, and who it is; "": nobody */
@@ -238,7 +239,7 @@ static void check_virtual_services(struct check *c, bool (*fn)(struct service *s
 /* --- what is bound to waypoints --- */
 
 struct bound { const char *kind, *ns, *name, *where; const struct target_ref *targets; int n_targets; bool judges; };
-struct use { struct check *c; const struct gateway *at; const char *ns, *name; bool core, there, with_waypoint; int services, workloads; };
+struct use { struct check *c; const struct gateway *at; const char *name; bool there; int services, workloads; };
 
 static bool uses(struct service *s, void *arg)
 {
@@ -268,13 +269,22 @@ static struct use use_of(struct check *c, const struct waypoint *p)
 	return u;
 }
 
-static bool is_named(struct service *s, void *arg)
+/* "core/ns/name" */
+static struct str object_key(bool core, const char *ns, const char *name, char text[700])
 {
-	struct use *u = arg;
+	int n = snprintf(text, 700, "%d/%.255s/%.255s", core, ns, name);
 
-	if (!strcmp(s->ns, u->ns) && !strcmp(s->name, u->name) && s->core == u->core)
-		u->with_waypoint = u->with_waypoint || service_has_waypoint(s);
-	return !u->with_waypoint;
+	return (struct str){ text, (size_t)n };
+}
+
+static bool note_guarded(struct service *s, void *arg)
+{
+	struct check *c = arg;
+	char text[700];
+
+	if (service_has_waypoint(s))
+		map_put(&c->guarded, str_c(arena_dup(c->mem, object_key(s->core, s->ns, s->name, text))), s);
+	return true;
 }
 
 static const struct waypoint *waypoint_named(const struct check *c, const char *ns, const char *name)
@@ -296,15 +306,14 @@ enum effect { EFFECT_NONE, EFFECT_UNUSED, EFFECT_SOME };
 /* NONE: it names nothing, of which the reader of waypoints has told. UNUSED: a waypoint that nobody goes through. */
 static enum effect effect_of(struct check *c, const char *ns, const struct target_ref *t)
 {
-	struct use u = { .c = c, .ns = ns, .name = t->name, .core = t->kind == TARGET_SERVICE };
+	struct use u = { .c = c };
 	const struct waypoint *p;
+	char text[700];
 
 	if (t->kind == TARGET_GATEWAY_CLASS)
 		return EFFECT_SOME;
-	if (t->kind != TARGET_GATEWAY) {
-		mesh_each_service(c->m, is_named, &u);
-		return u.with_waypoint ? EFFECT_SOME : EFFECT_NONE;
-	}
+	if (t->kind != TARGET_GATEWAY)
+		return map_get(&c->guarded, object_key(t->kind == TARGET_SERVICE, ns, t->name, text)) ? EFFECT_SOME : EFFECT_NONE;
 	p = waypoint_named(c, ns, t->name);
 	if (p)
 		u = use_of(c, p);
@@ -467,6 +476,7 @@ void pathcheck(const struct mesh *m, const struct confdir *dir, enum mesh_mode a
 		check_virtual_services(&c, route_without_waypoint);
 		break;
 	case MODE_WAYPOINT:
+		mesh_each_service(m, note_guarded, &c);
 		mesh_each_policy(m, bound_policy, &c);
 		mesh_each_request_authn(m, bound_authn, &c);
 		mesh_each_rate_limit(m, bound_limit, &c);
@@ -476,6 +486,7 @@ void pathcheck(const struct mesh *m, const struct confdir *dir, enum mesh_mode a
 		break;
 	}
 	map_done(&c.is_ambient);
+	map_done(&c.guarded);
 	free(c.ambient);
 }
 
