@@ -259,6 +259,11 @@ int proxy_connections(const struct proxy *p)
 
 /* ---- the list of live connections ---- */
 
+static bool comes_to_waypoint(const struct conn *c)
+{
+	return c->flow.direction == FLOW_INBOUND && l7_is_waypoint(c->pod);
+}
+
 static void describe(struct conn *c, struct proxy_conn_info *i)
 {
 	const struct flow *f = &c->flow;
@@ -276,21 +281,21 @@ static void describe(struct conn *c, struct proxy_conn_info *i)
 	i->sent = c->pump.bytes_down;
 	i->age_ms = conn_age_ms(c);
 	i->inbound = f->direction == FLOW_INBOUND;
-	i->protocol = c->across ? "DOUBLEHBONE" : !f->mtls ? "TCP" : f->proxy ? "MTLS" : "HBONE";
+	i->protocol = c->across ? "DOUBLEHBONE" : !f->mtls ? "TCP" : f->proxy && !comes_to_waypoint(c) ? "MTLS" : "HBONE";
 }
 
 static void describe_http(const struct hconn *h, uint64_t now_ms, struct proxy_conn_info *i)
 {
 	const struct exchange_client *c = &h->client;
 
-	i->uid = xasprintf("%s%c%c%.*s", h->env->local->uid, 0, 0, STR_FMT(c->peer_id));
+	i->uid = xasprintf("%s%c%s%c%.*s", h->env->local->uid, 0, h->target ? h->target->hostname : "", 0, STR_FMT(c->peer_id));
 	i->host = i->uid + strlen(i->uid) + 1;
-	i->peer = i->host + 1;
+	i->peer = i->host + strlen(i->host) + 1;
 	i->source = c->peer;
 	i->original = i->actual = c->local;
 	i->age_ms = now_ms - h->opened_ms;
 	i->inbound = c->inbound;
-	i->protocol = c->mtls ? "HTTP over MTLS" : "HTTP";
+	i->protocol = h->place == HCONN_SERVED || h->place == HCONN_DIRECT ? "HTTP over HBONE" : c->mtls ? "HTTP over MTLS" : "HTTP";
 }
 
 static void run_answer(struct pworker *w, struct order *o)

@@ -44,7 +44,7 @@ struct admin_connection {
 	const char *workload_uid;            /* of the local side */
 	struct addr source, original, actual;   /* original port 0: unknown */
 	const char *host;                    /* the service that the client meant (Forwarded host=); "" unknown */
-	const char *protocol;                /* "HBONE", "TCP", "DOUBLEHBONE"; of a sidecar also "MTLS", "HTTP", "HTTP over MTLS" */
+	const char *protocol;                /* "HBONE", "TCP", "DOUBLEHBONE"; of a sidecar also "MTLS", "HTTP", "HTTP over MTLS", of a waypoint "HTTP over HBONE" */
 	const char *peer;                    /* the other side's SPIFFE ID; "" when not mutual TLS */
 	uint64_t bytes_received, bytes_sent; /* from and to downstream */
 	uint64_t age_ms;

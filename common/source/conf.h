@@ -52,6 +52,8 @@ struct conf_service {
 	const char **sans;
 	int n_sans;
 	struct conf_waypoint waypoint;
+	struct conf_waypoint canary;         /* istio.io/use-waypoint-canary: takes over a part */
+	unsigned canary_percent;
 	bool is_waypoint;           /* made for one: passes none */
 	bool passthrough, local_only, allow_unhealthy, external, headless;
 	enum service_resolution resolution;

@@ -70,12 +70,30 @@ enum conf_distribution conf_distribution_read(struct field_walk *w, const struct
 	return CONF_DIST_UNSET;
 }
 
-static void read_waypoint(const struct crd_meta *m, struct conf_service *s)
+static void read_canary(struct field_walk *w, const struct crd_meta *m, struct conf_service *s)
+{
+	const char *name = field_label(&m->labels, "istio.io/use-waypoint-canary"), *ns = field_label(&m->labels, "istio.io/use-waypoint-canary-namespace");
+	const char *weight = field_label(&m->annotations, "istio.io/use-waypoint-canary-weight");
+	uint64_t percent = 0;
+
+	if (!name || !*name)
+		return;
+	if (weight && (!str_to_u64(str_c(weight), &percent) || percent > 100)) {
+		field_warn(w, 0, "metadata.annotations.istio.io/use-waypoint-canary-weight", "want 0 to 100, got '%.40s': it counts as 0", weight);
+		percent = 0;
+	}
+	s->canary.name = keep(s, name);
+	s->canary.ns = keep(s, ns ? ns : "");
+	s->canary_percent = (unsigned)percent;
+}
+
+static void read_waypoint(struct field_walk *fw, const struct crd_meta *m, struct conf_service *s)
 {
 	struct conf_waypoint w = conf_waypoint_read(&m->labels);
 
 	s->waypoint.name = w.name ? keep(s, w.name) : NULL;
 	s->waypoint.ns = keep(s, w.ns);
+	read_canary(fw, m, s);
 	s->is_waypoint = field_label(&m->labels, "gateway.istio.io/managed") != NULL;
 }
 
@@ -315,7 +333,7 @@ bool conf_service_entry(struct conf_load *l, struct field_walk *w, const struct 
 	s->passthrough = spec->resolution == CRD_NONE;
 	s->auto_vip = !s->passthrough && !(off && !strcmp(off, "false"));
 	s->distribution = conf_distribution_read(w, m, NULL);
-	read_waypoint(m, s);
+	read_waypoint(w, m, s);
 	if (spec->resolution == CRD_DYNAMIC_DNS)
 		check_dynamic(w, m, spec, s);
 	return !w->errors;
@@ -387,6 +405,6 @@ bool conf_core_service(struct conf_load *l, struct field_walk *w, const struct c
 	s->distribution = conf_distribution_read(w, m, spec->distribution);
 	if (!strcmp(spec->affinity, "ClientIP"))
 		field_warn(w, 0, "sessionAffinity", "ClientIP is not honoured yet");
-	read_waypoint(m, s);
+	read_waypoint(w, m, s);
 	return !w->errors;
 }

@@ -25,6 +25,8 @@ void gates_init(struct gates *g, const struct link_input *in)
 		if (o->kind != CONF_GATEWAY)
 			continue;
 		map_put(&g->named, str_c(text(g, o->u.gateway->ns, o->u.gateway->name)), o->u.gateway);
+		if (!*o->u.gateway->network && *o->u.gateway->at.service)
+			map_put(&g->services, str_c(o->u.gateway->at.service), o->u.gateway);
 		if (*o->u.gateway->network && !map_get(&g->networks, str_c(o->u.gateway->network)))
 			map_put(&g->networks, str_c(o->u.gateway->network), o->u.gateway);
 	}
@@ -35,7 +37,13 @@ void gates_done(struct gates *g)
 	map_done(&g->named);
 	map_done(&g->networks);
 	map_done(&g->spaces);
+	map_done(&g->services);
 	arena_done(&g->a);
+}
+
+bool gates_service(const struct gates *g, const char *key)
+{
+	return map_get(&g->services, str_c(key)) != NULL;
 }
 
 static const char *label_in(const struct label *v, int n, const char *key)

@@ -226,11 +226,20 @@ static void set_addresses(struct build *b, const struct cand *c, struct service 
 
 static void set_waypoint(struct build *b, const struct cand *c, struct service *t)
 {
-	if (c->from->is_waypoint)
+	const struct gateway *canary;
+	struct weighted_gateway *v;
+
+	if (c->from->is_waypoint || gates_service(b->gates, t->key))
 		return;
 	t->waypoint = gates_waypoint(b->gates, c->obj, c->from->ns, &c->from->waypoint, false);
-	if (t->waypoint && !strcmp(t->waypoint->service, t->key))
-		t->waypoint = NULL;   /* of all services its own namespace has, the waypoint's does not pass itself */
+	canary = t->waypoint && c->from->canary_percent ? gates_waypoint(b->gates, c->obj, c->from->ns, &c->from->canary, false) : NULL;
+	if (!canary)
+		return;
+	v = arena_alloc(&b->a, 2 * sizeof(*v));
+	v[0] = (struct weighted_gateway){ *t->waypoint, 100 - c->from->canary_percent };
+	v[1] = (struct weighted_gateway){ *canary, c->from->canary_percent };
+	t->waypoints = v;
+	t->n_waypoints = 2;
 }
 
 /* Who may answer behind the gateway of another network: what the service says, else the identities of the endpoints there. */
@@ -282,9 +291,15 @@ static bool same_service(const struct service *a, const struct service *b)
 {
 	bool same = same_text(a->name, b->name) && a->n_vips == b->n_vips && a->n_sans == b->n_sans &&
 		    a->endpoints->n == b->endpoints->n && a->lb_mode == b->lb_mode && a->n_scopes == b->n_scopes &&
-		    a->allow_unhealthy == b->allow_unhealthy && a->canonical == b->canonical && a->resolution == b->resolution && a->external == b->external &&
-		    gateway_eq(a->waypoint, b->waypoint) && same_ports(a->ports, a->n_ports, b->ports, b->n_ports);
+		    a->allow_unhealthy == b->allow_unhealthy && a->canonical == b->canonical &&
+		    a->external == b->external && a->core == b->core && a->headless == b->headless && a->resolution == b->resolution && a->created == b->created &&
+		    a->n_export_to == b->n_export_to && gateway_eq(a->waypoint, b->waypoint) && a->n_waypoints == b->n_waypoints &&
+		    same_ports(a->ports, a->n_ports, b->ports, b->n_ports);
 
+	for (int i = 0; same && i < a->n_waypoints; i++)
+		same = gateway_eq(&a->waypoints[i].gateway, &b->waypoints[i].gateway) && a->waypoints[i].weight == b->waypoints[i].weight;
+	for (int i = 0; same && i < a->n_export_to; i++)
+		same = same_text(a->export_to[i], b->export_to[i]);
 	for (int i = 0; same && i < a->n_scopes; i++)
 		same = a->scopes[i] == b->scopes[i];
 	for (int i = 0; same && i < a->n_vips; i++)

@@ -56,8 +56,11 @@ static enum fail by_address(const struct mesh *m, const struct workload *w, cons
 	struct service *s = mesh_service_by_vip(m, network, &at->ip, str_c(w->ns));
 	struct workload *target = s ? NULL : mesh_workload_by_ip(m, network, &at->ip);
 
+	/* A waypoint's own workload, though its namespace may name it: that would come back here for ever. */
+	if (target && (!strcmp(target->uid, w->uid) || dest_is_gateway(m, target->waypoint, target)))
+		return FAIL_LOOP;
 	if (s ? !dest_serves(m, w, s) : !target || !dest_is_gateway(m, target->waypoint, w))
-		return target && !strcmp(target->uid, w->uid) ? FAIL_LOOP : FAIL_NOT_SERVED;
+		return FAIL_NOT_SERVED;
 	*ret_service = s;
 	return FAIL_NONE;
 }

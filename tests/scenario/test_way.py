@@ -178,7 +178,7 @@ def test_routes_of_bytes():
             eventually(lambda: [web.talk(VIP, 90, b"x", timeout=2) for _ in range(6)] == [n.encode()] * 6, 10)
         lab.write("r.yaml", virtual_service(f"{{route: [{to('nowhere.default.svc.cluster.local')}]}}", kind="tcp"))
         eventually(lambda: web.refused(VIP, 90))
-        assert "nowhere" in wp.log()
+        eventually(lambda: "nowhere" in wp.log())
 
 
 def test_weights_and_subsets():
@@ -254,6 +254,27 @@ def test_namespaces():
         eventually(lambda: "x-forwarded-client-cert" not in fields(answered(web)[1]), 10)
 
 
+def test_canary():
+    """A part of a service's traffic tries another waypoint; then all of it."""
+    with Lab() as lab:
+        web, wp, shop = shops(lab)
+        new = lab.waypoint("new", vips=["10.96.99.2"])
+        shop.serve_http(8080)
+        def by(percent):
+            text = using("wp", service("shop", {80: 8080}, [VIP], protocol="HTTP"))
+            lab.write("shop.yaml", text.replace("istio.io/use-waypoint: wp", "istio.io/use-waypoint: wp, istio.io/use-waypoint-canary: new")
+                      .replace(", name: shop, namespace", f", annotations: {{istio.io/use-waypoint-canary-weight: '{percent}'}}, name: shop, namespace"))
+        def carriers(n=30):
+            return {fields(get(web)[1])["x-forwarded-client-cert"].split("/sa/")[1].split(";")[0] for _ in range(n)}
+        answered(web)
+        by(50)
+        eventually(lambda: carriers() == {"wp", "new"}, 10)
+        by(100)
+        eventually(lambda: carriers() == {"new"}, 10)
+        by(0)
+        eventually(lambda: carriers() == {"wp"}, 10)
+
+
 def test_retry_elsewhere():
     def fails(handler, got):
         handler.answer(503, b"no")
@@ -289,6 +310,10 @@ def test_reload():
         answered(web)
         c = http.client.HTTPConnection(VIP, 80)
         c.sock = web.connect(VIP, 80)
+        c.request("GET", "/")
+        assert c.getresponse().read()
+        listed = wp.http("/config_dump?full=1")[1]
+        assert "HTTP over HBONE" in listed and SHOP in listed, listed
         late = http.client.HTTPConnection(VIP, 80)
         late.sock = web.connect(VIP, 80, timeout=20)
         late.request("GET", "/slow")

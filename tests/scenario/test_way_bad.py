@@ -195,6 +195,23 @@ def test_two_that_point_at_each_other():
         assert get(web)[0] == 200
 
 
+def test_a_namespace_that_names_its_own_waypoint():
+    """The waypoint's service and workload pass none, whatever their namespace says: they would come back for ever."""
+    with Lab() as lab:
+        web, wp, shop = shops(lab)
+        shop.serve_http(8080)
+        answered(web)
+        lab.write("ns.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: default, labels: {istio.io/use-waypoint: wp}}\n")
+        lab.workload(wp, serviceAccount="wp", labels={"gateway": "wp"})       # nothing says that it is a waypoint's
+        text = open(f"{lab.config}/waypoint-wp.yaml").read()
+        lab.write("waypoint-wp.yaml", text.replace("gateway.networking.k8s.io/gateway-name: wp", "gateway: wp"))
+        eventually(lambda: "x-forwarded-client-cert" in fields(answered(web, ip=shop.v4, port=8080)[1]), 10)
+        p = Peer(lab, wp)
+        for authority in (f"{wp.v4}:80", f"[{wp.v6}]:80", "10.96.99.1:15008", "wp.default.svc.cluster.local:15008"):
+            assert p.ask(authority) in (404, 503), authority
+        assert get(web)[0] == 200
+
+
 def test_a_label_that_names_nothing():
     """Istio's stance: such a service is reached past any waypoint, and a finding says so. Closed: it is refused."""
     with Lab() as lab:
@@ -203,7 +220,7 @@ def test_a_label_that_names_nothing():
         answered(web)
         lab.write("shop.yaml", using("nobody", service("shop", {80: 8080}, [VIP], protocol="HTTP")))
         eventually(lambda: "x-forwarded-client-cert" not in fields(answered(web)[1]), 10)
-        assert "there is no Gateway 'default/nobody'" in wp.log() and "there is no Gateway 'default/nobody'" in web.log()
+        eventually(lambda: all("there is no Gateway 'default/nobody'" in h.log() for h in (wp, web)))
         p = Peer(lab, wp)
         assert p.ask(f"{VIP}:80") == 404
         web.stop()

@@ -82,6 +82,7 @@ static const struct {
 	{ WP("w", "", "") NS("istio.io/use-waypoint: w") SVC("a", ", labels: {gateway.istio.io/managed: istio.io-mesh-controller}") WE("a", ", labels: {gateway.networking.k8s.io/gateway-name: w}", "address: 10.0.0.1"), 0,
 	  "-", "-", "-", NULL },
 	{ WP("a", "", "") NS("istio.io/use-waypoint: a") SVC("a", "") WE("a", "", "address: 10.0.0.1"), 0, "-", "-", "-", NULL },
+	{ WP("a", "", "") WP("w", "", "") NS("istio.io/use-waypoint: w") SVC("a", "") WE("a", "", "address: 10.0.0.1"), 0, "-", "-", "-", NULL },
 	/* networks */
 	{ EW("g", "far", ", addresses: [{value: 192.0.2.1}]") SVC("a", "") WE("a", "", "network: far"), 0, "-", "-", "far/192.0.2.1:15008", NULL },
 	{ EW("g", "far", "") SVC("a", "") WE("a", ", labels: {topology.istio.io/network: far}", "address: 10.0.0.1"), 0, "-", "-", "n/g.n.svc.cluster.local:15008", NULL },
@@ -137,6 +138,38 @@ START_TEST(names_of_remote_endpoints)
 }
 END_TEST
 
+/* A part of a service's traffic tries another waypoint. */
+START_TEST(canaries)
+{
+	static const struct { const char *labels, *weight; int n; unsigned part; const char *finding; } cases[] = {
+		{ "istio.io/use-waypoint: w, istio.io/use-waypoint-canary: c", "20", 2, 20, NULL },
+		{ "istio.io/use-waypoint: w, istio.io/use-waypoint-canary: c", "100", 2, 100, NULL },
+		{ "istio.io/use-waypoint: w, istio.io/use-waypoint-canary: c", "0", 0, 0, NULL },
+		{ "istio.io/use-waypoint: w, istio.io/use-waypoint-canary: c", "x", 0, 0, "use-waypoint-canary-weight: want 0 to 100, got 'x': it counts as 0" },
+		{ "istio.io/use-waypoint: w, istio.io/use-waypoint-canary: no", "20", 0, 0, "there is no Gateway 'n/no'" },
+		{ "istio.io/use-waypoint-canary: c", "20", 0, 0, NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char yaml[2000];
+		const struct service *s;
+
+		snprintf(yaml, sizeof(yaml), "%s%sapiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: n, labels: {%s}, annotations: {istio.io/use-waypoint-canary-weight: '%s'}}\n"
+			 "spec: {ports: [{port: 80}]}\n", WP("w", "", ""), WP("c", "", ""), cases[i].labels, cases[i].weight);
+		fixture_write(&f, "x.yaml", yaml);
+		ck_assert_int_eq(fixture_load(&f), 0);
+		s = mesh_service(mesh_current(), str_c("n/a.n.svc.cluster.local"));
+		ck_assert_int_eq(s->n_waypoints, cases[i].n);
+		if (s->n_waypoints) {
+			ck_assert_str_eq(show(&s->waypoints[1].gateway), "n/c.n.svc.cluster.local:15008");
+			ck_assert(s->waypoints[1].weight == cases[i].part && s->waypoints[0].weight == 100 - cases[i].part);
+		}
+		if (cases[i].finding)
+			fixture_expect(&f, cases[i].finding);
+	}
+}
+END_TEST
+
 /* A waypoint that comes or goes changes those who name it, and nobody else; what stays the same stays the same object. */
 START_TEST(changes)
 {
@@ -189,6 +222,7 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, row, 0, (int)ARRAY_LEN(rows));
 	tcase_add_test(t, names_of_remote_endpoints);
+	tcase_add_test(t, canaries);
 	tcase_add_test(t, changes);
 	suite_add_tcase(s, t);
 	return suite_run(s);
