@@ -41,7 +41,7 @@ static void compose(const struct chain *c, const struct mesh_config *mc, const s
 		    struct exchange_conf *ret)
 {
 	*ret = (struct exchange_conf){
-		.filters = v, .router = &router, .path = hconn_path(mc), .replay_bytes = LIMIT_REPLAY_BYTES, .keep_underscores = true,
+		.filters = v, .router = &router, .path = hconn_path(mc), .replay_bytes = LIMIT_REPLAY_BYTES, .websocket_alone = true, .keep_underscores = true,
 		.preserve_case = mc->proxy.headers.preserve_case == OPT_YES, .on_end = hconn_exchange_ended,
 	};
 	for (; *ops; ops++)

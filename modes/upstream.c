@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "modes/upstream.h"
 
+#include "base/log.h"
 #include "base/tuning.h"
 #include "http/xfcc.h"
 #include "modes/conn.h"
@@ -102,7 +103,7 @@ static struct stage *open_istio(struct upstream *u, struct cluster *cl, const st
 
 	if (!ctx)
 		return sock_broken(l, FAIL_IDENTITY);
-	if (!cluster_peers(cl, mesh_current(), peers, PEERS_MAX, &n)) {
+	if (!cluster_peers(cl, mesh_current(), p->workload, peers, PEERS_MAX, &n)) {
 		tlsctx_unref(ctx);
 		return sock_broken(l, FAIL_NO_PEER_NAMES);
 	}
@@ -123,29 +124,62 @@ static struct stage *open_istio(struct upstream *u, struct cluster *cl, const st
 
 /* ---- TLS origination ---- */
 
+/* What the server is called: what the configuration says, what the client asks for, or the service's own host. Empty: nothing says it. */
+static struct str server_name(const struct cluster_conf *conf, const struct connect_ask *ask)
+{
+	const char *host = conf->service ? strchr(conf->service, '/') : NULL;
+
+	if (conf->tls.sni && *conf->tls.sni)
+		return str_c(conf->tls.sni);
+	if (ask->sni.n || !host || host[1] == '*')
+		return ask->sni;
+	return str_c(host + 1);
+}
+
+/* Whose certificate counts: as many as were named, else the server's name. False: nothing says it, and the stance does not take that for
+ * anybody whom the CA vouches for, as Istio's Envoy would. */
+static bool server_names(const struct cluster_conf *conf, struct str sni, struct str names[PEERS_MAX], int *ret_n)
+{
+	static atomic_flag told = ATOMIC_FLAG_INIT, cut = ATOMIC_FLAG_INIT;
+	const struct tls_conf *t = &conf->tls;
+	int n = 0;
+
+	for (; n < t->n_sans && n < PEERS_MAX; n++)
+		names[n] = str_c(t->sans[n]);
+	if (n < t->n_sans && !atomic_flag_test_and_set(&cut))
+		log_warn(LOG_TLS, "%s: of its subjectAltNames the first %d count (said once)", conf->name, PEERS_MAX);
+	if (n == 0 && sni.n)
+		names[n++] = sni;
+	*ret_n = n;
+	if (n || t->insecure)
+		return true;
+	if (!atomic_flag_test_and_set(&told))
+		log_warn(LOG_TLS, "%s: nothing says whose certificate its servers have: give the DestinationRule subjectAltNames or sni (said once)%s", conf->name,
+			 mesh_settings(mesh_current())->stance == STANCE_ISTIO ? "; until then any of that CA's counts, as in Istio" : "");
+	return mesh_settings(mesh_current())->stance == STANCE_ISTIO;
+}
+
 static struct stage *over_tls(struct upstream *u, const struct cluster_conf *conf, const struct connect_ask *ask, struct stage *below)
 {
 	const struct tls_conf *t = &conf->tls;
 	bool mutual = t->mode == TLS_MUTUAL;
 	struct origin_conf oc = { .cert = mutual ? t->cert : "", .key = mutual ? t->key : "", .roots = t->ca, .crl = t->crl, .insecure = t->insecure };
-	struct str sni = t->sni && *t->sni ? str_c(t->sni) : ask->sni;
-	struct str names[PEERS_MAX];
+	struct str sni = server_name(conf, ask), names[PEERS_MAX];
 	struct tlsctx *ctx;
 	struct stage *s;
 	struct err err;
-	int n = 0;
+	int n;
 
 	if (!below)
 		return NULL;
 	ctx = origin_get(&oc, loop_now_ms(u->pod->worker->loop), &err);
-	if (!ctx) {
-		stage_done(below, FAIL_TLS);
-		return sock_broken(u->pod->worker->loop, FAIL_TLS);
+	if (!ctx || !server_names(conf, sni, names, &n)) {
+		enum fail why = ctx ? FAIL_NO_PEER_NAMES : FAIL_TLS;
+
+		tlsctx_unref(ctx);
+		stage_done(below, why);
+		return sock_broken(u->pod->worker->loop, why);
 	}
-	for (; n < t->n_sans && n < PEERS_MAX; n++)
-		names[n] = str_c(t->sans[n]);
-	if (n == 0 && sni.n)
-		names[n++] = sni;
 	s = tls_client(below, ctx, names, n);
 	tlsctx_unref(ctx);
 	if (!s)

@@ -82,6 +82,14 @@ static void take_request(struct ex *e, const struct http_head *head)
 	x->log.grpc = str_starts(type, str_c("application/grpc")) && (type.n == 16 || type.p[16] == '+' || type.p[16] == ';');
 }
 
+/* Over it the client could say what nobody judges. What HTTP/1 has beside tokens ("TLS/1.2") was no such wish from the start. */
+static bool is_other_switch(const struct exchange *x)
+{
+	if (x->request.upgrade.n)
+		return !str_eq_nocase(x->request.upgrade, str_c("websocket"));
+	return str_is(x->request.method, "CONNECT");
+}
+
 static void begin(struct ex *e)
 {
 	struct exchange *x = &e->x;
@@ -90,6 +98,8 @@ static void begin(struct ex *e)
 
 	if (!x->request.authority.n) {
 		e->bad = FAIL_NO_HOST;
+	} else if (x->conf->websocket_alone && is_other_switch(x)) {
+		e->bad = FAIL_BAD_UPGRADE;
 	} else if (path.n && x->conf->path != HTTP_PATH_NONE) {
 		out = arena_alloc(&x->arena, 3 * path.n);
 		if (!http_path_normalise(path, x->conf->path, out, &x->request.path))

@@ -130,6 +130,7 @@ struct exchange_conf {
 	const struct router_ops *router;
 	enum http_path path;     /* how paths are normalised before anybody looks */
 	size_t replay_bytes;     /* of a request's body, kept for another try (LIMIT_REPLAY_BYTES); more: no other try */
+	bool websocket_alone;    /* as Envoy under Istio: CONNECT, and a switch to anything else that is asked for, is refused (FAIL_BAD_UPGRADE) */
 	bool keep_underscores;   /* names with '_' are let through, as Envoy does; else they are dropped */
 	bool preserve_case;      /* HTTP/1: names go out as they came in; else in lower case, as Envoy does */
 	void (*on_end)(struct exchange *x, void *arg);   /* after all filters' */

@@ -391,28 +391,36 @@ bool cluster_admits(const struct cluster *c, const struct mesh *m, struct str id
 	return !named && !s->n_sans && admits_anybody(m);
 }
 
-static void add_peer(struct str *v, int max, int *n, const char *id)
+static void add_peer(const struct cluster *c, struct str *v, int max, int *n, const char *id)
 {
-	if (!*id || *n >= max)
+	static atomic_flag told = ATOMIC_FLAG_INIT;
+
+	if (!*id)
 		return;
 	for (int i = 0; i < *n; i++)
 		if (str_is(v[i], id))
 			return;
-	v[(*n)++] = str_c(id);
+	if (*n < max)
+		v[(*n)++] = str_c(id);
+	else if (!atomic_flag_test_and_set(&told))
+		log_warn(LOG_TLS, "%s: more than %d identities may answer: others are believed only where an endpoint is known to have them; name subjectAltNames (said once)",
+			 c->conf.name, max);
 }
 
-bool cluster_peers(const struct cluster *c, const struct mesh *m, struct str *v, int max, int *ret_n)
+bool cluster_peers(const struct cluster *c, const struct mesh *m, const struct workload *w, struct str *v, int max, int *ret_n)
 {
 	struct service *s = *c->conf.service ? mesh_service(m, str_c(c->conf.service)) : NULL;
 
 	*ret_n = 0;
+	if (w && *w->identity && cluster_admits(c, m, str_c(w->identity)))
+		add_peer(c, v, max, ret_n, w->identity);
 	for (int i = 0; i < c->conf.tls.n_sans; i++)
-		add_peer(v, max, ret_n, c->conf.tls.sans[i]);
+		add_peer(c, v, max, ret_n, c->conf.tls.sans[i]);
 	if (c->conf.tls.n_sans)
 		return true;
 	for (int i = 0; s && i < s->n_sans; i++)
-		add_peer(v, max, ret_n, s->sans[i]);
+		add_peer(c, v, max, ret_n, s->sans[i]);
 	for (int i = 0; s && i < s->endpoints->n; i++)
-		add_peer(v, max, ret_n, endpoints_at(s->endpoints, i)->workload->identity);
+		add_peer(c, v, max, ret_n, endpoints_at(s->endpoints, i)->workload->identity);
 	return *ret_n || admits_anybody(m);
 }

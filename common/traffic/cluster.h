@@ -187,8 +187,9 @@ bool cluster_shares(const struct cluster *a, const struct cluster *b);
 /* Whether id may answer for the cluster over Istio mTLS: tls.sans, else the service's sans and the identities of its endpoints.
  * Where nothing says a name, whoever the mesh's roots vouch for, as in Istio; nobody under the stance STRICT. */
 bool cluster_admits(const struct cluster *c, const struct mesh *m, struct str id);
-/* The same as a list, as far as it fits; n 0 with true: anybody. False: nobody. Borrowed from c and m. */
-bool cluster_peers(const struct cluster *c, const struct mesh *m, struct str *v, int max, int *ret_n);
+/* The same as a list, of w first (NULL ok); n 0 with true: anybody. False: nobody. What does not fit is left out, which is said once: those
+ * are then believed only where they are w. Borrowed from c, m and w. */
+bool cluster_peers(const struct cluster *c, const struct mesh *m, const struct workload *w, struct str *v, int max, int *ret_n);
 
 /* What `meshd status` and tests see: each endpoint with its state, as of the last pick. Within a turn. */
 struct host_view { const struct host *host; const struct workload *workload; uint32_t weight; int priority; bool healthy, ejected; unsigned active; };

@@ -194,8 +194,8 @@ def hello(sni):
 
 RULE = """apiVersion: networking.istio.io/v1
 kind: DestinationRule
-metadata: {name: wild, namespace: default}
-spec: {host: "*.example.test", trafficPolicy: {tls: {mode: %s, caCertificates: %s%s}}}
+metadata: {name: %s, namespace: default}
+spec: {host: "%s", trafficPolicy: {tls: {mode: %s, caCertificates: %s%s}}}
 ---
 """
 
@@ -205,11 +205,29 @@ def test_tls_origination():
     with Lab() as lab:
         entry = wild("{number: 80, targetPort: 8443, name: http, protocol: HTTP}")
         root = web_pki(lab).root
-        web, wp, ext = outside(lab, entry + RULE % ("SIMPLE", root, ""), "a.example.test,{ext}", "b.example.test,{ext}")
+        web, wp, ext = outside(lab, entry + RULE % ("wild", "*.example.test", "SIMPLE", root, ""), "a.example.test,{ext}", "b.example.test,{ext}")
         serve_tls(lab, ext, 8443, "a.example.test")
         assert ask(web, "a.example.test")[1] == "a.example.test a.example.test"
         ask(web, "b.example.test", status=503)          # its certificate is another's
         assert ask(web, "a.example.test")[1] == "a.example.test a.example.test"
+
+
+def test_tls_origination_of_bytes():
+    """Nothing of the request says a name: the service's own host does, and the certificate must be its."""
+    with Lab() as lab:
+        root = web_pki(lab).root
+        def entries(ext):
+            return "".join(using("wp", ENTRY % (n, f"{n}.test", "STATIC", f"{{number: 9000, targetPort: {port}, name: tcp, protocol: TCP}}", f"endpoints: [{{address: {ext.v4}}}]")) +
+                           RULE % (n, f"{n}.test", "SIMPLE", root, "") for n, port in (("good", 9443), ("bad", 9444)))
+        web, wp, ext = outside(lab, entries)
+        serve_tls(lab, ext, 9443, "good.test")
+        serve_tls(lab, ext, 9444, "wrong.test")
+        with web.connect(vip(web, "good.test"), 9000) as s:
+            s.sendall(b"hi")
+            assert s.recv(1000).endswith(b"good.test good.test")
+        with web.connect(vip(web, "bad.test"), 9000) as s:
+            s.sendall(b"hi")
+            assert read_end(s) == b""
 
 
 def test_policies():

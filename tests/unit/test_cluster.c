@@ -700,16 +700,16 @@ START_TEST(who_may_answer)
 
 	publish((struct service){ 0 }, seats, 3);
 	ck_assert(cluster_admits(c, mesh_current(), cart) && !cluster_admits(c, mesh_current(), eve));
-	ck_assert(cluster_peers(c, mesh_current(), v, 8, &n) && n == 2);
+	ck_assert(cluster_peers(c, mesh_current(), NULL, v, 8, &n) && n == 2);
 	publish((struct service){ .sans = sans, .n_sans = 1 }, seats, 3);
 	ck_assert(cluster_admits(c, mesh_current(), cart) && cluster_admits(c, mesh_current(), eve));
-	ck_assert(cluster_peers(c, mesh_current(), v, 8, &n) && n == 3);
+	ck_assert(cluster_peers(c, mesh_current(), NULL, v, 8, &n) && n == 3);
 	conf.tls.sans = sans;
 	conf.tls.n_sans = 1;
 	d = cluster_new(&conf, c);
 	ck_assert(!cluster_admits(d, mesh_current(), cart) && cluster_admits(d, mesh_current(), eve));
 	publish((struct service){ 0 }, three, 3);          /* nobody has a name */
-	ck_assert(cluster_admits(c, mesh_current(), eve) && cluster_peers(c, mesh_current(), v, 8, &n) && n == 0);
+	ck_assert(cluster_admits(c, mesh_current(), eve) && cluster_peers(c, mesh_current(), NULL, v, 8, &n) && n == 0);
 	cluster_unref(c);
 	cluster_unref(d);
 }

@@ -436,6 +436,39 @@ START_TEST(a_switch_that_is_declined)
 }
 END_TEST
 
+START_TEST(switches_that_are_not_allowed)
+{
+	static const struct { const char *text; bool refused; } rows[] = {
+		{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n", true },
+		{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket2\r\n\r\n", true },
+		{ "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", true },
+		{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n", false },
+		{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: TLS/1.2\r\n\r\n", false },
+		{ "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: foo\r\n\r\n", false },                       /* Connection does not name it */
+		{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n\r\n", false },
+	};
+
+	say(&down, rows[_i].text);
+	ck_assert_msg(has(&down, "HTTP/1.1 403 ") == rows[_i].refused, "%s", rows[_i].text);
+	ck_assert_int_eq(tries, !rows[_i].refused);
+	ck_assert_int_eq(has(&up, "pgrade: "), _i == 6);
+	if (rows[_i].refused)
+		ck_assert(end_why == FAIL_BAD_UPGRADE && strcmp(end_details, "upgrade_failed") == 0);
+}
+END_TEST
+
+static void setup_strict(void)
+{
+	setup();
+	conf.websocket_alone = true;
+}
+
+static void teardown_strict(void)
+{
+	teardown();
+	conf.websocket_alone = false;
+}
+
 START_TEST(paths_without_a_normal_form)
 {
 	say(&down, "GET /%00 HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -459,7 +492,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("exchange");
-	TCase *t = tcase_create("exchange");
+	TCase *t = tcase_create("exchange"), *strict = tcase_create("websocket alone");
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, there_and_back);
@@ -481,6 +514,9 @@ int main(void)
 	tcase_add_test(t, a_switch_that_is_declined);
 	tcase_add_test(t, paths_without_a_normal_form);
 	tcase_add_test(t, what_is_no_request_is_logged);
+	tcase_add_checked_fixture(strict, setup_strict, teardown_strict);
+	tcase_add_loop_test(strict, switches_that_are_not_allowed, 0, 7);
+	suite_add_tcase(s, strict);
 	suite_add_tcase(s, t);
 	return suite_run(s);
 }
