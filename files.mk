@@ -594,6 +594,7 @@ HEADERS_ALL = \
 	tests/unit/jwt.txt \
 	tests/unit/memstage.h \
 	tests/unit/pki.h \
+	tests/unit/pod_fixture.h \
 	tests/unit/routerlab.h \
 	tests/unit/shake.h \
 	tests/unit/shell.h \
@@ -614,9 +615,11 @@ UNIT_TESTS = \
 	tests/unit/test_authztest \
 	tests/unit/test_backoff \
 	tests/unit/test_baggage \
+	tests/unit/test_binds \
 	tests/unit/test_buf \
 	tests/unit/test_bypass \
 	tests/unit/test_cel \
+	tests/unit/test_chain \
 	tests/unit/test_cidrset \
 	tests/unit/test_citadel \
 	tests/unit/test_clean \
@@ -785,6 +788,8 @@ tests_unit_test_backoff_SOURCES = tests/unit/test_backoff.c
 
 tests_unit_test_baggage_SOURCES = tests/unit/test_baggage.c
 
+tests_unit_test_binds_SOURCES = tests/unit/test_binds.c
+
 tests_unit_test_buf_SOURCES = tests/unit/test_buf.c
 
 tests_unit_test_bypass_SOURCES = tests/unit/test_bypass.c
@@ -792,6 +797,8 @@ tests_unit_test_bypass_SOURCES = tests/unit/test_bypass.c
 tests_unit_test_cidrset_SOURCES = tests/unit/test_cidrset.c
 
 tests_unit_test_cel_SOURCES = tests/unit/test_cel.c
+
+tests_unit_test_chain_SOURCES = tests/unit/test_chain.c
 
 tests_unit_test_citadel_SOURCES = tests/unit/test_citadel.c
 tests_unit_test_clean_SOURCES = tests/unit/test_clean.c
