@@ -15,7 +15,7 @@ def shows(page, selector, *wanted):
         for w in wanted:
             assert w in text, (selector, w, text, page.text("#trouble"))
         return text
-    return eventually(there, 15)
+    return eventually(there, 30)
 
 
 def no_complaint(page):
