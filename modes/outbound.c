@@ -92,6 +92,7 @@ static enum socks_code socks_code_of(enum fail why)
 	case FAIL_DENIED:
 	case FAIL_DENIED_BY_PEER:
 	case FAIL_LOOP:
+	case FAIL_UNREGISTERED:
 		return SOCKS_FORBIDDEN;
 	default:
 		return SOCKS_FAILED;

@@ -210,6 +210,8 @@ struct mesh_config *conf_mesh_read(struct field_walk *w, const struct yaml_node 
 	if (field_read(w, &crd_mesh_table, root, c)) {
 		c->mesh.outbound = c->outbound ? c->outbound->mode : SCOPE_ALLOW_ANY;
 		read_settings(w, c, &s);
+		if (c->mesh.outbound != SCOPE_ALLOW_ANY && !sees_requests(&s) && s.stance == STANCE_ISTIO)
+			field_info(w, 0, "outboundTrafficPolicy", "has no effect in ztunnel mode, as in Istio, unless MESHD_ENFORCEMENT is closed or strict");
 		read_providers(w, c, &s);
 		read_log_format(w, c);
 		check_export(w, c);

@@ -59,7 +59,7 @@ static const struct field mesh_rows[] = {
 	SIDECAR("enableTracing", BOOL, mesh.tele.enable_tracing, "Traces, if a provider is named.", .deflt = "true"),
 	SIDECAR("extensionProviders", MESSAGES, providers, "What policies and Telemetry name.", .sub = &crd_provider_table),
 	SIDECAR("defaultProviders", INLINE, mesh.tele, "Providers without a Telemetry.", .sub = &default_provider_table),
-	SIDECAR("outboundTrafficPolicy", MESSAGE, outbound, "What is not in the mesh: ALLOW_ANY passes it on; so it is when this is absent.", .sub = &crd_outbound_table),
+	ROW("outboundTrafficPolicy", MESSAGE, crd_mesh_config, outbound, "What is not in the mesh: ALLOW_ANY passes it on; so it is when this is absent. In ztunnel mode REGISTRY_ONLY counts where the stance is closed or strict.", .sub = &crd_outbound_table),
 	TODO("inboundTrafficPolicy", "LOCALHOST: inbound goes to 127.0.0.1.", "it goes to the address that was called; use defaultEndpoint of a Sidecar"),
 	ROW_NOT("protocolDetectionTimeout", IGNORED, "How long to wait for a client's first bytes: meshd decides by who speaks first, and needs none.", NULL),
 	SIDECAR("enableAutoMtls", BOOL, mesh.auto_mtls, "TLS to endpoints that can.", .deflt = "true"),

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "traffic/dest.h"
 
+#include "model/meshconfig.h"
+#include "model/sidecarscope.h"
 #include "policy/scope.h"
 #include "traffic/dest_int.h"
 
@@ -170,6 +172,12 @@ static bool yields(const struct service *s, const struct ip *ip)
 	return s->lb_mode == LB_PASSTHROUGH;
 }
 
+/* Istio's ztunnel passes on what nobody knows, whatever the policy says. */
+static bool only_registered(const struct mesh *m)
+{
+	return mesh_config(m)->outbound == SCOPE_REGISTRY_ONLY && mesh_settings(m)->stance != STANCE_ISTIO;
+}
+
 void dest_choose(const struct mesh *m, const struct workload *client, const struct addr *original,
 		 const struct dest_tried *tried, uint64_t *seed, uint64_t now_ms, struct dest *ret)
 {
@@ -189,6 +197,8 @@ void dest_choose(const struct mesh *m, const struct workload *client, const stru
 	/* Also when a service has this address but nothing for this port: the address is the workload's own. */
 	if (w && (!s || ret->kind == DEST_NONE))
 		go_to_workload(&a, w, ret);
+	if (ret->kind == DEST_PASSTHROUGH && !s && only_registered(m))
+		none(ret, FAIL_UNREGISTERED, NULL);
 	/* Where no name is expected any peer would do. */
 	if ((ret->kind == DEST_HBONE || ret->kind == DEST_DOUBLE) && (!ret->n_expect || (ret->kind == DEST_DOUBLE && !ret->n_inner)))
 		none(ret, FAIL_NO_PEER_NAMES, NULL);

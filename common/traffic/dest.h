@@ -46,7 +46,8 @@ struct dest_tried {
 };
 
 /* client may be NULL (unknown), tried too (none). The service that has the address as VIP is asked first, then the workload
- * that has it; NONE is a service without usable endpoint for the port, or one whose waypoint or gateway is not there. Weighted
+ * that has it; NONE is a service without usable endpoint for the port, or one whose waypoint or gateway is not there, or, where the
+ * stance and outboundTrafficPolicy admit only what the mesh has, an address that nobody has. Weighted
  * random among the preferred; endpoints that failed lately only if there are no others. `seed` is the caller's random state.
  * All that ret borrows is of m. */
 void dest_choose(const struct mesh *m, const struct workload *client, const struct addr *original,

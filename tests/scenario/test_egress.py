@@ -262,3 +262,19 @@ def test_entries_of_one_host():
         assert len(app.requests) == 4
         eventually(lambda: sum('"GET / HTTP' in l for l in wp.log().splitlines()) == 4)
         assert all(any(v.startswith(f"By={wp.identity}") for k, v in r["headers"] if k.lower() == "x-forwarded-client-cert") for r in app.requests), app.requests
+
+
+def test_only_what_is_registered():
+    """In ztunnel mode REGISTRY_ONLY counts where the stance is closed: what the mesh does not have is not reached past it."""
+    with Lab() as lab:
+        web, wp, ext = outside(lab, wild(), "a.example.test,{ext}", env={"MESHD_ENFORCEMENT": "closed"})
+        app = ext.serve_http(8080)
+        ask(web, "a.example.test")
+        assert eventually(lambda: web.http("/", port=8080, ip=ext.v4))[0] == 200
+        lab.write("mesh.yaml", "accessLogFile: /dev/stdout\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\n")
+        eventually(lambda: web.refused(ext.v4, 8080), 10, what="the address is refused")
+        n = len(app.requests)
+        assert web.refused(ext.v6, 8080) and web.refused(ext.v4, 9)
+        web.access(error="nothing in the mesh has this address", reason="UNREGISTERED")
+        ask(web, "a.example.test")
+        assert len(app.requests) == n + 1

@@ -178,7 +178,8 @@ START_TEST(test_other_mode)
 	ck_assert_int_eq(fixture_load(&f), 0);
 	fixture_expect(&f, "accessLogFile: has no effect in ztunnel mode");
 	ck_assert_str_eq(mesh_config(mesh_current())->tele.access_log_file, "");
-	ck_assert_int_eq(mesh_config(mesh_current())->outbound, SCOPE_ALLOW_ANY);
+	fixture_expect(&f, "outboundTrafficPolicy: has no effect in ztunnel mode, as in Istio, unless MESHD_ENFORCEMENT is closed");
+	ck_assert_int_eq(mesh_config(mesh_current())->outbound, SCOPE_REGISTRY_ONLY);
 	fixture_done(&f);
 }
 END_TEST

@@ -5,6 +5,9 @@
 
 #include "base/limits.h"
 #include "traffic/dest.h"
+
+#include "model/meshconfig.h"
+#include "model/sidecarscope.h"
 #include "tests/unit/suite.h"
 
 static struct mesh_edit *edit;
@@ -164,6 +167,28 @@ START_TEST(kind)
 		ck_assert_str_eq(addr_format(&d.connect, text), kinds[_i].connect);
 		ck_assert_str_eq(d.service ? d.service->key : "", kinds[_i].service);
 		ck_assert_str_eq(d.workload ? d.workload->uid : "", kinds[_i].workload);
+	}
+}
+END_TEST
+
+/* REGISTRY_ONLY, where the stance is not Istio's: what nobody has is not reached, all else is as it was. */
+START_TEST(only_what_is_registered)
+{
+	struct mesh_config *c;
+
+	put_kinds();
+	for (int closed = 0; closed < 2; closed++) {
+		edit = mesh_edit_begin();
+		mesh_edit_settings(edit, &(struct mesh_settings){ .stance = closed ? STANCE_CLOSED : STANCE_ISTIO });
+		c = resource_new(RESOURCE_MESH_CONFIG, sizeof(*c), "MeshConfig", "", "", "mesh.yaml", 0);
+		c->outbound = SCOPE_REGISTRY_ONLY;
+		mesh_put_resource(edit, &c->r);
+		mesh_edit_publish(edit);
+		ck_assert_int_eq(choose(NULL, "192.0.2.1:80", NULL, 1).kind, closed ? DEST_NONE : DEST_PASSTHROUGH);
+		ck_assert_int_eq(choose(NULL, "192.0.2.1:80", NULL, 1).why, closed ? FAIL_UNREGISTERED : FAIL_NONE);
+		ck_assert_int_eq(choose(NULL, "10.0.0.2:9", NULL, 1).kind, DEST_PLAIN);
+		ck_assert_int_eq(choose(NULL, "10.1.0.6:80", NULL, 1).kind, DEST_PASSTHROUGH);
+		ck_assert_int_eq(choose(NULL, "10.1.0.1:80", NULL, 1).kind, DEST_HBONE);
 	}
 }
 END_TEST
@@ -826,6 +851,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, kind, 0, (int)ARRAY_LEN(kinds));
+	tcase_add_test(tc, only_what_is_registered);
 	tcase_add_test(tc, own_network);
 	tcase_add_test(tc, hidden_from_other_namespaces);
 	tcase_add_loop_test(tc, family, 0, 6);
