@@ -129,6 +129,7 @@ static enum filter_step on_request(struct exchange *x, void *state, const void *
 	case CUSTOM_NONE:
 		return FILTER_NEXT;
 	case CUSTOM_REFUSE:
+		x->log.refusal = REFUSAL_UNASKED;
 		exchange_reply(x, FAIL_EXT_DENIED, AUTHZ_STATUS, exchange_dup(x, str_c(asked.details)).p, str_c(AUTHZ_TEXT), NULL, 0);
 		return FILTER_DONE;
 	case CUSTOM_ASK:

@@ -92,7 +92,7 @@ static bool passes_custom(struct path_walk *k, struct path_hop *h, const struct 
 	case CUSTOM_REFUSE:
 		break;
 	}
-	path_ends(k, h, 10000, PATH_DENY, AUTHZ_STATUS, fail_info(FAIL_DENIED)->name,
+	path_ends(k, h, 10000, PATH_DENY, AUTHZ_STATUS, fail_info(FAIL_EXT_DENIED)->name,
 		  path_printf(k, "AuthorizationPolicy %s rule %d: its provider cannot be asked", asked.policy->key, asked.rule_index + 1));
 	return false;
 }

@@ -4,14 +4,15 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-static atomic_uint_least64_t by_fail[FAIL_COUNT], of_denied[REFUSALS];
+static atomic_uint_least64_t by_fail[FAIL_COUNT], by_policy[REFUSALS];
 
-static const struct refusal_cause denied[REFUSALS] = {
+static const struct refusal_cause policies[REFUSALS] = {
 	[REFUSAL_RULE] = { "DENIED_BY_RULE", "a rule of a policy denies it", "run `meshd why ID` for the rule", 0 },
 	[REFUSAL_NO_ALLOW] = { "DENIED_NO_ALLOW", "no ALLOW policy allows it", "run `meshd why ID` for what would", 0 },
 	[REFUSAL_MTLS] = { "DENIED_MTLS", "mutual TLS is required", "put the client into the mesh, or relax the PeerAuthentication", 0 },
 	[REFUSAL_BROKEN] = { "DENIED_BROKEN", "a security object could not be loaded", "`meshd status` shows the error; fix the object", 0 },
 	[REFUSAL_BLIND] = { "DENIED_BLIND", "a policy asks for what cannot be evaluated here", "bind it to a waypoint with targetRefs: `meshd analyze` lists such policies", 0 },
+	[REFUSAL_UNASKED] = { "EXT_NOT_ASKED", "a CUSTOM policy's provider cannot be asked", "name one that mesh.yaml has as an extensionProvider: `meshd analyze` says what is wrong", 0 },
 };
 
 bool refusal_is(enum fail why)
@@ -51,7 +52,7 @@ bool refusal_is(enum fail why)
 
 void refusal_count(enum fail why, enum refusal more)
 {
-	atomic_uint_least64_t *at = why == FAIL_DENIED && more != REFUSAL_OTHER ? &of_denied[more] : &by_fail[why];
+	atomic_uint_least64_t *at = (why == FAIL_DENIED || why == FAIL_EXT_DENIED) && more != REFUSAL_OTHER ? &by_policy[more] : &by_fail[why];
 
 	if (refusal_is(why))
 		atomic_fetch_add_explicit(at, 1, memory_order_relaxed);
@@ -76,8 +77,8 @@ void refusals_each(void (*fn)(const struct refusal_cause *c, void *arg), void *a
 		n += v[n].n != 0;
 	}
 	for (int i = 0; i < REFUSALS; i++) {
-		v[n] = denied[i];
-		v[n].n = atomic_load_explicit(&of_denied[i], memory_order_relaxed);
+		v[n] = policies[i];
+		v[n].n = atomic_load_explicit(&by_policy[i], memory_order_relaxed);
 		n += v[n].n != 0;
 	}
 	if (n > 1)

@@ -9,14 +9,15 @@
 
 #include "base/fail.h"
 
-/* Of FAIL_DENIED, which says less than policies know. */
+/* Of FAIL_DENIED and FAIL_EXT_DENIED, which say less than policies know. */
 enum refusal {
 	REFUSAL_OTHER,               /* what the failure says */
 	REFUSAL_RULE,                /* a rule denies it */
 	REFUSAL_NO_ALLOW,            /* there are ALLOW policies, and none allows it */
 	REFUSAL_MTLS,                /* mutual TLS is required */
 	REFUSAL_BROKEN,              /* a security object could not be loaded */
-	REFUSAL_BLIND,               /* a policy asks for what cannot be evaluated here, or for a provider that cannot be asked */
+	REFUSAL_BLIND,               /* a policy asks for what cannot be evaluated here */
+	REFUSAL_UNASKED,             /* a CUSTOM policy's provider is not known or cannot be asked */
 	REFUSALS,
 };
 
@@ -26,7 +27,7 @@ bool refusal_is(enum fail why);
 void refusal_count(enum fail why, enum refusal more);
 
 struct refusal_cause {
-	const char *cause;           /* "NOT_WAYPOINT", as reasons in logs; of FAIL_DENIED "DENIED_MTLS" … */
+	const char *cause;           /* "NOT_WAYPOINT", as reasons in logs, or one of policies: "DENIED_MTLS" … */
 	const char *reason, *remedy; /* "" when there is none */
 	uint64_t n;
 };

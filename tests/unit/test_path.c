@@ -188,6 +188,19 @@ START_TEST(reads_tokens)
 }
 END_TEST
 
+/* Who would be asked is said; who cannot be refuses. */
+START_TEST(custom)
+{
+	fixture_write(&f, "m.yaml", everybody);
+	fixture_write(&f, "mesh.yaml", "extensionProviders: [{name: there, envoyExtAuthzHttp: {service: side.m.svc.cluster.local, port: 80}}]\n");
+	fixture_write(&f, "p.yaml", "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: ask, namespace: m}\nspec: {selector: {matchLabels: {app: side}}, action: CUSTOM, provider: {name: there}, rules: [{}]}\n");
+	expect((struct path_ask){ .from = "m/c-side", .to = "side:80" }, "custom     AuthorizationPolicy m/ask rule 1 asks there, who may refuse\n");
+	expect((struct path_ask){ .from = "m/c-side", .to = "side:80" }, "verdict: ALLOW\n");
+	fixture_remove(&f, "mesh.yaml");
+	expect((struct path_ask){ .from = "m/c-side", .to = "side:80" }, "verdict: DENY status 403 by m/side (sidecar): EXT_DENIED AuthorizationPolicy m/ask rule 1: its provider cannot be asked\n");
+}
+END_TEST
+
 START_TEST(closed_and_no_waypoint)
 {
 	f.settings.stance = STANCE_CLOSED;
@@ -316,6 +329,7 @@ int main(void)
 	tcase_add_test(t, judges);
 	tcase_add_test(t, strict_wants_mutual_tls);
 	tcase_add_test(t, reads_tokens);
+	tcase_add_test(t, custom);
 	tcase_add_test(t, closed_and_no_waypoint);
 	tcase_add_test(t, through_a_waypoint);
 	tcase_add_test(t, egress);
