@@ -13,14 +13,25 @@ static const char *const internal[] = {
 	"x-envoy-original-url", "x-envoy-hedge-on-per-try-timeout",
 };
 
+static bool is_internal(struct str name)
+{
+	bool is = false;
+
+	if (name.n <= 8 || !str_eq_nocase((struct str){ name.p, 8 }, str_c("x-envoy-")))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(internal) && !is; i++)
+		is = str_eq_nocase(name, str_c(internal[i]));
+	return is;
+}
+
 static void drop_internal(struct http_fields *f)
 {
-	bool any = false;
+	int n = 0;
 
-	for (int i = 0; i < f->n && !any; i++)
-		any = f->v[i].name.n > 8 && str_eq_nocase((struct str){ f->v[i].name.p, 8 }, str_c("x-envoy-"));
-	for (size_t i = 0; any && i < ARRAY_LEN(internal); i++)
-		fields_remove(f, str_c(internal[i]));
+	for (int i = 0; i < f->n; i++)
+		if (!is_internal(f->v[i].name))
+			f->v[n++] = f->v[i];
+	f->n = n;
 }
 
 /* Our entry without what it is not to tell: "Key=value;Key=\"value\"". */
@@ -107,7 +118,7 @@ static enum filter_step on_request(struct exchange *x, void *state, const void *
 		fields_set(&x->request_fields, "x-forwarded-proto", str_c(s->inbound && !s->waypoint && x->client->mtls ? "https" : "http"));
 	set_scheme(x);
 	if (s->forwarded_port && !fields_get(&x->request_fields, "x-forwarded-port").n)
-		fields_set(&x->request_fields, "x-forwarded-port", exchange_printf(x, "%u", x->client->local.port));
+		fields_set(&x->request_fields, "x-forwarded-port", exchange_number(x, x->client->local.port));
 	return FILTER_NEXT;
 }
 

@@ -41,6 +41,7 @@ void ex_copy_fields(struct ex *e, struct http_fields *to, const struct http_head
 	to->cap = head->n_fields + 16;     /* what filters add */
 	to->v = arena_alloc(&x->arena, (size_t)to->cap * sizeof(*to->v));
 	to->n = 0;
+	to->doubtful = false;
 	for (int i = 0; i < head->n_fields; i++) {
 		const struct http_field *f = &head->fields[i];
 

@@ -26,8 +26,11 @@ struct http_fields {
 	struct http_field *v;
 	int n, cap;
 	struct arena *arena;
+	bool doubtful;           /* something was put in that http_sendable must look at; else all came in a head that was settled */
 };
-struct str fields_get(const struct http_fields *f, const char *name);      /* the first; p NULL: absent */
+struct str fields_find(const struct http_fields *f, struct str name);      /* the first; p NULL: absent */
+/* Inline, so that the length of a name that is written down is known. */
+static inline struct str fields_get(const struct http_fields *f, const char *name) { return fields_find(f, str_c(name)); }
 void fields_set(struct http_fields *f, const char *name, struct str value);   /* replaces all of that name; both borrowed */
 void fields_add(struct http_fields *f, const char *name, struct str value);
 int fields_remove(struct http_fields *f, struct str name);                 /* how many */
@@ -181,8 +184,9 @@ bool exchange_may_replay(const struct exchange *x);
 void exchange_abandon(struct exchange *x);
 /* Ends all at once: the client's stream is reset. */
 void exchange_abort(struct exchange *x, enum fail why);
-/* From the arena: a copy of it, a formatted text. */
+/* From the arena: a copy of it, a number, a formatted text. */
 struct str exchange_dup(struct exchange *x, struct str s);
+struct str exchange_number(struct exchange *x, uint64_t v);
 struct str exchange_printf(struct exchange *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -403,6 +403,7 @@ bool exchange_send(struct exchange *x, struct http_conn *c)
 		websocket_request(e, &head, http_conn_version(c) == HTTP_2);
 	head.fields = x->request_fields.v;
 	head.n_fields = x->request_fields.n;
+	head.checked = !x->request_fields.doubtful;
 	up = http_conn_request(c, &head);
 	if (!up)
 		return false;

@@ -32,7 +32,7 @@ static void make_grpc(struct ex *e, int status, struct str text)
 
 	fields_set(f, "content-type", str_c("application/grpc"));
 	if (!fields_get(f, "grpc-status").p)
-		fields_add(f, "grpc-status", exchange_printf(x, "%d", (int)(status == 200 ? GRPC_UNKNOWN : grpc_code_of_http(status))));
+		fields_add(f, "grpc-status", exchange_number(x, (uint64_t)(status == 200 ? GRPC_UNKNOWN : grpc_code_of_http(status))));
 	if (text.n && !fields_get(f, "grpc-message").p)
 		fields_add(f, "grpc-message", escape(x, text));
 	x->log.grpc_status = str_to_u64(fields_get(f, "grpc-status"), &code) ? (int)code : GRPC_UNKNOWN;
@@ -76,6 +76,7 @@ void exchange_reply(struct exchange *x, enum fail why, int status, const char *d
 	x->response = (struct http_head){ 0 };
 	e->text = (struct str){ 0 };
 	ex_copy_fields(e, &x->response_fields, &head);
+	x->response_fields.doubtful = n != 0;     /* they never were a head */
 	if (x->log.grpc)
 		make_grpc(e, status, text.p ? text : str_c(info->text));
 	else
@@ -119,6 +120,7 @@ void ex_send_response(struct ex *e)
 
 	x->response.fields = x->response_fields.v;
 	x->response.n_fields = x->response_fields.n;
+	x->response.checked = !x->response_fields.doubtful;
 	if (e->local)
 		x->response.end |= head;
 	http_reply(x->down, &x->response);

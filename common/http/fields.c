@@ -5,10 +5,8 @@
 
 #include "http/exchange.h"
 
-struct str fields_get(const struct http_fields *f, const char *name)
+struct str fields_find(const struct http_fields *f, struct str key)
 {
-	struct str key = str_c(name);
-
 	for (int i = 0; i < f->n; i++)
 		if (f->v[i].name.n == key.n && str_eq_nocase(f->v[i].name, key))
 			return f->v[i].value;
@@ -26,7 +24,8 @@ void fields_add(struct http_fields *f, const char *name, struct str value)
 		f->v = v;
 		f->cap = cap;
 	}
-	f->v[f->n++] = (struct http_field){ str_c(name), value.p ? value : str_c("") };
+	f->v[f->n] = (struct http_field){ str_c(name), value.p ? value : str_c("") };
+	f->doubtful |= !http_field_ok(&f->v[f->n++]);
 }
 
 /* The first keeps its place. */
@@ -40,7 +39,8 @@ void fields_set(struct http_fields *f, const char *name, struct str value)
 		if (f->v[i].name.n != key.n || !str_eq_nocase(f->v[i].name, key)) {
 			f->v[n++] = f->v[i];
 		} else if (!set) {
-			f->v[n++] = (struct http_field){ f->v[i].name, value.p ? value : str_c("") };
+			f->v[n] = (struct http_field){ f->v[i].name, value.p ? value : str_c("") };
+			f->doubtful |= !http_field_ok(&f->v[n++]);
 			set = true;
 		}
 	}
@@ -66,6 +66,16 @@ int fields_remove(struct http_fields *f, struct str name)
 struct str exchange_dup(struct exchange *x, struct str s)
 {
 	return (struct str){ arena_dup(&x->arena, s), s.n };
+}
+
+struct str exchange_number(struct exchange *x, uint64_t v)
+{
+	char text[20], *end = text + sizeof(text), *at = end;
+
+	do
+		*--at = (char)('0' + v % 10);
+	while (v /= 10);
+	return exchange_dup(x, (struct str){ at, (size_t)(end - at) });
 }
 
 struct str exchange_printf(struct exchange *x, const char *fmt, ...)

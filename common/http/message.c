@@ -415,15 +415,25 @@ bool http_trailers_ok(const struct http_field *f, int n)
 	return true;
 }
 
+static bool may_stand(const struct http_field *f)
+{
+	return http_token(f->name) && is_value(f->value) && !is_any(f->name, hop_names) && !is_name(f->name, "host");
+}
+
+bool http_field_ok(const struct http_field *f)
+{
+	return may_stand(f) && !is_name(f->name, "content-length");
+}
+
 bool http_sendable(const struct http_head *h, bool request)
 {
 	int lengths = 0;
 	uint64_t v;
 
-	for (int i = 0; i < h->n_fields; i++) {
+	for (int i = 0; !h->checked && i < h->n_fields; i++) {
 		const struct http_field *f = &h->fields[i];
 
-		if (!http_token(f->name) || !is_value(f->value) || is_any(f->name, hop_names) || is_name(f->name, "host"))
+		if (!may_stand(f))
 			return false;
 		if (is_name(f->name, "content-length") && (lengths++ || !str_to_u64(f->value, &v)))
 			return false;

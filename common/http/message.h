@@ -19,6 +19,7 @@ struct http_head {
 	int n_fields;
 	unsigned keep_alive_s;                        /* response of HTTP/1: Keep-Alive: timeout=; 0: it says nothing */
 	bool end;                                     /* no body and no trailers follow */
+	bool checked;                                 /* when sent: of the fields all is known that http_sendable asks */
 	bool close;                                   /* HTTP/1, when sent: the connection ends after this message */
 	bool unread;                                  /* reply: the rest of the request is not wanted; if it is long the connection ends */
 };
@@ -50,6 +51,8 @@ int http_settle_response(struct http_head *head, struct http_field *fields, enum
 /* Fields that may be sent in HTTP/1 as they are: tokens and values, nothing that frames or routes another message, or says who
  * sent it. */
 bool http_trailers_ok(const struct http_field *fields, int n);
+/* Whether a field may be put into a settled head without another look at all of it. */
+bool http_field_ok(const struct http_field *f);
 /* Whether a settled head may be sent: no name or value of it can be read as something else. */
 bool http_sendable(const struct http_head *head, bool request);
 

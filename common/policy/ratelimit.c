@@ -235,7 +235,7 @@ void rate_refuse(struct exchange *x, const struct rate_status *s, bool headers)
 	int n = 1;
 
 	if (headers) {
-		fields[n++] = (struct http_field){ str_c("retry-after"), exchange_printf(x, "%u", s->reset_s) };
+		fields[n++] = (struct http_field){ str_c("retry-after"), exchange_number(x, s->reset_s) };
 		fields[n++] = (struct http_field){ str_c("ratelimit-policy"), policy_text(x, s) };
 		fields[n++] = (struct http_field){ str_c("ratelimit"), left_text(x, s) };
 	}

@@ -105,7 +105,7 @@ static enum filter_step on_response(struct exchange *x, void *state, const void 
 		uint64_t from = l->request_end_ns && l->request_end_ns < l->up_head_ns ? l->request_end_ns : l->up_sent_ns;
 
 		fields_set(&x->response_fields, "x-envoy-upstream-service-time",
-			   exchange_printf(x, "%llu", (unsigned long long)(from && from < l->up_head_ns ? (l->up_head_ns - from) / 1000000 : 0)));
+			   exchange_number(x, from && from < l->up_head_ns ? (l->up_head_ns - from) / 1000000 : 0));
 	}
 	return FILTER_NEXT;
 }
