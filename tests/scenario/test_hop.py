@@ -32,7 +32,8 @@ class Got:
 
 def get(h, ip=VIP, port=80, path="/", status=200, seconds=10, **headers):
     def once():
-        r = h.http(path, port=port, ip=ip, headers={k.replace("_", "-"): v for k, v in headers.items()})
+        # before the objects are read the address leads nowhere
+        r = h.http(path, port=port, ip=ip, headers={k.replace("_", "-"): v for k, v in headers.items()}, timeout=2)
         assert r[0] == status, r[:2]
         return r
     r = eventually(once, seconds)
@@ -114,12 +115,10 @@ def test_another_waypoint():
     with Lab() as lab:
         web = lab.sidecars("web", env=THROUGH)
         server = lab.meshed("shop")
-        lab.waypoint("wp")
-        wp2 = lab.waypoint("wp2", gateway="wp")
+        wp, wp2 = lab.waypoint("wp"), lab.waypoint("wp2", gateway="wp")
         app(server)
         shop(lab)
-        ids = set()
-        eventually(lambda: ids.add(get(web).headers["x-forwarded-client-cert"][0].split(";")[0]) or len(ids) == 2, 15)
+        eventually(lambda: get(web) and all(w.metric("istio_requests_total", destination_service=SHOP) for w in (wp, wp2)), 15)
         wp2.proc.kill()
         wp2.proc.wait()
         wp2.proc = None
@@ -143,7 +142,6 @@ def test_server_sidecar():
             assert first == f"By={wp.identity};URI={web.identity}" and own.endswith(f"URI={wp.identity}"), got.all
             assert got.headers["x-forwarded-for"] == ["1.2.3.4"], got.all
             lab.write("allow.yaml", policy("allow", f"[{principal(who)}]", app="shop"))
-            lab.write("none.yaml", policy("none", f"[{principal('nobody')}]", app="nothing"))
             get(web)
             lab.write("allow.yaml", policy("allow", f"[{principal('wp' if who == 'web' else 'web')}]", app="shop"))
             get(web, status=403)
@@ -167,11 +165,8 @@ def tunnel_get(h, ip, cert, headers=(), connect=(), to=None):
     return Got(body) if head.startswith(b"HTTP/1.1 200") else int(head.split()[1])
 
 
+HBONE = {"shop": {"networking.istio.io/tunnel": "http"}}        # labels of a sidecar that takes it
 FORGED = "spiffe://cluster.local/ns/forged/sa/root"
-
-
-def hop_labels():
-    return {"shop": {"networking.istio.io/tunnel": "http"}}
 
 
 def test_forgery():
@@ -179,7 +174,7 @@ def test_forgery():
     with Lab() as lab:
         out, web = lab.plain("out", "web")
         ambient = lab.meshed("ambient")
-        server = lab.sidecars("shop", env={**THROUGH, "ENABLE_ORIG_SRC": "true"}, labels=hop_labels())
+        server = lab.sidecars("shop", env={**THROUGH, "ENABLE_ORIG_SRC": "true"}, labels=HBONE)
         lab.write("gate.yaml", """apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {name: wp, namespace: default, labels: {istio.io/waypoint-for: all}}
@@ -230,7 +225,7 @@ def test_closed_sidecar():
     with Lab() as lab:
         web = lab.sidecars("web", env=PAST)
         ambient = lab.meshed("ambient")
-        server = lab.sidecars("shop", env={**PAST}, labels=hop_labels())
+        server = lab.sidecars("shop", env=PAST, labels=HBONE)
         out = lab.plain("out")
         app(server)
         server.serve(9000)
@@ -238,23 +233,20 @@ def test_closed_sidecar():
         shop(lab, wp=None)
         get(web)
         get(ambient)
-        kept = web.connect("10.96.0.9", 9000)
-        kept.sendall(b"x")
-        assert read_exact(kept, 1) == b"x"
-        wp = lab.waypoint("wp")
-        lab.workload(server, labels={"istio.io/use-waypoint": "wp", **hop_labels()["shop"]})
+        lab.waypoint("wp")
+        lab.workload(server, labels={"istio.io/use-waypoint": "wp", **HBONE["shop"]})
         shop(lab)
-        eventually(lambda: get(web).headers and (server.metric("meshd_waypoint_bypasses_total") or None))
+        eventually(lambda: get(web) and server.metric("meshd_waypoint_bypasses_total"))
         past = f"past default/wp.default.svc.cluster.local, by {web.identity}"
         eventually(lambda: past in server.cli("status").stdout)
         server.stop()
         server.start("--workload=default/shop-v6", env={**PAST, **CLOSED})
         for h in (web, out):
             assert h.refused(server.v4, 8080) and h.refused(server.v4, 9000)
-        assert server.access is not None
-        eventually(lambda: get(ambient).peer)                # through the waypoint
-        assert tunnel_get(out, server.v4, lab.issue("guest")) in (401, 403, 503)
-        server.stop()
+        why = server.cli("status").stdout
+        assert "waypoint" in why, why
+        get(ambient)                                         # through the waypoint
+        assert tunnel_get(out, server.v4, lab.issue("guest")) == 401
 
 
 def test_closed_sidecar_judges_anew():
