@@ -40,6 +40,20 @@ static struct policy_rule *about(struct about *a, enum match_kind kind, const ch
 	return &a->rule;
 }
 
+/* One of the identity's own. */
+static void deny(const char *identity)
+{
+	struct match who = { MATCH_EXACT, identity };
+	struct policy_match match = { .principals = { &who }, .n_principals = { 1 } };
+	struct policy_clause clause = { &match, 1 };
+	struct policy_rule rule = { .clauses = &clause, .n_clauses = 1 };
+	struct policy *p = policy_new(&(struct policy){ .key = "prod/who", .ns = "prod", .name = "who", .scope = POLICY_NAMESPACE, .action = POLICY_DENY, .rules = &rule,
+							.n_rules = 1, .whole = true });
+
+	ck_assert_int_eq(authz_compile(p), 0);
+	mesh_put_policy(edit, p);
+}
+
 static bool dry;
 
 static void put(const char *name, enum policy_action action, const struct policy_rule *rules, int n, const char *provider)
@@ -310,6 +324,36 @@ START_TEST(many_rules)
 }
 END_TEST
 
+/* Whom the own waypoint speaks for is judged in its place, but only where waypoints are used. */
+START_TEST(callers)
+{
+	static const char caller[] = "spiffe://cluster.local/ns/web/sa/caller";
+
+	for (int through = 0; through < 2; through++)
+		for (int of_caller = 0; of_caller < 2; of_caller++) {
+			struct exchange x = { .client = &fr.who, .caller_id = str_c(caller) };
+			struct authz_request req;
+			struct authz_input in;
+
+			settings.through_waypoints = through;
+			begin();
+			fr.who.caller = (struct addr){ .port = 1 };
+			fr.who.peer = (struct addr){ .port = 2 };
+			deny(of_caller ? "cluster.local/ns/web/sa/caller" : "cluster.local/ns/web/sa/a");
+			mesh_edit_publish(edit);
+			authz_input_of(&x, &req, &in);
+			ck_assert(str_is(in.principal, through ? caller : "spiffe://cluster.local/ns/web/sa/a"));
+			ck_assert_int_eq(in.source.port, through ? 1 : 2);
+			ck_assert_int_eq(authz_judge(mesh_current(), w, &in, NULL, NULL).allowed, through != of_caller);
+			x.caller_id = (struct str){ NULL, 0 };
+			authz_input_of(&x, &req, &in);
+			ck_assert(str_is(in.principal, "spiffe://cluster.local/ns/web/sa/a"));
+		}
+	settings.through_waypoints = false;
+	fr.who.caller = (struct addr){ .port = 0 };
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("authz_filter");
@@ -317,6 +361,7 @@ int main(void)
 
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, refused);
+	tcase_add_test(t, callers);
 	tcase_add_test(t, nothing_allows);
 	tcase_add_test(t, unknown_workload);
 	tcase_add_test(t, audit_decides_nothing);

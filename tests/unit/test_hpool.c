@@ -23,7 +23,8 @@ static struct server {
 	struct tlsctx *ctx;
 	struct addr at, next;
 	int status, n_conns, n_requests, n_gone;
-	char host[100], network[100], baggage[100];
+	char host[100], network[100], baggage[100], caller[100];
+	uint16_t caller_port;
 	uint16_t port;
 	bool has_network;
 } gate, server;
@@ -91,6 +92,8 @@ static void on_connect(struct hserve *h, struct http_stream *tunnel, const struc
 	copy(s->host, req->host);
 	copy(s->network, req->forwarded_network);
 	copy(s->baggage, req->baggage.ns);
+	copy(s->caller, req->caller);
+	s->caller_port = req->forwarded_for.port;
 	if (s->status != 200) {
 		hserve_refuse(tunnel, s->status);
 		return;
@@ -205,7 +208,8 @@ static void open_direct(struct probe *p)
 	struct hpool_target t = { .ctx = client_ctx, .own_id = str_c(CLIENT), .expect = expect, .n_expect = 1, .addr = server.at };
 
 	expect[0] = str_c(SERVER);
-	watch(p, hpool_open(pool, &t, &(struct hpool_request){ .authority = str_c("10.0.0.1:80"), .baggage = str_c("k8s.namespace.name=web") }));
+	watch(p, hpool_open(pool, &t, &(struct hpool_request){ .authority = str_c("10.0.0.1:80"), .baggage = str_c("k8s.namespace.name=web"),
+						    .forwarded = str_c("for=\"10.0.0.9:999\""), .xfcc = str_c("By=" CLIENT ";URI=spiffe://td/ns/web/sa/caller") }));
 }
 
 static void open_double(struct probe *p, const char *gate_id, const char *inner_id)
@@ -241,6 +245,8 @@ START_TEST(direct)
 	ck_assert_int_eq(server.n_requests, 2);
 	ck_assert(!server.has_network);
 	ck_assert_str_eq(server.baggage, "web");
+	ck_assert_str_eq(server.caller, "spiffe://td/ns/web/sa/caller");
+	ck_assert_int_eq(server.caller_port, 999);
 	ck_assert_str_eq(probe[0].baggage, "k8s.namespace.name=shop");
 	stop();
 }

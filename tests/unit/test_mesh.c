@@ -89,6 +89,21 @@ START_TEST(settings_are_copied)
 END_TEST
 
 /* Which of several on one address: rows in the order of preference. */
+static const struct { enum mesh_mode mode; enum waypoint_use use; enum stance stance; bool others, through; } uses[] = {
+	{ MODE_SIDECAR, WAYPOINTS_AUTO, STANCE_ISTIO, false, true }, { MODE_SIDECAR, WAYPOINTS_AUTO, STANCE_ISTIO, true, false },
+	{ MODE_SIDECAR, WAYPOINTS_AUTO, STANCE_CLOSED, true, true }, { MODE_SIDECAR, WAYPOINTS_AUTO, STANCE_STRICT, true, true },
+	{ MODE_SIDECAR, WAYPOINTS_USED, STANCE_ISTIO, true, true }, { MODE_SIDECAR, WAYPOINTS_SKIPPED, STANCE_CLOSED, false, false },
+	{ MODE_ZTUNNEL, WAYPOINTS_USED, STANCE_CLOSED, false, false }, { MODE_WAYPOINT, WAYPOINTS_USED, STANCE_CLOSED, false, false },
+};
+
+START_TEST(use_of_waypoints)
+{
+	const struct mesh_settings s = { .mode = uses[_i].mode, .waypoint_use = uses[_i].use, .stance = uses[_i].stance };
+
+	ck_assert(mesh_through_waypoints(&s, uses[_i].others) == uses[_i].through);
+}
+END_TEST
+
 START_TEST(workloads_on_one_address)
 {
 	static const struct { const char *uid; enum tunnel_protocol tunnel; } rows[] = {
@@ -473,6 +488,7 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, empty_at_first);
 	tcase_add_test(tc, settings_are_copied);
+	tcase_add_loop_test(tc, use_of_waypoints, 0, (int)ARRAY_LEN(uses));
 	tcase_add_loop_test(tc, workloads_on_one_address, 0, 5);
 	tcase_add_test(tc, put_replaces);
 	tcase_add_loop_test(tc, services_by_vip, 0, 12);

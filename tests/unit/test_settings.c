@@ -313,6 +313,7 @@ START_TEST(bad_values)
 	refuses("LOG_FORMAT", "xml", "plain or json or text");
 	refuses("RUST_LOG", "access=loud", "RUST_LOG");
 	refuses("MESHD_ENFORCEMENT", "open", "istio or closed or strict");
+	refuses("MESHD_SIDECAR_USE_WAYPOINT", "yes", "auto or true or false");
 	refuses("XDS_HEADER_a b", "x", "XDS_HEADER_");
 	refuses("XDS_HEADER_a", "caf\xc3\xa9", "printable");
 	refuses("XDS_HEADER_x-bin", "x", "-bin");
