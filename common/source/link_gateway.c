@@ -77,18 +77,31 @@ static bool admits(struct gates *g, const struct conf_gateway *gate, const char 
 	return gate->n_demands > 0;
 }
 
-static void report_missing(struct gates *g, const struct conf_obj *o, const char *ns, const char *key, bool there, bool closed)
+static struct finding label_of(const struct gates *g, const struct conf_obj *o, const char *ns)
 {
 	const char *obj_ns, *name;
 
 	conf_obj_key(o, &obj_ns, &name);
+	return (struct finding){ .level = FINDING_WARNING, .file = g->in->paths[o->file], .line = o->line, .kind = conf_kind_name(o->kind),
+				 .ns = ns, .name = name, .path = "metadata.labels.istio.io/use-waypoint" };
+}
 
-	struct finding at = { .level = FINDING_WARNING, .file = g->in->paths[o->file], .line = o->line, .kind = conf_kind_name(o->kind),
-			      .ns = ns, .name = name, .path = "metadata.labels.istio.io/use-waypoint" };
+static void report_missing(struct gates *g, const struct conf_obj *o, const char *ns, const char *key, bool there, bool closed)
+{
+	struct finding at = label_of(g, o, ns);
 
 	report_add(g->in->report, &at, there ? "the Gateway '%s' is not for objects of this namespace (its listener's allowedRoutes): traffic %s" :
 		   "there is no Gateway '%s' of the class istio-waypoint: traffic %s", key,
 		   closed ? "is refused (MESHD_ENFORCEMENT)" : "passes no waypoint, as in Istio");
+}
+
+/* Its own label asks for what the waypoint is not for; a namespace's is for both kinds of objects. */
+static void report_purpose(struct gates *g, const struct conf_obj *o, const char *ns, const char *key, bool workload)
+{
+	struct finding at = label_of(g, o, ns);
+
+	report_add(g->in->report, &at, "the waypoint '%s' is not for %s (its label istio.io/waypoint-for, service when absent): traffic passes no waypoint, as in Istio", key,
+		   workload ? "workloads" : "services");
 }
 
 const struct gateway *gates_waypoint(struct gates *g, const struct conf_obj *o, const char *ns, const struct conf_waypoint *own, bool workload)
@@ -106,8 +119,13 @@ const struct gateway *gates_waypoint(struct gates *g, const struct conf_obj *o, 
 	gate = map_get(&g->named, str_c(key));
 	if (gate && *gate->network)
 		gate = NULL;
-	if (gate && admits(g, gate, ns))
-		return (workload ? gate->for_workloads : gate->for_services) ? &gate->at : NULL;
+	if (gate && admits(g, gate, ns)) {
+		if (workload ? gate->for_workloads : gate->for_services)
+			return &gate->at;
+		if (own->name && (!workload || o->kind == CONF_WORKLOAD_ENTRY || o->kind == CONF_POD))   /* not the endpoint of an entry that is labelled */
+			report_purpose(g, o, ns, key, workload);
+		return NULL;
+	}
 	report_missing(g, o, ns, key, gate != NULL, closed);
 	if (!closed)
 		return NULL;

@@ -40,14 +40,15 @@ static const struct {
 	const char *finding;
 } rows[] = {
 	{ WP("w", "", "") SVC("a", USE("w")) WE("a", "", "address: 10.0.0.1"), 0, "n/w.n.svc.cluster.local:15008", "-", "-", NULL },
-	{ WP("w", "", "") SVC("a", "") WE("a", USE("w"), "address: 10.0.0.1"), 0, "-", "-", "-", NULL },              /* it is for services */
+	{ WP("w", "", "") SVC("a", "") WE("a", USE("w"), "address: 10.0.0.1"), 0, "-", "-", "-",
+	  "x.yaml:11: warning: WorkloadEntry n/a: metadata.labels.istio.io/use-waypoint: the waypoint 'n/w' is not for workloads (its label istio.io/waypoint-for, service when absent)" },
 	{ WP("w", ", labels: {istio.io/waypoint-for: workload}", "") SVC("a", USE("w")) WE("a", USE("w"), "address: 10.0.0.1"), 0,
-	  "-", "n/w.n.svc.cluster.local:15008", "-", NULL },
+	  "-", "n/w.n.svc.cluster.local:15008", "-", "Service n/a: metadata.labels.istio.io/use-waypoint: the waypoint 'n/w' is not for services" },
 	{ WP("w", ", labels: {istio.io/waypoint-for: all}", "") NS("istio.io/use-waypoint: w") SVC("a", "") WE("a", "", "address: 10.0.0.1"), 0,
 	  "n/w.n.svc.cluster.local:15008", "n/w.n.svc.cluster.local:15008", "-", NULL },
 	{ WP("w", ", labels: {istio.io/waypoint-for: all}", "") NS("istio.io/use-waypoint: w") SVC("a", USE("none")) WE("a", USE("none"), "address: 10.0.0.1"), 0,
 	  "-", "-", "-", NULL },
-	{ WP("w", ", labels: {istio.io/waypoint-for: none}", "") SVC("a", USE("w")) WE("a", USE("w"), "address: 10.0.0.1"), 0, "-", "-", "-", NULL },
+	{ WP("w", ", labels: {istio.io/waypoint-for: none}", "") SVC("a", USE("w")) WE("a", USE("w"), "address: 10.0.0.1"), 0, "-", "-", "-", "WorkloadEntry n/a: metadata.labels.istio.io/use-waypoint: the waypoint 'n/w' is not for workloads" },
 	{ WP("w", ", labels: {istio.io/waypoint-for: nobody}", "") SVC("a", USE("w")) WE("a", "", "address: 10.0.0.1"), 0, "-", "-", "-",
 	  "waypoint-for: want service, workload, all or none, got 'nobody'" },
 	{ WP("w", "", ", addresses: [{value: 10.9.9.9}], listeners: [{name: m, port: 15099, protocol: HBONE}]") SVC("a", USE("w")) WE("a", "", "address: 10.0.0.1"), 0,
