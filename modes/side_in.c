@@ -345,10 +345,12 @@ static void begin(struct side *s)
 		side_listen(s, ahead(s));
 }
 
-static void refuse_early(struct pod *pod, const struct addr *peer, const struct addr *to, enum fail why, const char *detail)
+/* peer_id: of a tunnel; empty: there is none. */
+static void refuse_early(struct pod *pod, const struct addr *peer, struct str peer_id, const struct addr *to, enum fail why, const char *detail)
 {
-	struct flow f = { .direction = FLOW_INBOUND, .source = *peer, .dest = *to };
+	struct flow f = { .direction = FLOW_INBOUND, .source = *peer, .dest = *to, .mtls = peer_id.n != 0 };
 
+	flow_set(&f.source_id, peer_id);
 	flow_refused_early(pod->worker->metrics, &f, why, detail);
 }
 
@@ -387,7 +389,7 @@ static void start(struct pod *pod, int fd, const struct addr *peer, const struct
 	struct side *s;
 
 	if (why != FAIL_NONE) {
-		refuse_early(pod, peer, &to, why, r < 0 ? "the original destination is unknown" : NULL);
+		refuse_early(pod, peer, (struct str){ 0 }, &to, why, r < 0 ? "the original destination is unknown" : NULL);
 		pod_uncount(pod);
 		close(fd);
 		return;
@@ -444,7 +446,7 @@ void side_accept_tunnel(struct pod *pod, const struct side_tunnel *t)
 		chain_unref(chain);
 		pod_uncount(pod);
 		hserve_refuse(t->stream, fail_info(why)->status);
-		refuse_early(pod, &t->peer, &t->to, why, t->service ? t->service->hostname : NULL);
+		refuse_early(pod, &t->peer, t->peer_id, &t->to, why, t->service ? t->service->hostname : NULL);
 		return;
 	}
 	s = make(pod, &t->stream->stage, t->local, &t->to, chain, in);

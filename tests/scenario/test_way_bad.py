@@ -60,7 +60,7 @@ def test_destinations():
                 "10.96.0.9:80": 404, "bank.default.svc.cluster.local:80": 404, f"{bank.v4}:8080": 404,        # another waypoint's
                 "10.96.0.10:80": 404, "bare.default.svc.cluster.local:80": 404,                               # nobody's
                 "no.example:80": 404, "192.0.2.1:80": 404, "127.0.0.1:15000": 404, "localhost:15000": 404, "[::1]:15020": 404,
-                f"{VIP}:81": 503, f"{SHOP}:15008": 503,                                                       # no such port
+                f"{VIP}:81": 404, f"{SHOP}:15008": 404,                                                       # no such port
                 f"{wp.v4}:15008": 503, f"{wp.v4}:15000": 503, "10.96.99.1:15008": 404, "10.96.99.2:15008": 404,   # itself, another
                 f"{shop.v4}:15008": 503, f"{shop.v4}:15001": 503, f"[{shop.v6}]:15006": 503}.items():
             assert p.ask(authority) == status, authority
@@ -73,6 +73,7 @@ def test_destinations():
         assert p.ask(f"{VIP}:80") == 200
         r = wp.access(direction="inbound", reason="NOT_SERVED", error="10.96.0.9:80", src_identity="/sa/guest")
         assert "does not name this waypoint" in r["error"], r
+        wp.access(direction="inbound", reason="NO_PORT", dst_addr=f"{VIP}:81", src_identity="/sa/guest")
         # a GET is no CONNECT
         sid = p.h.open([(":method", "GET"), (":scheme", "https"), (":authority", f"{VIP}:80"), (":path", "/")], end=True)
         assert p.h.reply(sid) == 400
