@@ -191,7 +191,7 @@ static struct stage *over_tls(struct upstream *u, const struct cluster_conf *con
 
 /* ---- HBONE ---- */
 
-/* What the CONNECT asks for: an endpoint; of a waypoint its service, by address, else by the name that the client used. */
+/* What the CONNECT asks for: an endpoint; of a waypoint its service: one of many names, as the client said it, else by address. */
 static void put_authority(const struct cluster_conf *conf, const struct pick *p, struct str sni, struct buf *out)
 {
 	const struct addr *at = p->transport == TRANSPORT_WAYPOINT ? &p->target : &p->addr;
@@ -200,17 +200,16 @@ static void put_authority(const struct cluster_conf *conf, const struct pick *p,
 	struct addr port;
 	struct str name;
 
-	if (!ip_is_any(&at->ip)) {
-		buf_puts(out, addr_format(at, text));
-		return;
-	}
 	host = host ? host + 1 : "";
-	if (*host == '*' && sni.n)
+	if (p->transport == TRANSPORT_WAYPOINT && *host == '*' && sni.n)
 		buf_printf(out, "%.*s:%u", STR_FMT(sni), at->port);
 	if (buf_len(out) && authority_parse(buf_str(out), &port, &name) == 0)
 		return;
 	buf_consume(out, buf_len(out));
-	buf_printf(out, "%s:%u", host, at->port);
+	if (ip_is_any(&at->ip))
+		buf_printf(out, "%s:%u", host, at->port);
+	else
+		buf_puts(out, addr_format(at, text));
 }
 
 static struct stage *open_hbone(struct upstream *u, struct cluster *cl, const struct pick *p, const struct connect_ask *ask)

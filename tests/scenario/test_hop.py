@@ -91,6 +91,19 @@ def test_without_an_address():
         assert got.headers["x-forwarded-client-cert"] == [f"By={wp.identity};URI={web.identity}"], got.all
 
 
+def test_many_names():
+    """A wildcard: the waypoint is asked for the name that the client used."""
+    with Lab() as lab:
+        web = lab.sidecars("web", env=THROUGH)
+        server = lab.meshed("shop")
+        wp = lab.waypoint("wp")
+        app(server)
+        lab.write("many.yaml", using("wp", service("many", {80: 8080}, app="shop", protocol="HTTP").replace("many.default.svc.cluster.local", "'*.many.test'")))
+        for name in ("a.many.test", "b.many.test", "a.many.test"):
+            got = get(web, "10.96.99.99", host=name)
+            assert got.headers["host"] == [name] and got.headers["x-forwarded-client-cert"] == [f"By={wp.identity};URI={web.identity}"], got.all
+
+
 def test_waypoint_that_is_gone():
     """Istio's stance: no Gateway, no waypoint. Closed: refused, with a reason; back when it is there again."""
     for env, refused in ((THROUGH, False), ({**THROUGH, **CLOSED}, True)):
