@@ -82,6 +82,16 @@ class Path:
         return peer, uri, GATEWAY_SAW if self.client == "gateway" and not (self.bypass and self.own) else None
 
 
+    def manual(self):
+        """A row of meshd-mesh(7)."""
+        whom = "-" if not self.captured else "nobody" if not self.knows else "waypoint" if self.waypoint and not self.own else "client"
+        address = "-" if not self.captured else "client" if not self.waypoint or self.own and self.told else "waypoint"
+        if self.refused:
+            return [self.client, self.server, "refused", "", "", "", "", ""]
+        return [self.client, self.server, self.routes or "-", self.target or "-", ("server" if self.own else "layer 4" if self.captured else "-"),
+                whom, address, "127.0.0.6" if self.own else "client's"]
+
+
 class Question:
     """One request, and what whoever runs its rule makes of it: (outcome, whether the application gets it)."""
     def __init__(self, name, judged, headers={}, tcp=0, client=None):
@@ -305,11 +315,19 @@ def row(path, results):
         for _, prefix in COLUMNS]
 
 
-def expected(path):
-    return {q.name: e for q in QUESTIONS if (e := path.expect(q))}
+def manual(stance):
+    rows = [["client", "server", "routes", "targetRefs", "selectors", "identity", "address", "peer"]]
+    return lines(rows + [Path(c, s, stance).manual() for c in CLIENTS for s in SERVERS if stance == "istio" or Path(c, s, stance).refused])
 
 
 def table(rows):
-    rows = [["client", "server", "requests seen by", *(name for name, _ in COLUMNS)], *rows]
+    return lines([["client", "server", "requests seen by", *(name for name, _ in COLUMNS)], *rows])
+
+
+def lines(rows):
     width = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(f"{x:{w}}" for x, w in zip(r, width)).rstrip() for r in rows)
+
+
+if __name__ == "__main__":
+    print("\n\n".join(manual(s) for s in ("istio", "closed")))

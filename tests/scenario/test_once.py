@@ -118,3 +118,10 @@ def test_istio():
 
 def test_closed():
     matrix("closed")
+
+
+def test_manual():
+    """meshd-mesh(7) has the table of the rules; `python3 tests/scenario/once.py` prints it."""
+    text = open(f"{ROOT}/man/meshd-mesh.7").read()
+    for stance in ("istio", "closed"):
+        assert once.manual(stance) in text, once.manual(stance)

@@ -102,8 +102,7 @@ def scaled(sidecar):
         with Load(web) as load:
             wps = more(lab, "wp2", "wp3")
             eventually(lambda: all(served(w) > 5 for w in wps), 30, what="the new waypoints serve")
-            if not sidecar:                    # a sidecar chooses for each request
-                eventually(lambda: all(load.again), 30, what="old connections come again")
+            eventually(lambda: all(load.again), 30, what="old connections come again")
             live = [web.connect(VIP, 9000, 20) for _ in range(12)]
             for s in live:
                 s.sendall(b"a")
@@ -142,7 +141,7 @@ def killed(sidecar):
             eventually(lambda: load.done > done + 200, 15)
             wp2.start("--workload=default/wp2-v6", "--drain-time=20s", capture=False)
             eventually(lambda: served(wp2) > 10, 20)
-        # with a sidecar a client's connection lives on; in ztunnel mode it dies with the waypoint, and whoever wrote to it at that moment has lost
+        # a connection dies with its waypoint, and whoever wrote to it at that moment has lost that one request
         late = [f for f in load.failed if f[0] > dead + 0.2 or f[1] < before]
         assert not late and len(load.failed) <= len(load.threads), (before, dead, load.failed)
 
