@@ -664,6 +664,7 @@ UNIT_TESTS = \
 	tests/unit/test_h1server \
 	tests/unit/test_h2 \
 	tests/unit/test_handover \
+	tests/unit/test_hconn \
 	tests/unit/test_hello \
 	tests/unit/test_hostnames \
 	tests/unit/test_hpool \
@@ -874,6 +875,8 @@ tests_unit_test_h1server_SOURCES = tests/unit/test_h1server.c
 tests_unit_test_h2_SOURCES = tests/unit/test_h2.c
 
 tests_unit_test_handover_SOURCES = tests/unit/test_handover.c
+
+tests_unit_test_hconn_SOURCES = tests/unit/test_hconn.c
 
 tests_unit_test_hello_SOURCES = tests/unit/test_hello.c
 tests_unit_test_hpool_SOURCES = tests/unit/test_hpool.c
