@@ -26,27 +26,26 @@ def wild(ports=HTTP, name="wild", host="*.example.test", more=""):
     return using("wp", ENTRY % (name, host, "DYNAMIC_DNS", ports, more))
 
 
-def own_resolver(lab, h, server):
+def start(lab, h, server, *args, **kw):
     """meshd on this host asks that name server."""
     conf = resolver(h, lab, f"nameserver {server.v4}\n")
     real, lab.meshd = lab.meshd, f"{lab.dir}/meshd-{h.name}"
     with open(lab.meshd, "w") as f:
         f.write(f'#!/bin/sh\nexec unshare -m sh -c \'mount --bind "$0" /etc/resolv.conf && exec "$@"\' {conf} {real} "$@"\n')
     os.chmod(lab.meshd, 0o755)
-    return real
+    h.start(*args, **kw)
+    lab.meshd = real
 
 
-def outside(lab, entries, *records, clients=("web",), env=None, args=()):
+def outside(lab, entries, *records, clients=("web",), mode="ztunnel", env=None, args=()):
     """Clients, a waypoint that asks a name server of the lab, and a host outside the mesh."""
     lab.write("mesh.yaml", "accessLogFile: /dev/stdout\n")
     up, ext = lab.plain("up", "ext")
     lab.write("entries.yaml", entries(ext) if callable(entries) else entries)
     dnsmasq(lab, up, *(f"--host-record={r}".format(ext=ext.v4) for r in records))
     wp = lab.waypoint("wp", start=False)
-    real = own_resolver(lab, wp, up)
-    wp.start("--workload=default/wp-v6", *args, env=env)
-    lab.meshd = real
-    web = lab.meshed(*clients, env={"ISTIO_META_DNS_CAPTURE": "true", **(env or {})})
+    start(lab, wp, up, "--workload=default/wp-v6", *args, env=env)
+    web = lab.meshed(*clients, mode=mode, env={"ISTIO_META_DNS_CAPTURE": "true", **(env or {})})
     return (*(web if isinstance(web, list) else [web]), wp, ext)
 
 
@@ -278,3 +277,42 @@ def test_only_what_is_registered():
         web.access(error="nothing in the mesh has this address", reason="UNREGISTERED")
         ask(web, "a.example.test")
         assert len(app.requests) == n + 1
+
+
+def test_sidecars():
+    """Without a waypoint a sidecar does it all itself."""
+    with Lab() as lab:
+        root = web_pki(lab).root
+        tls, http = "{number: 443, targetPort: 8443, name: tls, protocol: TLS}", "{number: 8000, targetPort: 8443, name: http-2, protocol: HTTP}"
+        lab.write("mesh.yaml", "accessLogFile: /dev/stdout\n")
+        up, ext = lab.plain("up", "ext")
+        dnsmasq(lab, up, f"--host-record=a.example.test,{ext.v4}", f"--host-record=b.secure.test,{ext.v4}", "--host-record=loop.example.test,127.0.0.1")
+        lab.write("entries.yaml", ENTRY % ("wild", "*.example.test", "DYNAMIC_DNS", HTTP + ", " + tls, "") + ENTRY % ("secure", "*.secure.test", "DYNAMIC_DNS", http, "") +
+                  RULE % ("secure", "*.secure.test", "SIMPLE", root, ""))
+        web = lab.plain("web")
+        web.mode = "sidecar"
+        lab.workload(web)
+        start(lab, web, up, env={"ISTIO_META_DNS_CAPTURE": "true"})
+        ext.serve_http(8080)
+        serve_tls(lab, ext, 8443, "a.example.test", "b.secure.test")
+        assert json.loads(ask(web, "a.example.test")[1])["host"] == "ext"
+        ask(web, "loop.example.test", status=403)
+        refused(web, "dns_resolution_failure{forbidden_address}")
+        assert eventually(lambda: web.http("/", port=8000, ip=vip(web, "b.secure.test"), headers={"Host": "b.secure.test"}))[1] == "a.example.test b.secure.test"
+        ip = vip(web, "a.example.test")
+        assert talk_tls(web, ip, "a.example.test", root=root) == "a.example.test a.example.test"
+        assert talk_tls(web, ip, "loop.example.test") == ""
+
+
+def test_sidecars_through_the_waypoint():
+    """A sidecar that goes through waypoints leaves the names to them."""
+    with Lab() as lab:
+        web, wp, ext = outside(lab, wild(HTTP + ", " + TLS), "a.example.test,{ext}", "b.example.test,{ext}", mode="sidecar", env={"MESHD_SIDECAR_USE_WAYPOINT": "true"})
+        app = ext.serve_http(8080)
+        root = serve_tls(lab, ext, 8443, "a.example.test", "b.example.test")
+        for name in ("a.example.test", "b.example.test", "a.example.test"):
+            assert json.loads(ask(web, name)[1])["host"] == "ext"
+            assert talk_tls(web, vip(web, name), name, root=root) == f"a.example.test {name}"
+        assert all(any(v.startswith(f"By={wp.identity}") for k, v in r["headers"] if k.lower() == "x-forwarded-client-cert") for r in app.requests), app.requests
+        ask(web, "gone.example.test", status=503)
+        refused(wp, '"gone.example.test"', "DF")

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
-#include "traffic/dest.h"
-
 #include "model/meshconfig.h"
 #include "model/sidecarscope.h"
+#include "traffic/dest.h"
+
 #include "tests/unit/suite.h"
 
 static struct mesh_edit *edit;
