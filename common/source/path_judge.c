@@ -65,6 +65,15 @@ static bool passes_jwt(struct path_walk *k, struct path_hop *h, struct exchange 
 	k->claims = NULL;
 	if (!s->n_authns)
 		return true;
+	for (int i = 0; i < s->n_authns; i++) {
+		const struct request_authn *a = s->authns[i];
+
+		if (!a->broken && a->compiled)
+			continue;
+		path_ends(k, h, 10000, PATH_DENY, fail_http(FAIL_UNSAFE_CONFIG)->status, fail_info(FAIL_UNSAFE_CONFIG)->name,
+			  path_printf(k, "RequestAuthentication %s could not be loaded: %s", a->key, a->problem));
+		return false;
+	}
 	status = jwt_ask(x, &k->claims);
 	x->claims = k->claims;
 	for (int i = 0; i < s->n_authns; i++)

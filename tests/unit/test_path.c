@@ -185,6 +185,8 @@ START_TEST(reads_tokens)
 	expect((struct path_ask){ .from = "m/c-side", .to = "side:80" }, "verdict: ALLOW");
 	expect((struct path_ask){ .from = "m/c-side", .to = "side:80", .headers = bad, .n_headers = 1 }, "verdict: DENY status 401 by m/side (sidecar): JWT RequestAuthentication m/j: Jwt");
 	expect((struct path_ask){ .from = "m/c-side", .to = "side:9", .headers = bad, .n_headers = 1 }, "verdict: ALLOW");
+	fixture_write(&f, "j.yaml", "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: j, namespace: m}\nspec: {selector: {matchLabels: {app: side}}, jwtRules: [{issuer: me, jwks: x}]}\n");
+	expect((struct path_ask){ .from = "m/c-side", .to = "side:80" }, "verdict: DENY status 403 by m/side (sidecar): UNSAFE_CONFIG RequestAuthentication m/j could not be loaded: ");
 }
 END_TEST
 
