@@ -70,21 +70,6 @@ static struct stage *open_sock(struct upstream *u, const struct cluster_conf *co
 
 /* ---- Istio's mutual TLS ---- */
 
-/* "outbound|80|v1|HOST" is asked for as "outbound_.80_.v1_.HOST". */
-static void put_sni(struct buf *out, const struct cluster_conf *conf)
-{
-	if (conf->tls.sni && *conf->tls.sni) {
-		buf_puts(out, conf->tls.sni);
-		return;
-	}
-	for (const char *p = conf->name; *p; p++) {
-		if (*p == '|')
-			buf_puts(out, "_.");
-		else
-			buf_append(out, p, 1);
-	}
-}
-
 static struct tlsctx *own_ctx(struct upstream *u, struct str identity)
 {
 	return identity.n ? identity_get(u->pod->worker->proxy->identity, identity) : NULL;
@@ -112,7 +97,7 @@ static struct stage *open_istio(struct upstream *u, struct cluster *cl, const st
 	tlsctx_unref(ctx);
 	if (!s)
 		return NULL;
-	put_sni(&sni, conf);
+	cluster_sni(conf, &sni);
 	tls_set_sni(s, buf_str(&sni));
 	tls_set_alpn(s, !ask->http ? TLS_ALPN_ISTIO_TCP : ask->h2 ? TLS_ALPN_ISTIO_HTTP2 : TLS_ALPN_ISTIO_HTTP1);
 	/* Tickets are of one server. */

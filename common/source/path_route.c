@@ -104,11 +104,13 @@ static struct path_leg *leg_of(struct path_hop *h, int first, const struct pick 
 	return NULL;
 }
 
-static void leg_of_pick(struct path_walk *k, struct path_hop *h, const struct path_sender *s, int first, const struct pick *p, const struct path_wire *wire, const char *service)
+static void leg_of_pick(struct path_walk *k, struct path_hop *h, const struct path_sender *s, int first, const struct pick *p, const struct path_wire *wire,
+			const struct cluster_conf *conf)
 {
 	static const struct ip none;
 	struct path_leg *l = leg_of(h, first, p);
-	const char *host = strchr(service, '/');
+	const char *host = strchr(conf->service, '/');
+	struct buf sni = { 0 };
 
 	if (l) {
 		l->share++;
@@ -120,8 +122,12 @@ static void leg_of_pick(struct path_walk *k, struct path_hop *h, const struct pa
 	l->wire->to = *end_of(p);
 	l->wire->waypoint = p->transport == TRANSPORT_WAYPOINT;
 	if (l->wire->waypoint && ip_eq(&p->target.ip, &none))
-		l->wire->host = path_copy(k, str_c(host ? host + 1 : service));
+		l->wire->host = path_copy(k, str_c(host ? host + 1 : conf->service));
 	l->wire->principal = l->wire->how == CARRIED_ISTIO_MTLS || l->wire->how == CARRIED_HBONE ? s->identity : "";
+	if (p->transport == TRANSPORT_ISTIO_MTLS)
+		cluster_sni(conf, &sni);
+	l->wire->sni = path_copy(k, buf_len(&sni) ? buf_str(&sni) : str_c(""));
+	buf_done(&sni);
 	l->carried = carried_text(p->transport);
 	path_endpoint(k, l, p->workload, end_of(p));
 }
@@ -172,7 +178,7 @@ void path_cluster(struct path_walk *k, struct path_hop *h, const struct path_sen
 		struct pick_ask ask = { .m = s->m, .client = s->w, .original = wire->to, .seed = &seed };
 
 		if (cluster_pick(c, &ask, &p)) {
-			leg_of_pick(k, h, s, first, &p, wire, conf->service);
+			leg_of_pick(k, h, s, first, &p, wire, conf);
 			pick_done(&p);
 		} else if (p.why == FAIL_RESOLVE && conf->kind == CLUSTER_DNS) {
 			to_name(k, h, conf, conf->n_hosts ? conf->hosts[0] : service ? service->hostname : conf->service, conf->port, 1, wire);

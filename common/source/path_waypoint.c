@@ -12,7 +12,7 @@ static void on_report(void *arg, const char *object, const char *text)
 }
 
 /* From here on it is the waypoint that connects; for whom, it says. */
-static struct path_wire sent_on(struct path_walk *k, const struct workload *w, const struct path_wire *wire)
+static struct path_wire sent_on(const struct workload *w, const struct path_wire *wire)
 {
 	struct path_wire on = *wire;
 
@@ -24,7 +24,6 @@ static struct path_wire sent_on(struct path_walk *k, const struct workload *w, c
 		on.source.ip = w->ips[0];
 	on.how = CARRIED_PLAIN;
 	on.waypoint = false;
-	(void)k;
 	return on;
 }
 
@@ -59,7 +58,7 @@ static void serve(struct path_walk *k, struct path_hop *h, const struct path_sen
 	path_fact(k, h, "reads", requests ? "requests" : "bytes");
 	if (!path_judge(k, h, s->m, s->w, service, wire, requests))
 		return;
-	on = sent_on(k, s->w, wire);
+	on = sent_on(s->w, wire);
 	on.requests = requests;
 	on.answered = on.answered || requests;
 	if (requests)

@@ -357,6 +357,21 @@ bool cluster_shares(const struct cluster *a, const struct cluster *b)
 
 /* --- who may answer --- */
 
+void cluster_sni(const struct cluster_conf *conf, struct buf *out)
+{
+	if (conf->tls.sni && *conf->tls.sni) {
+		buf_puts(out, conf->tls.sni);
+		return;
+	}
+	for (const char *p = conf->name; *p; p++) {
+		if (*p == '|')
+			buf_puts(out, "_.");
+		else
+			buf_append(out, p, 1);
+	}
+}
+
+
 static bool listed(const char *const *v, int n, struct str id)
 {
 	for (int i = 0; i < n; i++)

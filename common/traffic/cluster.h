@@ -5,6 +5,7 @@
 #ifndef TRAFFIC_CLUSTER_H
 #define TRAFFIC_CLUSTER_H
 
+#include "base/buf.h"
 #include "base/fail.h"
 #include "model/mesh.h"
 
@@ -190,6 +191,9 @@ bool cluster_admits(const struct cluster *c, const struct mesh *m, struct str id
 /* The same as a list, of w first (NULL ok); n 0 with true: anybody. False: nobody. What does not fit is left out, which is said once: those
  * are then believed only where they are w. Borrowed from c, m and w. */
 bool cluster_peers(const struct cluster *c, const struct mesh *m, const struct workload *w, struct str *v, int max, int *ret_n);
+
+/* The server name of Istio's mutual TLS: tls.sni, else "outbound|80|v1|HOST" as "outbound_.80_.v1_.HOST". */
+void cluster_sni(const struct cluster_conf *c, struct buf *out);
 
 /* What `meshd status` and tests see: each endpoint with its state, as of the last pick. Within a turn. */
 struct host_view { const struct host *host; const struct workload *workload; uint32_t weight; int priority; bool healthy, ejected; unsigned active; };

@@ -162,6 +162,16 @@ START_TEST(judges)
 }
 END_TEST
 
+/* connection.sni is what the client's sidecar asks for. */
+START_TEST(sni)
+{
+	fixture_write(&f, "m.yaml", everybody);
+	fixture_write(&f, "p.yaml", DENY("side", "{when: [{key: connection.sni, values: [outbound_.80_._.side.m.svc.cluster.local]}]}"));
+	expect((struct path_ask){ .from = "m/c-side", .to = "side:80" }, "verdict: DENY status 403 by m/side");
+	expect((struct path_ask){ .from = "m/c-none", .to = "side:80" }, "verdict: ALLOW");
+}
+END_TEST
+
 START_TEST(strict_wants_mutual_tls)
 {
 	fixture_write(&f, "m.yaml", everybody);
@@ -329,6 +339,7 @@ int main(void)
 	tcase_add_test(t, carries);
 	tcase_add_test(t, is_told_what_files_cannot_say);
 	tcase_add_test(t, judges);
+	tcase_add_test(t, sni);
 	tcase_add_test(t, strict_wants_mutual_tls);
 	tcase_add_test(t, reads_tokens);
 	tcase_add_test(t, custom);
