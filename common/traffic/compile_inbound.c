@@ -40,7 +40,7 @@ static int lead_cmp(const void *a, const void *b)
 	return d ? d : strcmp(x->s->key, y->s->key);
 }
 
-struct retry_policy compile_inbound_retry(struct compile *c, enum port_protocol protocol)
+static struct retry_policy inbound_retry(struct compile *c, enum port_protocol protocol)
 {
 	struct retry_policy r = { .on = RETRY_RESET_BEFORE_REQUEST, .attempts = 2, .backoff_ms = 25, .backoff_max_ms = 250, .host_attempts = 1 };
 
@@ -61,7 +61,7 @@ static const struct route_table *table_for(struct compile *c, uint16_t port, con
 	struct route_table *t;
 
 	*r = compile_plain_route(c, "default", cluster, *host ? compile_printf(c->mem, "%s:%u/*", host, service_port) : "");
-	r->retry = compile_inbound_retry(c, protocol);
+	r->retry = inbound_retry(c, protocol);
 	*v = (struct vhost){ compile_printf(c->mem, "inbound|http|%u", service_port), all, 1, r, 1 };
 	t = route_table_new(v, 1);
 	plan_own(&c->p->tables, t);

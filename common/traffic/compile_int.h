@@ -134,7 +134,6 @@ bool compile_from_us(const struct compile *c, const struct label *labels, int n,
 /* The routes of a VirtualService on a port. */
 int compile_routes(struct compile *c, const struct vs *v, uint16_t port, const struct route **ret);
 struct route compile_plain_route(struct compile *c, const char *name, const char *cluster, const char *operation);
-struct retry_policy compile_inbound_retry(struct compile *c, enum port_protocol protocol);   /* where no route says one */
 void compile_retry(struct compile *c, const struct resource *r, const struct vs_retries *in, bool hashed, struct retry_policy *ret);
 /* Virtual hosts of a port, without and with what is for unknown hosts. */
 struct vhosts { struct vhost *v; int n; struct route_table *table; uint16_t port; };

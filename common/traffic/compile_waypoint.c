@@ -40,11 +40,13 @@ static void routes_of(struct compile *c, const struct seen *s, uint16_t port, st
 	}
 }
 
+/* Tried again as what a sidecar sends, not as what it takes in. */
 static struct route *plain_route(struct compile *c, const char *cluster, const char *host, uint16_t port)
 {
 	struct route *r = NEW(c, struct route, 1);
 
 	*r = compile_plain_route(c, "default", cluster, compile_printf(c->mem, "%s:%u/*", host, port));
+	compile_retry(c, NULL, c->mc->retries, false, &r->retry);
 	return r;
 }
 
@@ -88,7 +90,6 @@ static const struct route_table *requests(struct compile *c, struct seen *s, con
 	routes_of(c, s, port->port, v);
 	if (!v->n_routes) {
 		r = plain_route(c, compile_service_cluster(c, s, port->port, "", true), s->host, port->port);
-		r->retry = compile_inbound_retry(c, port->app);
 		r->hash = compile_hash(c, hash_of(c, s, port->port));
 		v->routes = r;
 		v->n_routes = 1;
@@ -143,7 +144,6 @@ static struct inbound_port direct(struct compile *c)
 	struct vhost *v = NEW(c, struct vhost, 1);
 	struct route *r = plain_route(c, "encap", "", 0);
 
-	compile_retry(c, NULL, c->mc->retries, false, &r->retry);
 	*v = (struct vhost){ .name = "inbound|http|0", .domains = all, .n_domains = 1, .routes = r, .n_routes = 1 };
 	p.http = table_of(c, v, 1);
 	return p;

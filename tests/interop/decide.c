@@ -213,7 +213,7 @@ static json_t *decide(const json_t *ask, struct router_env *env)
 	struct addr to;
 
 	if (json_object_get(ask, "dump"))
-		return decide_dump(env->plan);
+		return decide_dump(env->plan, !first);
 	if (addr_parse(str_c(json_string_value(json_object_get(ask, "to"))), &to) != 0)
 		return json_pack("{s:s}", "error", "to");
 	if (!first)

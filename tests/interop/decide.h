@@ -6,7 +6,7 @@
 
 #include "traffic/plan.h"
 
-/* The whole plan. */
-json_t *decide_dump(const struct plan *p);
+/* The whole plan; of a sidecar what goes out. */
+json_t *decide_dump(const struct plan *p, bool waypoint);
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a plan says beyond where a request goes, in the words of Envoy's configuration where it has them. */
+#include <stdio.h>
+
 #include "tests/interop/decide.h"
 
 static json_t *strings(const char *const *v, int n)
@@ -102,7 +104,21 @@ static void add_cluster(struct cluster *cl, void *arg)
 	json_object_set_new((json_t *)arg, c->name, out);
 }
 
-json_t *decide_dump(const struct plan *p)
+/* "ns/host:port", "" for workloads that are asked for by their own address. */
+static json_t *served(const struct plan *p)
+{
+	json_t *list = json_object();
+	const struct inbound_port *in;
+	char name[600];
+
+	for (int i = 0; (in = plan_inbound_at(p, i)); i++) {
+		snprintf(name, sizeof(name), in->port ? "%s:%u" : "", in->service, in->port);
+		json_object_set_new(list, name, json_pack("{s:o, s:o, s:o}", "vhosts", vhosts(in->http), "tls", rows(in->by_sni, in->n_by_sni), "tcp", rows(in->bytes, in->n_bytes)));
+	}
+	return list;
+}
+
+json_t *decide_dump(const struct plan *p, bool waypoint)
 {
 	json_t *ports = json_object(), *clusters = json_object();
 	const struct outbound_port *o;
@@ -111,5 +127,5 @@ json_t *decide_dump(const struct plan *p)
 		json_object_set_new(ports, o->name, json_pack("{s:i, s:o, s:o, s:o}", "protocol", o->protocol, "vhosts", vhosts(o->http), "tls", rows(o->tls, o->n_tls),
 							      "tcp", rows(o->tcp, o->n_tcp)));
 	plan_each_cluster(p, add_cluster, clusters);
-	return json_pack("{s:o, s:o}", "listeners", ports, "clusters", clusters);
+	return json_pack("{s:o, s:o, s:o}", "listeners", ports, "clusters", clusters, "served", waypoint ? served(p) : json_object());
 }

@@ -600,6 +600,15 @@ def vhosts_of(table):
     return {v["name"]: [sorted(d for d in v["domains"] if d != SHARED), [route_of(r) for r in v["routes"]]] for v in table["virtualHosts"]}
 
 
+def plain(r):
+    """A route of a dump, without what says nothing where it answers itself."""
+    r["retry"] and r["retry"]["on"].sort()
+    if r["action"]:
+        r["timeout"] = r["grpc_timeout"] = 0
+        r["targets"], r["retry"], r["hash"] = [], None, None
+    return r
+
+
 def differences(world, dump):
     """Lines that say what of the configuration differs."""
     out = []
@@ -617,10 +626,7 @@ def differences(world, dump):
         got = {}
         for v in o["vhosts"]:
             for r in v["routes"]:
-                r["retry"] and r["retry"]["on"].sort()
-                if r["action"]:
-                    r["timeout"] = r["grpc_timeout"] = 0
-                    r["targets"], r["retry"], r["hash"] = [], None, None
+                plain(r)
             got[v["name"]] = [sorted(d for d in v["domains"] if d != SHARED and not d.startswith("240.240.")), v["routes"]]
         for v in want.values():        # mirrors to nowhere are left out
             for r in v[1]:
@@ -662,16 +668,16 @@ def cluster_of(c):
     return out
 
 
-def cluster_differences(world, dump):
+def cluster_differences(world, dump, kind="outbound|", but=()):
     out = []
-    theirs = {c["name"]: c for c in world["clusters"] if c["name"].startswith("outbound|")}
-    ours = {n: c for n, c in dump["clusters"].items() if n.startswith("outbound|")}
+    theirs = {c["name"]: c for c in world["clusters"] if c["name"].startswith(kind)}
+    ours = {n: c for n, c in dump["clusters"].items() if n.startswith(kind)}
     for name in sorted(set(theirs) ^ set(ours)):
         out.append(f"cluster {name} is {'meshd' if name in ours else 'istiod'}'s alone")
     for name in sorted(set(theirs) & set(ours)):
-        want = cluster_of(theirs[name])
+        want = {k: v for k, v in cluster_of(theirs[name]).items() if k not in but}
         got = {k: ours[name].get(k) for k in want}
-        if ours[name]["tls"] in ("DISABLE",):
+        if ours[name]["tls"] in ("DISABLE",) and "sni" in want:
             got["sni"] = want["sni"] if not want["sni"] else got["sni"]
         if want != got:
             out.append(f"cluster {name}:\n    istiod {json.dumps(want)}\n    meshd  {json.dumps(got)}")

@@ -77,3 +77,15 @@ def test_random_worlds():
     print(f"{total} requests, {len(differ)} differ; {counts}")
     assert counts.get("200", 0) > total / 5 and counts.get("403", 0) > total / 100 and counts.get("bytes", 0) > total / 100, f"the requests are one-sided: {counts}"
     assert not differ, f"{len(differ)} of {total} differ\n" + "\n".join(differ[:8])
+
+
+def test_configuration():
+    """Time-outs, retries, mirrors, hashes, and what each cluster is."""
+    seeds = [SEED * 1000 + 500 + i for i in range(WORLDS)]
+    yamls = [wayworld.yaml_of(wayworld.world(s)) for s in seeds]
+    told = ask_istiod(yamls, wayworld.NAMESPACE, wayworld.NAME, wayworld.ADDRESS, wayworld.LABELS, env={"PILOT_ENABLE_AMBIENT": "true"})
+    differ = []
+    for seed, yaml, world in zip(seeds, yamls, told):
+        dump = ask_meshd(yaml, [{"dump": True}], wayworld.NAMESPACE, wayworld.NAME, "waypoint")[0][0]
+        differ += [f"seed {seed}: {d}" for d in wayworld.differences(world, dump)]
+    assert not differ, f"{len(differ)} differ\n" + "\n".join(differ[:8])

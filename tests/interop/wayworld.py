@@ -170,7 +170,8 @@ def istio_routes(r):
     out.append(obj("VirtualService", "shop", "leaf", leaf))
     for i, host in enumerate(r.sample(routes.HOSTS, r.randint(1, 3))):
         ns = next(e[0] for e in ENTRIES if e[2] == host)
-        out.append(obj("DestinationRule", r.choice([ns, ns, "shop"]), f"d{i}", {"host": host, "subsets": [{"name": n, "labels": {"version": n}} for n in r.sample(["v1", "v2", "v3"], 2)]}))
+        out.append(obj("DestinationRule", r.choice([ns, ns, "shop"]), f"d{i}", {"host": host, **({"trafficPolicy": routes.policy(r)} if r.random() < 0.6 else {}),
+            "subsets": [{"name": n, "labels": {"version": n}, **({"trafficPolicy": routes.policy(r)} if r.random() < 0.3 else {})} for n in r.sample(["v1", "v2", "v3"], 2)]}))
     if r.random() < 0.7:
         spec = routes.bytes_of(r)
         spec["hosts"] = ["db.shop.svc.cluster.local"] + [h for h in spec["hosts"] if h.startswith("secure")]
@@ -208,6 +209,36 @@ def requests(seed, n):
             q["bytes"] = True
             q["sni"] = "db.shop.svc.cluster.local"
     return out
+
+
+# ---- what is configured, where requests alone do not show it ----
+
+def differences(world, dump):
+    """Lines that say what differs of routes and clusters."""
+    out, existing = [], set(dump["clusters"])
+    theirs = {}
+    for chain in next(l for l in world["listeners"] if l["name"] == "main_internal")["filterChains"]:
+        for f in chain["filters"]:
+            if "routeConfig" in f["typedConfig"]:
+                name = chain["name"].split("|")
+                theirs[f"{name[3]}:{name[1]}" if len(name) > 1 else ""] = [routes.route_of(r) for v in f["typedConfig"]["routeConfig"]["virtualHosts"] for r in v["routes"]]
+    ours = {n.split("/")[-1]: [routes.plain(r) for v in s["vhosts"] for r in v["routes"]] for n, s in dump["served"].items() if s["vhosts"]}
+    for name in sorted(set(theirs) ^ set(ours)):
+        out.append(f"{name or 'direct'} is {'meshd' if name in ours else 'istiod'}'s alone")
+    for name in sorted(set(theirs) & set(ours)):
+        for r in theirs[name]:      # mirrors to nowhere are left out
+            r["mirrors"] = [m for m in r["mirrors"] if m[0] in existing]
+        hashed = lambda n: dump["clusters"].get(n, {}).get("lb") in ("RING_HASH", "MAGLEV")
+        for r in theirs[name] + ours[name]:     # a hash that no cluster reads; what is not there has the name of either kind
+            r["targets"] = [[n if n in existing else n.replace("inbound-vip|", "outbound|").replace("|http/", "|").replace("|http|", "||"), w] for n, w in r["targets"]]
+            r["hash"] = r["hash"] if any(hashed(n) for n, _ in r["targets"]) else None
+        for i, (a, b) in enumerate(zip(theirs[name], ours[name])):
+            if a != b:
+                out.append(f"{name or 'direct'} route {i}:\n    istiod {json.dumps(a)}\n    meshd  {json.dumps(b)}")
+        if len(theirs[name]) != len(ours[name]):
+            out.append(f"{name}: {len(theirs[name])} routes, {len(ours[name])} of meshd's")
+    # istiod's waypoint forgets maxConcurrentStreams with h2UpgradePolicy, and has no mutual TLS of its own towards sidecars.
+    return out + routes.cluster_differences(world, dump, "inbound-vip|", ("streams", "sni"))
 
 
 # ---- where everything ends ----
