@@ -8,6 +8,7 @@ libmeshd_a_SOURCES = \
 	common/admin/dump_object.c \
 	common/admin/json.c \
 	common/admin/page.c \
+	common/admin/served.c \
 	common/admin/status.c \
 	common/base/addr.c \
 	common/base/arena.c \
@@ -347,6 +348,7 @@ HEADERS_ALL = \
 	common/admin/clusters.h \
 	common/admin/dump_object.h \
 	common/admin/json.h \
+	common/admin/served.h \
 	common/base/addr.h \
 	common/base/arena.h \
 	common/base/backoff.h \

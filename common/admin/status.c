@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "admin/admin_int.h"
+#include "admin/served.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "model/mesh.h"
@@ -14,6 +15,7 @@
 
 #define REFUSALS_SHOWN 5
 #define BYPASSES_SHOWN 20
+#define SERVED_SHOWN 50
 
 /* Walks that write either form carry this. */
 struct status {
@@ -34,6 +36,23 @@ static void status_begin(struct status *s, struct admin *a, struct buf *out)
 	*s = (struct status){ .admin = a, .j = { .out = out }, .out = out };
 	if (a->ops->each_connection)
 		a->ops->each_connection(a->arg, NULL, count_connection, s);
+}
+
+static void take_first(const struct admin_workload *w, void *arg)
+{
+	const struct workload **first = arg;
+
+	*first = *first ? *first : w->workload;
+}
+
+/* The first that is served here; NULL: none is known. */
+static const struct workload *own_workload(struct admin *a)
+{
+	const struct workload *w = NULL;
+
+	if (a->ops->each_workload)
+		a->ops->each_workload(a->arg, take_first, &w);
+	return w;
 }
 
 /* 0: no certificate now; else when it ends, in Unix seconds. */
@@ -147,6 +166,8 @@ void status_write_json(struct admin *a, struct buf *out)
 	if (a->ops->each_workload)
 		a->ops->each_workload(a->arg, json_workload, &s);
 	json_close(&s.j, ']');
+	json_key(&s.j, "waypoint");
+	served_json(plan_current(), mesh_current(), own_workload(a), out);
 	json_key(&s.j, "certificates");
 	if (a->conf.identity)
 		identity_dump(a->conf.identity, out);
@@ -270,6 +291,7 @@ void status_write_text(struct admin *a, struct buf *out)
 		a->ops->each_workload(a->arg, text_workload, &s);
 	if (!s.n)
 		buf_puts(out, "  no workload\n");
+	served_text(plan_current(), m, own_workload(a), SERVED_SHOWN, out);
 	s.n = 0;
 	if (a->ops->each_finding)
 		a->ops->each_finding(a->arg, text_finding, &s);

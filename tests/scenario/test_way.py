@@ -220,6 +220,80 @@ def test_another_service():
         assert seen["x-forwarded-client-cert"] == f"By={other.identity};URI={web.identity}", seen
 
 
+def test_endpoints():
+    """How endpoints are reached: HBONE, Istio's mutual TLS of a sidecar, plain, TLS as a DestinationRule says; with another one where that fails."""
+    with Lab() as lab:
+        web, wp, a = shops(lab, "a")
+        b, c = lab.sidecars("b", labels={"b": {"app": "shop"}}), lab.plain("c")
+        c.mode = "sidecar"
+        lab.workload(c, labels={"app": "shop", "security.istio.io/tlsMode": "disabled"})
+        apps = [h.serve_http(8080) for h in (a, b, c)]
+        answered(web)
+        def met():
+            get(web)
+            return all(app.requests for app in apps)
+        eventually(met, 15)
+        for app in apps:
+            names = {k.lower(): v for k, v in app.requests[-1]["headers"]}
+            assert names["x-forwarded-client-cert"].startswith(f"By={wp.identity};URI={web.identity}"), names
+        assert b.metric("istio_requests_total", reporter="destination", source_principal=wp.identity, connection_security_policy="mutual_tls") > 0
+        # one that does not answer is passed by, as clients' own proxies do it
+        lab.write("r.yaml", virtual_service("{headers: {request: {set: {x-r: '1'}}}, route: [%s]}" % to()))
+        eventually(lambda: "x-r" in fields(answered(web)[1]), 10)
+        apps[2].close()
+        for _ in range(20):
+            assert get(web)[0] == 200
+        # TLS of their own behind the tunnel
+        cert, key = Pki(lab.dir).leaf("shop", "DNS:shop.test")[:2]
+        served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        served.load_cert_chain(cert, key)
+        def in_tls(s, peer):
+            with served.wrap_socket(s, server_side=True) as t:
+                while t.recv(1 << 16):
+                    t.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntls")
+        a.serve(8443, in_tls)
+        lab.write("tls.yaml", using("wp", service("tls", {81: 8443}, ["10.96.0.8"], app="shop", family="v4", protocol="HTTP").replace("app: shop", "app: shop, one: a")) + f"""apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: tls, namespace: default}}
+spec: {{host: tls.default.svc.cluster.local, trafficPolicy: {{tls: {{mode: SIMPLE, sni: shop.test, caCertificates: {Pki(lab.dir, "other").root}}}}}}}
+""")
+        lab.workload(a, labels={"app": "shop", "one": "a"})
+        eventually(lambda: web.http("/", ip="10.96.0.8", port=81, timeout=1)[0] == 503, 10)      # nobody that is trusted
+        lab.write("tls.yaml", open(f"{lab.config}/tls.yaml").read().replace("pki-other", "pki-root"))
+        eventually(lambda: web.http("/", ip="10.96.0.8", port=81, timeout=1)[1] == "tls", 10)
+
+
+def test_gateway_api():
+    """HTTPRoute, TCPRoute and TLSRoute of a service that has a waypoint."""
+    def gateway_route(kind, name, rules, parent="shop", more=""):
+        return f"""apiVersion: gateway.networking.k8s.io/v1
+kind: {kind}
+metadata: {{name: {name}, namespace: default}}
+spec: {{parentRefs: [{{group: networking.istio.io, kind: ServiceEntry, name: {parent}}}], {more}rules: [{rules}]}}
+---
+"""
+    def back(host, port, more=""):
+        return f"backendRefs: [{{group: networking.istio.io, kind: Hostname, name: {host}.default.svc.cluster.local, port: {port}{more}}}]"
+    with Lab() as lab:
+        web, wp, shop = shops(lab)
+        other = lab.meshed("other")
+        shop.serve_http(8080)
+        other.serve_http(8080)
+        other.serve(9000, says(b"other"))
+        shop.serve(9000, says(b"shop"))
+        lab.write("more.yaml", service("other", {80: 8080, 90: 9000}, ["10.96.0.9"], protocol="HTTP").replace("name: http-90, protocol: HTTP", "name: tcp-90, protocol: TCP") +
+                  using("wp", service("raw", {90: 9000}, ["10.96.0.8"], app="shop")))
+        lab.write("routes.yaml", gateway_route("HTTPRoute", "h", "{matches: [{path: {type: PathPrefix, value: /other}}], filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-way, value: api}]}}], %s}, {%s}"
+                                               % (back("other", 80), back("shop", 80))) + gateway_route("TCPRoute", "t", "{%s}" % back("other", 90), parent="raw"))
+        seen = fields(answered(web, by="other", path="/other/x")[1])
+        assert seen["x-way"] == "api", seen
+        assert answered(web, by="shop", path="/else")
+        eventually(lambda: web.talk("10.96.0.8", 90, b"x", timeout=1) == b"other", 10)
+        lab.remove("routes.yaml")
+        eventually(lambda: web.talk("10.96.0.8", 90, b"x", timeout=1) == b"shop", 10)
+        assert answered(web, by="shop", path="/other/x")
+
+
 def test_workloads():
     """waypoint-for: a workload's own address goes through only if the Gateway is for workloads; a service's only if for services."""
     for purpose, service_way, workload_way in (("service", True, False), ("workload", False, True), ("all", True, True), ("none", False, False)):
@@ -233,6 +307,10 @@ def test_workloads():
                 return "x-forwarded-client-cert" in fields(answered(web, by="shop", ip=ip, port=port)[1])
             for ip, port, way in ((VIP, 80, service_way), (VIP6, 80, service_way), (shop.v4, 8080, workload_way), (shop.v6, 8080, workload_way)):
                 eventually(lambda: through(ip, port) == way, 10, what=(purpose, ip))
+            said, told = wp.cli("status").stdout.split("As a waypoint:\n")[1], json.loads(wp.http("/status")[1])["waypoint"]
+            assert ("default/shop.default.svc.cluster.local:80" in said) == service_way == (f"default/{SHOP}" in told["services"]), said
+            assert ("2 workloads by their own addresses" in said) == workload_way == (told["workloads"] == 2), said
+            assert ("nothing: no service and no workload names it" in said) == (not service_way and not workload_way), said
             assert web.talk(shop.v4, 9000, b"bytes") == b"bytes"
             assert web.talk(shop.v6, 9001, b"there") == b"hi there"
 
