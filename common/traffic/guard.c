@@ -3,23 +3,28 @@
 
 #include "traffic/dest.h"
 
-struct judging {
+#define NAMED_MAX 32         /* of one workload and port; what more are named admit nobody */
+
+/* Whom a workload and its services name for one of its ports. From files that takes a walk over all services, so each thread remembers it
+ * for the mesh that it looked at last. */
+struct named {
 	const struct mesh *m;
+	uint64_t generation;
 	const struct workload *w;
 	uint16_t port;
-	struct str peer;
-	const struct gateway *bypassed;   /* the first that the peer is not */
-	bool met;                         /* the peer is one */
+	int n;
+	const struct gateway *v[NAMED_MAX];
 };
 
-static void ask(struct judging *g, const struct gateway *waypoint)
+static void add(struct named *x, const struct gateway *g)
 {
-	if (!waypoint || g->met || dest_is_gateway(g->m, waypoint, g->w))   /* itself */
+	if (!g || dest_is_gateway(x->m, g, x->w))        /* itself */
 		return;
-	if (g->peer.n && dest_has_identity(g->m, waypoint, g->peer))
-		g->met = true;
-	else if (!g->bypassed)
-		g->bypassed = waypoint;
+	for (int i = 0; i < x->n; i++)
+		if (gateway_eq(x->v[i], g))
+			return;
+	if (x->n < NAMED_MAX)
+		x->v[x->n++] = g;
 }
 
 static bool is_port_of(const struct service *s, const struct endpoint *e, uint16_t port)
@@ -33,44 +38,55 @@ static bool is_port_of(const struct service *s, const struct endpoint *e, uint16
 	return false;
 }
 
-static bool ask_service(struct service *s, void *arg)
+static bool add_service(struct service *s, void *arg)
 {
-	struct judging *g = arg;
+	struct named *x = arg;
 	const struct endpoint *e;
 
 	if (!s->waypoint && !s->n_waypoints)
 		return true;
-	e = endpoints_find(s->endpoints, str_c(g->w->uid));
-	if (!e || !is_port_of(s, e, g->port))
+	e = endpoints_find(s->endpoints, str_c(x->w->uid));
+	if (!e || !is_port_of(s, e, x->port))
 		return true;
-	ask(g, s->waypoint);
+	add(x, s->waypoint);
 	for (int i = 0; i < s->n_waypoints; i++)
-		ask(g, s->waypoints[i].weight ? &s->waypoints[i].gateway : NULL);
-	return !g->met;
+		add(x, s->waypoints[i].weight ? &s->waypoints[i].gateway : NULL);
+	return true;
 }
 
-static struct judging judge(const struct mesh *m, const struct workload *w, uint16_t port, struct str peer)
+static const struct named *named_by(const struct mesh *m, const struct workload *w, uint16_t port)
 {
-	struct judging g = { .m = m, .w = w, .port = port, .peer = peer };
+	static _Thread_local struct named table[32];
+	struct named *x = &table[(hash_bytes(&w, sizeof(w)) ^ port) % ARRAY_LEN(table)];
 	struct service *s;
 
-	ask(&g, w->waypoint);
-	for (int i = 0; i < w->n_services && !g.met; i++)
+	if (x->m == m && x->generation == mesh_generation(m) && x->w == w && x->port == port)
+		return x;
+	*x = (struct named){ .m = m, .generation = mesh_generation(m), .w = w, .port = port };
+	add(x, w->waypoint);
+	for (int i = 0; i < w->n_services; i++)
 		if (*w->version && (s = mesh_service(m, str_c(w->services[i]))))
-			ask_service(s, &g);
+			add_service(s, x);
 	/* A control plane says which they are; from files it is not known beforehand. */
-	if (!*w->version && !g.met && mesh_has_guarded(m))
-		mesh_each_service(m, ask_service, &g);
-	return g;
+	if (!*w->version && mesh_has_guarded(m))
+		mesh_each_service(m, add_service, x);
+	return x;
 }
 
 enum guard guard_ask(const struct mesh *m, const struct workload *w, uint16_t port, struct str peer, const struct gateway **ret)
 {
-	struct judging g = judge(m, w, port, peer);
+	const struct named *x = named_by(m, w, port);
 
 	if (ret)
-		*ret = g.met ? NULL : g.bypassed;
-	return g.met ? GUARD_MET : g.bypassed ? GUARD_BYPASSED : GUARD_NONE;
+		*ret = x->n ? x->v[0] : NULL;
+	for (int i = 0; peer.n && i < x->n; i++) {
+		if (!dest_has_identity(m, x->v[i], peer))
+			continue;
+		if (ret)
+			*ret = NULL;
+		return GUARD_MET;
+	}
+	return x->n ? GUARD_BYPASSED : GUARD_NONE;
 }
 
 const struct gateway *guard_bypassed(const struct mesh *m, const struct workload *w, uint16_t port, struct str peer)
