@@ -166,7 +166,7 @@ static void renew_trust(struct hconn *h)
 	h->looked = mesh_generation(m);
 	guard = guard_ask(m, w, c->local.port, c->peer_id, NULL);
 	c->vouched = guard == GUARD_MET;
-	c->bypasses = guard == GUARD_BYPASSED;
+	c->bypasses = guard == GUARD_BYPASSED && mesh_settings(m)->through_waypoints;    /* else gateways and sidecars do as Istio's */
 	c->hearsay = c->vouched || (h->istio_http && !c->bypasses);
 	c->caller_id = c->vouched ? h->said_id : (struct str){ NULL, 0 };
 	c->caller = c->vouched ? h->said_from : (struct addr){ .port = 0 };

@@ -90,7 +90,7 @@ struct exchange_client {
 	struct str caller_id;    /* who asked, as the workload's own waypoint vouches, which then is peer_id; empty: the peer itself */
 	struct addr caller;      /* the same: from where; port 0: the peer itself */
 	bool vouched;            /* inbound: the peer is the workload's own waypoint */
-	bool bypasses;           /* inbound: it is not, though one is named */
+	bool bypasses;           /* inbound: it is not, though one is named and waypoints are used */
 	bool hearsay;            /* inbound: what its requests say of certificates that it saw (XFCC) is kept */
 };
 
