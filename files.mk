@@ -727,6 +727,7 @@ UNIT_TESTS = \
 	tests/unit/test_scope \
 	tests/unit/test_settings \
 	tests/unit/test_share \
+	tests/unit/test_side \
 	tests/unit/test_sniff \
 	tests/unit/test_socks \
 	tests/unit/test_spiffe \
@@ -986,6 +987,8 @@ tests_unit_test_scope_SOURCES = tests/unit/test_scope.c
 tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
 
 tests_unit_test_share_SOURCES = tests/unit/test_share.c
+
+tests_unit_test_side_SOURCES = tests/unit/test_side.c
 
 tests_unit_test_sniff_SOURCES = tests/unit/test_sniff.c
 tests_unit_test_socks_SOURCES = tests/unit/test_socks.c

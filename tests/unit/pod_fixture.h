@@ -19,6 +19,8 @@ struct podlab {
 
 static inline void podlab_report(void *arg, const char *object, const char *text) {}
 
+static inline void podlab_tick(struct timer *t) {}
+
 static inline struct workload *podlab_me(void)
 {
 	return mesh_workload_named(mesh_current(), str_c("shop"), str_c("me"));
@@ -34,6 +36,8 @@ static inline void podlab_load(struct podlab *p)
 
 static inline void podlab_init(struct podlab *p, enum mesh_mode mode, const char *yaml)
 {
+	static const struct keepalive none;
+
 	memset(p, 0, sizeof(*p));
 	fixture_init(&p->f);
 	p->f.settings.mode = mode;
@@ -49,12 +53,18 @@ static inline void podlab_init(struct podlab *p, enum mesh_mode mode, const char
 	atomic_init(&p->shared.refs, 2);     /* one that is never given back */
 	p->pod = (struct pod){ .shared = &p->shared, .worker = &p->worker, .listeners = p->none };
 	list_init(&p->pod.conns);
+	outsock_init(&p->pod.out, 0, &none, NETNS_OWN);
+	outsock_init(&p->pod.app, 0, &none, NETNS_OWN);
+	p->worker.metrics = flow_metrics_new();
+	timer_init(&p->worker.tick, p->worker.loop, podlab_tick);
+	p->proxy.conf.pod_conns = 10;
 	p->pod.l7 = l7_new(&p->pod);
 }
 
 static inline void podlab_done(struct podlab *p)
 {
 	l7_end(&p->pod);
+	timer_stop(&p->worker.tick);
 	for (int i = 0; i < 3; i++)
 		ev_run(p->worker.loop->ev, EVRUN_NOWAIT);
 	loop_free(p->worker.loop);

@@ -34,7 +34,6 @@ static bool connect_as(struct hconn_from from, const char *peer, const char *loc
 {
 	ck_assert_int_eq(addr_parse(str_c(peer), &from.peer), 0);
 	ck_assert_int_eq(addr_parse(str_c(local), &from.local), 0);
-	p.proxy.conf.pod_conns = 10;
 	ck_assert(pod_count(&p.pod));
 	memstage_init(&client, p.worker.loop);
 	return hconn_start(&p.pod, &client.stage, HTTP_CODEC_AUTO, podlab_me(), &from);
