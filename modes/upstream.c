@@ -58,7 +58,7 @@ static struct stage *open_sock(struct upstream *u, const struct cluster_conf *co
 	if (conf->unix_path && *conf->unix_path)
 		return sock_connect_unix(l, conf->unix_path);
 	/* An address of this host would look like a call of our own. */
-	if (conf->inbound && ask->source.port && ip_is_v4(&ask->source.ip) == ip_is_v4(&to->ip) && !ip_is_loopback(&ask->source.ip) &&
+	if (conf->inbound && ask->source.port && ip_is_v4(&ask->source.ip) == ip_is_v4(&to->ip) && !ip_eq(&ask->source.ip, &to->ip) &&
 	    !ownaddr_has(&u->pod->own, &ask->source.ip, loop_now_ms(l)))
 		from = &ask->source;
 	out.own_source = from == &source;
