@@ -268,7 +268,8 @@ END_TEST
 static const struct {
 	const char *source, *want;           /* source: "": not kept */
 } sources[] = {
-	{ "", "127.0.0.6" }, { "127.0.0.9:4000", "127.0.0.9" }, { "127.0.0.1:4000", "127.0.0.6" }, { "[fd00::1]:4000", "127.0.0.6" },
+	{ "", "127.0.0.6" }, { "127.0.0.1:4000", "127.0.0.6" }, { "[fd00::1]:4000", "127.0.0.6" },
+	{ "127.0.0.9:4000", "127.0.0.6" },   /* this host's, too: it would look like a call of the workload's own; foreign ones are for scenarios */
 };
 
 START_TEST(the_applications_client)
