@@ -141,8 +141,9 @@ struct hostset {
 /* The present set, made anew if need be. Within a turn. */
 struct hostset *hostset_current(struct cluster *c, const struct pick_ask *ask);
 void hostset_unref(void *set);
-/* To a workload of the service; both may be NULL. */
+/* To a workload, as one of the service; both may be NULL. */
 enum transport hostset_transport(const struct cluster_conf *c, const struct service *s, const struct workload *w);
+bool hostset_takes_mtls(const struct hostset *set, const struct mesh *m, const struct workload *w, uint16_t port);
 
 /* An entry of that workload that is known by an address; NULL: none. */
 const struct entry *hostset_entry(const struct hostset *s, const struct workload *w);

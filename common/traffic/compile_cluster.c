@@ -388,7 +388,7 @@ static void add_fixed(struct compile *c, const char *name, enum cluster_kind kin
 	compile_pool(c, &none, &conf.pool);
 	conf.pool.idle_ms = PASS_IDLE_MS;
 	conf.pool.h2 = H2_AS_CLIENT;
-	conf.tls = (struct tls_conf){ .mode = TLS_DISABLE, .cert = "", .key = "", .ca = "", .crl = "", .sni = "" };
+	conf.tls = (struct tls_conf){ .mode = by_workload ? TLS_AUTO : TLS_DISABLE, .cert = "", .key = "", .ca = "", .crl = "", .sni = "" };
 	compile_cluster(c, &conf);
 }
 

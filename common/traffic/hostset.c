@@ -92,7 +92,7 @@ enum transport hostset_transport(const struct cluster_conf *c, const struct serv
 	case TLS_AUTO:
 		break;
 	}
-	return w && s && !s->external && w->istio_mtls ? TRANSPORT_ISTIO_MTLS : TRANSPORT_PLAIN;
+	return w && !(s && s->external) && w->istio_mtls ? TRANSPORT_ISTIO_MTLS : TRANSPORT_PLAIN;
 }
 
 /* --- PeerAuthentication: whose sidecar takes no mutual TLS gets none by itself --- */
@@ -113,9 +113,9 @@ static bool any_disables(const struct mesh *m)
 	return any;
 }
 
-static bool takes_mtls(const struct search *f, const struct workload *w, uint16_t port)
+bool hostset_takes_mtls(const struct hostset *set, const struct mesh *m, const struct workload *w, uint16_t port)
 {
-	struct scope *s = f->set->disables ? scope_of(f->m, w, NULL) : NULL;
+	struct scope *s = set->disables ? scope_of(m, w, NULL) : NULL;
 	enum mtls_mode mode;
 	struct peer_authn *p = s ? scope_peer_authn(s, port, &mode) : NULL;
 
@@ -169,7 +169,7 @@ static void add_workload(struct search *f, struct hostset *set, struct workload 
 	struct found to = { .workload = w, .weight = w->weight ? w->weight : 1, .healthy = w->healthy || set->service->allow_unhealthy,
 			    .transport = hostset_transport(&f->cluster->conf, set->service, w) };
 
-	if (to.transport == TRANSPORT_ISTIO_MTLS && f->cluster->conf.tls.mode == TLS_AUTO && !takes_mtls(f, w, port))
+	if (to.transport == TRANSPORT_ISTIO_MTLS && f->cluster->conf.tls.mode == TLS_AUTO && !hostset_takes_mtls(set, f->m, w, port))
 		to.transport = TRANSPORT_PLAIN;
 	if (!w->n_ips && *w->hostname)
 		add_named(f, set, str_c(w->hostname), &to, port);
