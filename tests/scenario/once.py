@@ -16,13 +16,26 @@ import base64, hashlib, hmac, http.client, json
 HOST = {"none": "bare", "sidecar": "car", "ambient": "amb", "ambient+wp": "wamb", "sidecar+wp": "wcar", "hbone+wp": "whcar"}
 SERVERS = tuple(HOST)                   # hbone: a sidecar that also speaks HBONE
 NAMESPACE = {s: "way" if s.endswith("+wp") else "default" for s in SERVERS}
-VIP = {s: f"10.88.0.{i + 1}" for i, s in enumerate(SERVERS)}
 CLIENT = {"none": "out", "gateway": "edge", "sidecar": "sc", "foreign": "fo", "ambient": "zt"}
 CLIENTS = tuple(CLIENT)                 # foreign: a sidecar that knows of no waypoints
-WAYPOINT, WAYPOINT_VIP = "wp", "10.88.1.1"
-GATEWAY_SAW = "203.0.113.9"             # whom the gateway speaks for
+WAYPOINT = "wp"
 LIMIT = 2                               # requests that a limit lets pass
 RETRIES = 2
+
+
+def use_family(n):
+    """All addresses are of IPv4, or of IPv6."""
+    global FAMILY, VIP, WAYPOINT_VIP, GATEWAY_SAW, SIDECARS_SOURCE
+    FAMILY = n
+    VIP = {s: f"10.88.0.{i + 1}" if n == 4 else f"fd88::{i + 1}" for i, s in enumerate(SERVERS)}
+    WAYPOINT_VIP, GATEWAY_SAW, SIDECARS_SOURCE = ("10.88.1.1", "203.0.113.9", "127.0.0.6") if n == 4 else ("fd88::1:1", "2001:db8::9", "::6")
+
+
+use_family(4)                           # GATEWAY_SAW: whom the gateway speaks for
+
+
+def ip_of(host):
+    return host.addr(FAMILY)
 
 
 def fqdn(server):
@@ -37,15 +50,16 @@ def identity(ns, sa):
 
 class Path:
     """Who does what between a client and a server, by the rules."""
-    def __init__(self, client, server, stance="istio"):
-        self.client, self.server, self.stance = client, server, stance
+    def __init__(self, client, server, stance="istio", by_address=False):
+        self.client, self.server, self.stance, self.by_address = client, server, stance, by_address
         self.guarded = server.endswith("+wp")
         self.waypoint = self.guarded and client in ("sidecar", "ambient")
         self.bypass = self.guarded and not self.waypoint
         self.refused = self.bypass and stance != "istio"
-        self.meshed = client in ("sidecar", "foreign", "ambient")
-        self.routes = "waypoint" if self.waypoint else "client" if client in ("sidecar", "foreign") else None
-        self.target = "waypoint" if self.waypoint else None
+        # By its own address a workload is no service: nobody has routes, no policy is bound to it, and a sidecar calls it as it is.
+        self.meshed = client == "ambient" or client in ("sidecar", "foreign") and (self.waypoint or not by_address)
+        self.routes = None if by_address else "waypoint" if self.waypoint else "client" if client in ("sidecar", "foreign") else None
+        self.target = "waypoint" if self.waypoint and not by_address else None
         self.own = "server" if server.startswith(("sidecar", "hbone")) else None
         # The waypoint says to sidecars who asks, over Istio's mutual TLS in x-forwarded-client-cert, and over HBONE from where as well.
         self.told = not self.waypoint or server.startswith("hbone")
@@ -75,7 +89,7 @@ class Path:
     def seen(self, hosts):
         """What the application sees: (getpeername(), the URI of the first element of x-forwarded-client-cert, x-forwarded-for)."""
         client = hosts[CLIENT[self.client]]
-        peer = "127.0.0.6" if self.own else client.v4
+        peer = SIDECARS_SOURCE if self.own else ip_of(client)
         known = self.waypoint or (self.own and self.meshed)
         l7 = self.waypoint or self.own or self.routes           # somebody who takes a client's word for nothing
         uri = "spiffe://" + identity("default", client.name) if known else None if l7 else FORGED_URI
@@ -153,7 +167,7 @@ def workload(h, ns, kind, app=None, labels={}):
     mtls, hbone = {"security.istio.io/tlsMode": "istio"}, {"networking.istio.io/tunnel": "http"}
     marks = {"sidecar": mtls, "hbone": {**mtls, **hbone}, "ambient": hbone}.get(kind, {})
     account = {} if kind == "none" else {"serviceAccount": h.name}      # with one Istio takes it for meshed
-    return obj("WorkloadEntry", ns, h.name, {"address": h.v4, **account, "labels": {"app": app or h.name, **marks, **labels}},
+    return obj("WorkloadEntry", ns, h.name, {"address": ip_of(h), **account, "labels": {"app": app or h.name, **marks, **labels}},
                group="networking.istio.io/v1")
 
 
@@ -186,7 +200,7 @@ def judges(family, server, bound, hosts):
             group="meshd.io/v1alpha1"),
         obj("AuthorizationPolicy", ns, f"{who}-address", {**bound, "action": "DENY", "rules": [
             {"from": [{"source": {block: [ip]}}], "to": [at(f"/{family}/{kind}/{c}")]} for c, h in CLIENT.items()
-            for kind, block, ip in (("ip", "notIpBlocks", hosts[h].v4), ("remote", "notRemoteIpBlocks", GATEWAY_SAW if c == "gateway" else hosts[h].v4))]})]
+            for kind, block, ip in (("ip", "notIpBlocks", ip_of(hosts[h])), ("remote", "notRemoteIpBlocks", GATEWAY_SAW if c == "gateway" else ip_of(hosts[h])))]})]
 
 
 def layer4(server, hosts):
@@ -196,7 +210,7 @@ def layer4(server, hosts):
                 {"from": [{"source": {"notPrincipals": ["*"]}}], "to": to(9001)}]}),
             obj("AuthorizationPolicy", ns, f"{name}-l4-deny", {**bound, "action": "DENY", "rules": [{"to": to(9002)}]}),
             obj("AuthorizationPolicy", ns, f"{name}-l4-ip", {**bound, "action": "DENY", "rules": [
-                {"from": [{"source": {"notIpBlocks": [hosts[h].v4 for h in CLIENT.values()]}}], "to": to(9003)}]})]
+                {"from": [{"source": {"notIpBlocks": [ip_of(hosts[h]) for h in CLIENT.values()]}}], "to": to(9003)}]})]
 
 
 def routes(server):
@@ -252,9 +266,9 @@ def seen(got):
     return got["peer"], uri[0] if uri else None, ",".join(all_of(got, "x-forwarded-for")) or None
 
 
-def address(client, server, host):
+def address(path, host):
     """Where an application of that client dials a port of the service: without a proxy nobody knows what its VIP is."""
-    return lambda port: (VIP[server], port) if client in ("sidecar", "foreign", "ambient") else (host.v4, 8080 if port == 80 else port)
+    return lambda port: (VIP[path.server], port) if path.client in ("sidecar", "foreign", "ambient") and not path.by_address else (ip_of(host), 8080 if port == 80 else port)
 
 
 def headers(client, q):
