@@ -1201,6 +1201,7 @@ EXTRA_FILES = \
 	tests/interop/routes.py \
 	tests/interop/run \
 	tests/interop/test_authz.py \
+	tests/interop/test_badplane.py \
 	tests/interop/test_balance.py \
 	tests/interop/test_ca.py \
 	tests/interop/test_cluster.py \
@@ -1213,6 +1214,8 @@ EXTRA_FILES = \
 	tests/interop/test_jwt.py \
 	tests/interop/test_login.py \
 	tests/interop/test_logs_envoy.py \
+	tests/interop/test_multinetwork.py \
+	tests/interop/test_names.py \
 	tests/interop/test_retries.py \
 	tests/interop/test_routes.py \
 	tests/interop/test_samples.py \
@@ -1229,9 +1232,12 @@ EXTRA_FILES = \
 	tests/interop/test_sidecar_envoy.py \
 	tests/interop/test_swap.py \
 	tests/interop/test_upgrade.py \
+	tests/interop/test_way_envoy.py \
+	tests/interop/test_way_ztunnel.py \
 	tests/interop/test_waypoints.py \
 	tests/interop/test_wayworld.py \
 	tests/interop/test_xds.py \
+	tests/interop/test_zds.py \
 	tests/interop/test_ztunnel.py \
 	tests/interop/wayworld.py \
 	tests/interop/zdsserver/linkname.s \
@@ -1259,10 +1265,12 @@ EXTRA_FILES = \
 	tests/scenario/test_churn.py \
 	tests/scenario/test_cli.py \
 	tests/scenario/test_dns.py \
+	tests/scenario/test_egress.py \
 	tests/scenario/test_explain.py \
 	tests/scenario/test_http.py \
 	tests/scenario/test_inpod.py \
 	tests/scenario/test_goaway.py \
+	tests/scenario/test_hop.py \
 	tests/scenario/test_idle.py \
 	tests/scenario/test_keepalive.py \
 	tests/scenario/test_lb.py \
@@ -1296,6 +1304,9 @@ EXTRA_FILES = \
 	tests/scenario/test_timeout.py \
 	tests/scenario/test_tracing.py \
 	tests/scenario/test_upgrade.py \
+	tests/scenario/test_way.py \
+	tests/scenario/test_way_bad.py \
+	tests/scenario/test_way_policies.py \
 	tests/scenario/test_waypoint.py \
 	tests/scenario/wire.py \
 	tests/scenario/zds.py \
