@@ -2,7 +2,7 @@
 // The admin's page. Everything that it shows came from peers and files: it enters the document as text only.
 'use strict';
 
-const EVERY_MS = 2000, NODES = 24, EDGES = 60, REFUSALS = 100, SHOWN = 12, CONNECTIONS = 50;
+const EVERY_MS = 2000, NODES = 24, EDGES = 60, REFUSALS = 100, SHOWN = 12, CONNECTIONS = 50, SERVED = 20;
 const COUNTS = ['connections', 'requests', 'refused', 'failed', 'bytesReceived', 'bytesSent'];
 const byId = (id) => document.getElementById(id);
 
@@ -284,6 +284,12 @@ function showCertificates(list) {
 	}), 'There are none.');
 }
 
+function showServed(w) {
+	const services = w ? Object.entries(w.services) : [], more = services.length - SERVED;
+	byId('served').textContent = !w ? '' : 'As a waypoint: ' + services.slice(0, SERVED).map(([name, ports]) => `${name}:${ports.join(',')}`).join(', ') +
+		(more > 0 ? ` and ${more} services more` : services.length ? '' : 'no service') + (w.workloads ? `; ${w.workloads} workloads by their own addresses` : '');
+}
+
 function showConfiguration(s) {
 	byId('generation').textContent = `Generation ${s.generation}: ${s.objects.workloads} workloads, ${s.objects.services} services, ${s.objects.policies} policies.`;
 	const list = s.findings.map((f) => el('li', { class: f.level === 'error' ? 'refused' : 'failed' }, `${f.level}: ${f.text}`));
@@ -314,6 +320,7 @@ function show([status, traffic, why, connections]) {
 	showCertificates(status.certificates);
 	fill('workloads', status.workloads.map((w) => [w.name, { text: w.state, class: w.state === 'Up' ? 'ok' : 'failed' }, w.identity || '',
 		{ text: w.problem || '', class: 'refused' }]), 'There are none.');
+	showServed(status.waypoint);
 	showConfiguration(status);
 	showConnections(connections);
 }

@@ -127,4 +127,5 @@ spec: {targetRefs: [{group: networking.istio.io, kind: ServiceEntry, name: shop}
             shows(page, "#edges", "shop.default.svc.cluster.local")
             shows(page, "#refusals", "default/callers", cron.identity)
             shows(page, "#certificates", wp.identity, "Available")
+            shows(page, "#served", "As a waypoint: default/shop.default.svc.cluster.local:80")
             no_complaint(page)
