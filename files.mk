@@ -1120,6 +1120,11 @@ EXTRA_FILES = \
 	examples/canary/routes.yaml \
 	examples/canary/services.yaml \
 	examples/canary/workloads.yaml \
+	examples/egress/README.md \
+	examples/egress/mesh.yaml \
+	examples/egress/policy.yaml \
+	examples/egress/services.yaml \
+	examples/egress/workloads.yaml \
 	examples/login/README.md \
 	examples/login/mesh.yaml \
 	examples/login/policy.yaml \

@@ -243,8 +243,11 @@ static struct stage *up_connect(struct connector *c, struct cluster *cl, const s
 {
 	struct upstream *u = upstream_of(c);
 	const struct cluster_conf *conf = cluster_conf(cl);
+	struct loop *l = u->pod->worker->loop;
 
 	upstream_frame(u);
+	if (conf->kind == CLUSTER_NAME && ownaddr_has(&u->pod->own, &p->addr.ip, loop_now_ms(l)))    /* also those that no object tells of */
+		return sock_broken(l, FAIL_FORBIDDEN_ADDRESS);
 	switch (p->transport) {
 	case TRANSPORT_ISTIO_MTLS:
 		return open_istio(u, cl, p, ask);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/map.h"
+#include "model/destinationrule.h"
 #include "model/telemetry.h"
 #include "model/virtualservice.h"
 #include "model/waypoint.h"
@@ -232,6 +233,38 @@ static void check_virtual_services(struct check *c, bool (*fn)(struct service *s
 			if (*r.entry->entry)
 				mesh_each_service(c->m, of_entry, &r);
 		}
+	}
+	free(all);
+}
+
+/* --- who answers --- */
+
+struct rule_for { struct check *c; const struct destination_rule *d; };
+
+/* Istio's list of names is empty then, and stands for everybody. Endpoints have names, where there are any. */
+static bool nobody_named(struct service *s, void *arg)
+{
+	struct rule_for *r = arg;
+	const char *what = mesh_settings(r->c->m)->stance == STANCE_STRICT ? "it is not called" : "whoever the mesh's roots vouch for does, as in Istio";
+
+	if (!s->n_sans && (s->resolution == RESOLUTION_NONE || s->resolution == RESOLUTION_DYNAMIC_DNS))
+		say(r->c, "DestinationRule", r->d->r.ns, r->d->r.name, r->d->r.where, "trafficPolicy.tls", "nothing says who may answer for '%s' in Istio's mutual TLS: %s; give it subjectAltNames",
+		    s->hostname, what);
+	return true;
+}
+
+static void check_destination_rules(struct check *c)
+{
+	struct resource **all;
+	int n;
+
+	all = mesh_resources(c->m, RESOURCE_DESTINATION_RULE, str_c(""), &n);
+	for (int i = 0; i < n; i++) {
+		struct rule_for r = { c, (const struct destination_rule *)(const void *)all[i] };
+		const struct dr_tls *t = r.d->policy ? r.d->policy->tls : NULL;
+
+		if (t && t->mode == DR_TLS_ISTIO_MUTUAL && !t->subject_alt_names.n)
+			mesh_each_service_called(c->m, str_c(r.d->host), nobody_named, &r);
 	}
 	free(all);
 }
@@ -474,6 +507,7 @@ void pathcheck(const struct mesh *m, const struct confdir *dir, enum mesh_mode a
 		mesh_each_policy(m, check_selected, &c);
 		mesh_each_request_authn(m, check_selected_authn, &c);
 		check_virtual_services(&c, route_without_waypoint);
+		check_destination_rules(&c);
 		break;
 	case MODE_WAYPOINT:
 		mesh_each_service(m, note_guarded, &c);
@@ -482,6 +516,7 @@ void pathcheck(const struct mesh *m, const struct confdir *dir, enum mesh_mode a
 		mesh_each_rate_limit(m, bound_limit, &c);
 		bound_telemetry(&c);
 		check_virtual_services(&c, route_at_waypoint);
+		check_destination_rules(&c);
 		check_waypoints(&c);
 		break;
 	}

@@ -2,7 +2,7 @@
 """Egress through a waypoint: ServiceEntries that name it, wildcards whose servers requests name, and the ways around that are refused."""
 import json, os, socket, ssl, struct
 import wire
-from dns import A, dnsmasq, question, resolver, udp
+from dns import A, Upstream, dnsmasq, question, resolver, udp
 from harness import Lab, eventually, policy, using
 from pki import Pki
 from relay import read_end
@@ -84,6 +84,31 @@ def test_names_of_a_wildcard():
             ask(web, name, ip=ip, status=status)
             eventually(lambda: f'" {status} ' in wp.log() and why.split()[0] in wp.log(), what=f"{name} is refused with {why}")
         assert len(app.requests) == n
+        # More than one name in one request, and names that are none.
+        for text, status in ((b"GET http://evil.test/ HTTP/1.1\r\nHost: a.example.test\r\n\r\n", 404), (b"GET http://a.example.test/ HTTP/1.1\r\nHost: evil.test\r\n\r\n", 200),
+                             (b"GET / HTTP/1.1\r\nHost: a.example.test\r\nHost: evil.test\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nHost: x@a.example.test\r\n\r\n", 400),
+                             (b"GET / HTTP/1.1\r\nHost: a.example.test:22\r\n\r\n", 200), (b"GET / HTTP/1.1\r\nHost: a.example.test.\r\n\r\n", 404),
+                             (b"GET / HTTP/1.1\r\nHost: evil.test, a.example.test\r\n\r\n", 400), (b"CONNECT a.example.test:80 HTTP/1.1\r\nHost: a.example.test:80\r\n\r\n", 403),
+                             (b"GET / HTTP/1.1\r\nHost: a.example.test\r\nConnection: upgrade\r\nUpgrade: raw\r\n\r\n", 403)):
+            with web.connect(ip, 80) as s:
+                s.sendall(text)
+                assert int(s.recv(4096).split()[1]) == status, text
+        assert {dict(r["headers"])["Host"].split(":")[0] for r in app.requests} == {"a.example.test", "b.c.example.test"}, app.requests
+
+
+def test_a_name_that_turns_inside():
+    """The answer of a name server is not believed for good: what led outside may lead inside next."""
+    with Lab() as lab:
+        web, wp, ext = outside(lab, wild(), "a.example.test,{ext}")
+        ext.serve_http(8080)
+        wp.serve(8080)
+        ask(web, "a.example.test")
+        up = next(c for c in lab.closing if isinstance(c, Upstream))
+        up.close()
+        for answer, status in ((wp.v4, 403), (ext.v4, 200)):
+            up = dnsmasq(lab, lab.hosts[0], f"--host-record=a.example.test,{answer}")
+            eventually(lambda: web.http("/", port=80, ip=vip(web, "a.example.test"), headers={"Host": "a.example.test"})[0] == status, 20, what=f"{answer}: {status}")
+            up.close()
 
 
 def serve_tls(lab, h, port, *names):

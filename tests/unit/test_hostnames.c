@@ -106,6 +106,53 @@ START_TEST(addresses_without_a_route_yield)
 }
 END_TEST
 
+static int told;
+
+static void on_told(struct hostname_wait *w)
+{
+	told++;
+}
+
+static bool is_told(void *arg)
+{
+	return told >= *(int *)arg;
+}
+
+/* Good or bad, the first word wakes who waits; who comes later need not wait, and who left hears nothing. */
+START_TEST(who_waits_hears_the_first_word)
+{
+	struct hostname *good = hostname_want(str_c("192.0.2.9")), *bad = hostname_want(str_c("-- no name --"));
+	struct hostname_wait w[3] = { { .on_settled = on_told }, { .on_settled = on_told }, { .on_settled = on_told } }, late = w[0];
+
+	told = 0;
+	ck_assert(hostname_wait(good, l, &w[0]) && hostname_wait(bad, l, &w[1]) && hostname_wait(good, l, &w[2]));
+	hostname_wait_end(&w[2]);
+	hostname_wait_end(&w[2]);
+	hostnames_open(l, r);
+	run_until(is_told, &(int){ 2 });
+	ck_assert_ptr_nonnull(hostname_addrs(good));
+	ck_assert_ptr_null(hostname_addrs(bad));
+	ck_assert(!hostname_wait(good, l, &late) && !hostname_wait(bad, l, &late));
+	hostname_wait_end(&late);
+	run_until(is_settled, NULL);
+	ck_assert_int_eq(told, 2);
+	hostname_unwant(good);
+	hostname_unwant(bad);
+}
+END_TEST
+
+/* What is wanted for a request alone does not hold back that we are ready. */
+START_TEST(names_of_requests_are_not_waited_for_at_the_start)
+{
+	struct hostname *h = hostname_want(str_c("192.0.2.10"));
+
+	ck_assert(!hostnames_settled());
+	hostname_use(h, 1);
+	ck_assert(hostnames_settled());
+	hostname_unwant(h);
+}
+END_TEST
+
 static void *want_and_forget(void *arg)
 {
 	for (int i = 0; i < 2000; i++) {
@@ -148,6 +195,8 @@ int main(void)
 	tcase_add_test(t, what_is_wanted_gets_asked_for);
 	tcase_add_test(t, failure_settles_and_keeps_the_last_answer);
 	tcase_add_test(t, addresses_without_a_route_yield);
+	tcase_add_test(t, who_waits_hears_the_first_word);
+	tcase_add_test(t, names_of_requests_are_not_waited_for_at_the_start);
 	tcase_add_test(t, any_thread_may_want);
 	suite_add_tcase(s, t);
 	return suite_run(s);

@@ -67,6 +67,9 @@ static const struct { const char *yaml, *want; } bad[] = {
 	{ VS("v", "hosts: [guarded.m.svc.cluster.local], http: [{route: [{destination: {host: guarded}}]}]")
 	  OBJ("gateway.networking.k8s.io/v1", "HTTPRoute", "r", "parentRefs: [{kind: Service, group: '', name: guarded}], rules: [{}]"),
 	  "VirtualService m/v: spec.hosts: at the waypoint of 'guarded.m.svc.cluster.local' the HTTPRoute m/r goes first: this one does not count there" },
+	{ OBJ("networking.istio.io/v1", "ServiceEntry", "out", "hosts: [out.test], location: MESH_EXTERNAL, resolution: NONE, addresses: [10.9.0.0/16], ports: [{number: 80, name: http, protocol: HTTP}]")
+	  OBJ("networking.istio.io/v1", "DestinationRule", "out", "host: out.test, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}"),
+	  "DestinationRule m/out: spec.trafficPolicy.tls: nothing says who may answer for 'out.test' in Istio's mutual TLS: whoever the mesh's roots vouch for does, as in Istio" },
 };
 
 START_TEST(tells)

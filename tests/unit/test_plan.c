@@ -340,6 +340,31 @@ START_TEST(through_waypoints)
 }
 END_TEST
 
+/* A wildcard whose servers requests name. */
+START_TEST(names_of_requests)
+{
+	static const struct row rows[] = {
+		{ "GET 10.0.9.9:80 a.wild.test /", "default outbound|80||*.wild.test*1" }, { "GET 10.0.9.9:80 wild.test /", "allow_any PassthroughCluster*1" },
+	};
+	const struct cluster_conf *conf;
+	struct world w;
+
+	load(&w, ISTIO("ServiceEntry", "shop", "wild", "hosts: ['*.wild.test'], location: MESH_EXTERNAL, resolution: DYNAMIC_DNS, "
+		       "ports: [{number: 80, targetPort: 443, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]")
+		 DR("wild", "host: '*.wild.test', trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}, tls: {mode: SIMPLE}}"));
+	compile(&w);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		ck_assert_msg(!strcmp(decide(&w, rows[i].ask), rows[i].want), "%s\n  is %s\nwant %s", rows[i].ask, decide(&w, rows[i].ask), rows[i].want);
+	conf = cluster_conf(plan_cluster(w.p, str_c("outbound|80||*.wild.test")));
+	ck_assert(conf->kind == CLUSTER_NAMED && conf->n_hosts == 1 && conf->target == 443 && conf->tls.mode == TLS_SIMPLE);
+	ck_assert_str_eq(conf->hosts[0], "*.wild.test");
+	conf = cluster_conf(plan_cluster(w.p, str_c("outbound|443||*.wild.test")));
+	ck_assert(conf->kind == CLUSTER_NAMED && conf->target == 443);
+	ck_assert_msg(!strstr(w.reports, "DYNAMIC_DNS"), "%s", w.reports);
+	unload(&w);
+}
+END_TEST
+
 /* Somebody has a sidecar of Istio's: as those do, waypoints are skipped, unless it is said otherwise. */
 START_TEST(past_waypoints)
 {
@@ -423,6 +448,7 @@ int main(void)
 	tcase_add_test(t, bytes);
 	tcase_add_test(t, through_waypoints);
 	tcase_add_test(t, past_waypoints);
+	tcase_add_test(t, names_of_requests);
 	tcase_add_test(t, inbound);
 	tcase_add_test(t, keeps_clusters);
 	suite_add_tcase(s, t);
