@@ -248,7 +248,7 @@ static bool nobody_named(struct service *s, void *arg)
 	const char *what = mesh_settings(r->c->m)->stance == STANCE_STRICT ? "it is not called" : "whoever the mesh's roots vouch for does, as in Istio";
 
 	if (!s->n_sans && (s->resolution == RESOLUTION_NONE || s->resolution == RESOLUTION_DYNAMIC_DNS))
-		say(r->c, "DestinationRule", r->d->r.ns, r->d->r.name, r->d->r.where, "trafficPolicy.tls", "nothing says who may answer for '%s' in Istio's mutual TLS: %s; give it subjectAltNames",
+		say(r->c, "DestinationRule", r->d->r.ns, r->d->r.name, r->d->r.where, "spec.trafficPolicy.tls", "nothing says who may answer for '%s' in Istio's mutual TLS: %s; give it subjectAltNames",
 		    s->hostname, what);
 	return true;
 }
@@ -516,7 +516,8 @@ void pathcheck(const struct mesh *m, const struct confdir *dir, enum mesh_mode a
 		mesh_each_rate_limit(m, bound_limit, &c);
 		bound_telemetry(&c);
 		check_virtual_services(&c, route_at_waypoint);
-		check_destination_rules(&c);
+		if (!c.mixed)                    /* else sidecars have the same */
+			check_destination_rules(&c);
 		check_waypoints(&c);
 		break;
 	}
