@@ -50,7 +50,7 @@ def identity(ns, sa):
 
 class Path:
     """Who does what between a client and a server, by the rules."""
-    def __init__(self, client, server, stance="istio", by_address=False):
+    def __init__(self, client, server, stance="istio", by_address=False, mtls=False):
         self.client, self.server, self.stance, self.by_address = client, server, stance, by_address
         self.guarded = server.endswith("+wp")
         self.waypoint = self.guarded and client in ("sidecar", "ambient")
@@ -65,6 +65,7 @@ class Path:
         self.told = not self.waypoint or server.startswith("hbone")
         self.captured = server != "none"                        # policies of layer 4 are judged
         self.knows = self.meshed and self.captured              # the server's proxy knows who the client is
+        self.refused = self.refused or mtls and self.captured and not self.knows
 
     def __str__(self):
         hops = ["client"] if self.routes == "client" else ["waypoint"] if self.waypoint else []

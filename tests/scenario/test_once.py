@@ -125,6 +125,13 @@ def test_closed():
     matrix("closed")
 
 
+def test_strict_mtls():
+    """The same where nobody without a certificate is let in."""
+    with Lab() as lab:
+        lab.write("strict.json", json.dumps(once.obj("PeerAuthentication", "istio-system", "default", {"mtls": {"mode": "STRICT"}})))
+        Mesh(lab, "istio").matrix([once.Path(c, s, mtls=True) for c in once.CLIENTS for s in once.SERVERS], explain=True)
+
+
 def by_address(stance):
     """As what asks for a service, but that a workload's own address is no service: its waypoint carries it on, by policies that are not a service's."""
     with Lab() as lab:
