@@ -13,7 +13,7 @@ struct hostname {
 	unsigned refs;                       /* under lock */
 	atomic_uint version;
 	_Atomic(struct hostname_answer *) answer;
-	bool settled;                        /* under lock */
+	atomic_bool settled;                 /* changes under lock */
 	struct list waiting;                 /* struct hostname_wait; under lock */
 	atomic_uint_least64_t used_ms;       /* 0: it is asked for all the time */
 	/* of the asking thread */
@@ -38,6 +38,11 @@ static void drop(struct hostname *h)
 	free(h);
 }
 
+static uint64_t used_ms(const struct hostname *h)
+{
+	return atomic_load_explicit(&h->used_ms, memory_order_relaxed);
+}
+
 /* --- who waits --- */
 
 static void on_settled(struct ev_loop *ev, ev_async *a, int revents)
@@ -51,7 +56,7 @@ static void on_settled(struct ev_loop *ev, ev_async *a, int revents)
 /* Under the lock. Each wakes on his own thread. */
 static void settle(struct hostname *h)
 {
-	h->settled = true;
+	atomic_store_explicit(&h->settled, true, memory_order_release);
 	while (!list_empty(&h->waiting)) {
 		struct hostname_wait *w = container_of(h->waiting.next, struct hostname_wait, link);
 
@@ -66,6 +71,8 @@ bool hostname_wait(struct hostname *h, struct loop *l, struct hostname_wait *w)
 
 	w->loop = l;
 	list_init(&w->link);
+	if (atomic_load_explicit(&h->settled, memory_order_acquire))
+		return false;
 	pthread_mutex_lock(&lock);
 	waits = !h->settled;
 	if (waits) {
@@ -131,6 +138,8 @@ static void on_addrs(void *arg, const struct ip *v, int n, const char *error)
 	h->question = NULL;
 	if (n)
 		learn_routed(h, v, n);
+	else if (used_ms(h))
+		log_debug(LOG_DNS, "no address for %s: %s", h->name, error);      /* the request's log tells of it; clients choose how many there are */
 	else if (!h->failing)
 		log_warn(LOG_DNS, "no address for %s: %s%s", h->name, error, atomic_load(&h->answer) ? "; its last ones are used" : "");
 	h->failing = !n;
@@ -159,11 +168,12 @@ static void ask(struct hostname *h)
 		ask_again(h, false);
 }
 
+/* Requests may bring any number of names that nobody has: those are left soon. */
 static bool rests(const struct hostname *h)
 {
-	uint64_t used = atomic_load_explicit(&h->used_ms, memory_order_relaxed), now = loop_now_ms(loop);
+	uint64_t used = used_ms(h), idle = atomic_load(&h->answer) ? LIMIT_NAME_IDLE_MS : LIMIT_HOSTNAME_MS;
 
-	return used && now > used + LIMIT_NAME_IDLE_MS;
+	return used && loop_now_ms(loop) > used + idle;
 }
 
 static void on_time(struct timer *t)
@@ -234,7 +244,7 @@ bool hostnames_settled(void)
 	map_each(slot, &names) {
 		const struct hostname *h = slot->value;
 
-		settled &= h->settled || !h->refs || atomic_load_explicit(&h->used_ms, memory_order_relaxed);
+		settled &= h->settled || !h->refs || used_ms(h);
 	}
 	pthread_mutex_unlock(&lock);
 	return settled;

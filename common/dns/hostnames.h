@@ -25,8 +25,8 @@ void hostname_unwant(struct hostname *h);            /* any thread; NULL ok */
 const struct hostname_answer *hostname_addrs(const struct hostname *h);
 /* Counts the answers that differed from the one before. */
 unsigned hostname_version(const struct hostname *h);
-/* Whoever wants it only now and then says when he does: a name that nobody used for LIMIT_NAME_IDLE_MS is not asked for until it is
- * used again. Names that were never used in this sense are asked for all the time. Any thread; now_ms is monotonic. */
+/* Whoever wants it only now and then says when he does: a name that nobody used for LIMIT_NAME_IDLE_MS (LIMIT_HOSTNAME_MS, if it never had an
+ * address) is not asked for until it is used again. Names that were never used in this sense are asked for all the time. Any thread; now_ms is monotonic. */
 void hostname_use(struct hostname *h, uint64_t now_ms);
 
 /* Waits for the first word of a name, good or bad, on a loop of one's own; embedded. */
