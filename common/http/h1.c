@@ -279,7 +279,8 @@ static void take_eof(struct h1 *h)
 {
 	struct h1_stream *s = h->s;
 
-	if (!h->eof || h->dead || buf_len(&h->in) || (s && s->in_end))
+	/* What is there may be whole requests whose turn has not come; a head that was begun will not end any more. */
+	if (!h->eof || h->dead || (buf_len(&h->in) && (s || !h->head_begun)) || (s && s->in_end))
 		return;
 	if (!s) {
 		h1_die(h, FAIL_NONE, true);

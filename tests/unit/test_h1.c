@@ -525,6 +525,17 @@ START_TEST(lost_clients)
 	memstage_event(&below, STAGE_CLOSED, FAIL_SERVER_RESET);
 	ck_assert(stream_fails == 1 && closes == 1);
 	finish();
+	/* In the middle of a head, the first or a later one. */
+	for (int i = 0; i < 2; i++) {
+		echo = i == 1;
+		begin(true, &http_conn_default);
+		if (i)
+			feed("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+		feed("GET / HTTP/1.1\r\nHo");
+		memstage_event(&below, STAGE_EOF, FAIL_NONE);
+		ck_assert(closes == 1 && below.done);
+		finish();
+	}
 }
 END_TEST
 
