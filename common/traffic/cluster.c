@@ -194,6 +194,15 @@ static bool pick_waypoint(struct cluster *c, struct hostset *set, const struct p
 	return true;
 }
 
+/* In a tunnel one address is asked for: of the family that the client called, which most likely is its own, so that its address can be kept. */
+static const struct addr *liked_addr(const struct host *h, const struct addr *original)
+{
+	for (int i = 0; h->transport == TRANSPORT_HBONE && original->port && i < h->n_addrs; i++)
+		if (ip_is_v4(&h->addrs[i].ip) == ip_is_v4(&original->ip))
+			return &h->addrs[i];
+	return &h->addrs[0];
+}
+
 bool cluster_pick(struct cluster *c, const struct pick_ask *ask, struct pick *ret)
 {
 	const struct entry *e;
@@ -212,7 +221,7 @@ bool cluster_pick(struct cluster *c, const struct pick_ask *ask, struct pick *re
 	*ret = (struct pick){ .host = host_ref(e->host), .workload = e->workload ? workload_ref(e->workload) : NULL,
 			      .transport = e->host->transport };
 	if (e->host->n_addrs)
-		ret->addr = e->host->addrs[0];
+		ret->addr = *liked_addr(e->host, &ask->original);
 	return true;
 }
 

@@ -144,7 +144,7 @@ struct pick {
 struct pick_ask {
 	const struct mesh *m;
 	const struct workload *client;       /* NULL: unknown; its locality, network; one cluster is always asked for the same one */
-	struct addr original;                /* ORIGINAL_DST */
+	struct addr original;                /* ORIGINAL_DST; else the family of addresses that is liked in tunnels; port 0: unknown */
 	uint64_t hash;                       /* of the request, when lb.hash asks for one */
 	bool hashed;
 	struct host *const *tried;           /* avoided while there is another (previous hosts) */

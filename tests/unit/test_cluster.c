@@ -330,6 +330,47 @@ START_TEST(fixed_addresses_original_and_nowhere)
 }
 END_TEST
 
+START_TEST(families_in_tunnels)
+{
+	const enum tunnel_protocol tunnels[] = { TUNNEL_NONE, TUNNEL_HBONE };
+	static const char *const called[] = { "10.96.0.1:80", "[fd96::1]:80" };
+	struct cluster_conf conf = conf_of(LB_LEAST_REQUEST);
+	struct cluster *c = cluster_new(&conf, NULL);
+
+	for (int i = 0; i < 2; i++)
+		for (int k = 0; k < 2; k++) {
+			static const struct seat seat = { .uid = "a", .ip = "10.0.0.1" };
+			struct mesh_edit *e;
+			struct workload *w;
+			struct endpoint at;
+			struct service t;
+			struct pick_ask ask;
+			struct ip ips[2];
+			struct pick p;
+
+			publish((struct service){ 0 }, &seat, 1);
+			ip_parse(str_c("10.0.0.1"), &ips[0]);
+			ip_parse(str_c("fd00::1"), &ips[1]);
+			w = workload_new(&(struct workload){ .uid = "a", .name = "a", .ns = "shop", .identity = "a", .ips = ips, .n_ips = 2, .healthy = true, .tunnel = tunnels[i] });
+			e = mesh_edit_begin();
+			t = *mesh_service(mesh_edit_view(e), str_c(SERVICE_KEY));
+			at = (struct endpoint){ .workload = w };
+			t.endpoints = endpoints_of(&at, 1);
+			mesh_put_workload(e, workload_ref(w));
+			mesh_put_service(e, service_new(&t));
+			mesh_edit_publish(e);
+			endpoints_unref(t.endpoints);
+			ask = ask_of(1);
+			ask.original = an_addr(called[k]);
+			ck_assert(cluster_pick(c, &ask, &p));
+			ck_assert_int_eq(ip_is_v4(&p.addr.ip), !(i && k));
+			pick_done(&p);
+			workload_unref(w);
+		}
+	cluster_unref(c);
+}
+END_TEST
+
 /* ---- through a waypoint ---- */
 
 static struct workload *put_waypoint(struct mesh_edit *e, const char *uid, const char *at, bool sick, const char *network)
@@ -736,6 +777,7 @@ int main(void)
 	tcase_add_test(t, limits_are_exact);
 	tcase_add_test(t, retry_budget_of_an_interval);
 	tcase_add_test(t, who_may_answer);
+	tcase_add_test(t, families_in_tunnels);
 	tcase_add_test(t, waypoints);
 	tcase_add_test(t, waypoints_of_workloads);
 	suite_add_tcase(s, t);
