@@ -283,6 +283,11 @@ int http_conn_room(const struct http_conn *c)
 	return c->h2 ? h2_room(c->h2) : h1_idle(c->h1);
 }
 
+bool http_conn_knows(const struct http_conn *c)
+{
+	return !c->h2 || h2_knows(c->h2);
+}
+
 int http_conn_streams(const struct http_conn *c)
 {
 	return c->dead ? 0 : c->h2 ? h2_streams(c->h2) : c->streams;

@@ -41,6 +41,9 @@ struct http_conn *http_conn_client(struct stage *below, enum http_codec codec, c
 				   const struct http_conn_ops *ops, void *arg);
 /* Client: how many more requests it would take now; 0: busy, full, draining, or closed. */
 int http_conn_room(const struct http_conn *c);
+/* Client: whether the peer has said what it takes (HTTP/2: its SETTINGS came): requests to switch protocols must wait for it. on_room
+ * tells. */
+bool http_conn_knows(const struct http_conn *c);
 int http_conn_streams(const struct http_conn *c);
 bool http_conn_draining(const struct http_conn *c);          /* takes no more requests, for good */
 /* Client: sends a request; head->end: without a body. What could not be sent as it is: NULL with errno EINVAL; no room, or

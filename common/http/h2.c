@@ -619,6 +619,11 @@ int h2_room(const struct h2 *h)
 	return h->n_streams < (int)max ? (int)max - h->n_streams : 0;
 }
 
+bool h2_knows(const struct h2 *h)
+{
+	return h->got_settings;
+}
+
 int64_t h2_goaway(const struct h2 *h)
 {
 	return h->goaway ? (int64_t)h->goaway_error : -1;

@@ -41,6 +41,7 @@ void h2_keepalive(struct h2 *h, unsigned idle_ms, unsigned timeout_ms, bool only
 int64_t h2_goaway(const struct h2 *h);
 /* How many more streams may be opened now (peer's limit, GOAWAY and zero-window rule respected). */
 int h2_room(const struct h2 *h);
+bool h2_knows(const struct h2 *h);         /* the peer's SETTINGS came */
 
 bool h2_draining(const struct h2 *h);      /* no new streams: GOAWAY was sent or came */
 /* What the peer did wrong, with on_closed; "". */

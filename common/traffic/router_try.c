@@ -217,6 +217,7 @@ void routing_try(struct routing *r)
 	if (x->log.attempts > 1 && fields_get(&x->request_fields, "x-envoy-attempt-count").p)
 		fields_set(&x->request_fields, "x-envoy-attempt-count", exchange_number(x, x->log.attempts));
 	r->wait.on_conn = on_conn;
+	r->wait.switches = x->request.upgrade.n;
 	ask = ask_of(r);
 	switch (upool_take(r->env->pool, r->cluster, &r->pick, &ask, want, &r->wait, &c)) {
 	case UPOOL_READY:

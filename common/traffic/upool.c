@@ -155,7 +155,7 @@ static void serve(struct deferred *d)
 
 	while (!list_empty(&e->waiting)) {
 		struct uwait *w = container_of(e->waiting.next, struct uwait, link);
-		struct uconn *c = uentry_ready(e, w->want);
+		struct uconn *c = uentry_ready(e, w);
 
 		if (!c)
 			break;
@@ -179,9 +179,23 @@ static int capacity(const struct uentry *e)
 	return max && max < LIMIT_POOL_STREAMS ? (int)max : LIMIT_POOL_STREAMS;
 }
 
+/* Connections that cannot be used yet: some requests wait for the peer's first word. */
+static int coming(const struct uentry *e)
+{
+	int n = e->n_connecting;
+
+	if (e->h2 && e->n_waiting && container_of(e->waiting.next, struct uwait, link)->switches)
+		list_each(at, &e->conns) {
+			const struct uconn *c = container_of(at, struct uconn, link);
+
+			n += c->http && !http_conn_knows(c->http);
+		}
+	return n;
+}
+
 void uentry_grow(struct uentry *e)
 {
-	while (e->n_waiting > e->n_connecting * capacity(e) && e->n_connecting < LIMIT_POOL_DIALS)
+	while (e->n_waiting > coming(e) * capacity(e) && e->n_connecting < LIMIT_POOL_DIALS)
 		if (!uconn_dial(e))
 			return;
 }
@@ -190,9 +204,11 @@ enum upool_answer upool_take(struct upool *p, struct cluster *cl, const struct p
 			     enum upool_want want, struct uwait *w, struct uconn **ret)
 {
 	struct uentry *e = entry_get(p, cl, pick, ask);
-	struct uconn *c = list_empty(&e->waiting) ? uentry_ready(e, want) : NULL;
+	struct uconn *c;
 
 	w->entry = NULL;
+	w->want = want;
+	c = list_empty(&e->waiting) ? uentry_ready(e, w) : NULL;
 	if (c) {
 		*ret = c;
 		return UPOOL_READY;
@@ -202,7 +218,6 @@ enum upool_answer upool_take(struct upool *p, struct cluster *cl, const struct p
 		return UPOOL_OVERFLOW;
 	}
 	w->entry = e;
-	w->want = want;
 	list_add_tail(&e->waiting, &w->link);
 	e->n_waiting++;
 	uentry_grow(e);

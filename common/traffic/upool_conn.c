@@ -163,7 +163,7 @@ bool uconn_usable(const struct uconn *c, enum upool_want want, uint64_t now_ms)
 	return age < (c->promised_ms ? c->promised_ms : UINT64_MAX) && age < upool_memory_limit(upool_memory_of(c->entry->pool, c->entry), want);
 }
 
-struct uconn *uentry_ready(struct uentry *e, enum upool_want want)
+struct uconn *uentry_ready(struct uentry *e, const struct uwait *w)
 {
 	uint64_t now = loop_now_ms(e->pool->loop);
 
@@ -172,9 +172,11 @@ struct uconn *uentry_ready(struct uentry *e, enum upool_want want)
 
 		if (room(c) <= 0)
 			list_del(&c->ready);      /* on_room brings it back */
-		else if (uconn_usable(c, want, now))
+		else if (w->switches && !http_conn_knows(c->http))
+			continue;                 /* on_room comes with what it says */
+		else if (uconn_usable(c, w->want, now))
 			return c;
-		else if (!e->h2 && want != UPOOL_NEW)
+		else if (!e->h2 && w->want != UPOOL_NEW)
 			break;                    /* the others are quiet even longer */
 	}
 	return NULL;

@@ -92,6 +92,7 @@ struct uwait {
 	struct list link;
 	struct uentry *entry;      /* NULL: it does not wait */
 	enum upool_want want;
+	bool switches;             /* the request asks to switch protocols: the peer must have said whether it takes such ones */
 	/* c: to be used now or not at all, with uconn_begin before; NULL: why, and for logs what the connect or TLS said. */
 	void (*on_conn)(struct uwait *w, struct uconn *c, enum fail why, const char *detail);
 };
@@ -121,7 +122,7 @@ bool uconn_dial(struct uentry *e);                   /* false: out of memory or 
 void uconn_end(struct uconn *c, enum fail why);      /* closes it, streams too */
 void uconn_retire(struct uconn *c);                  /* no more requests: closes now, or after its streams */
 bool uconn_usable(const struct uconn *c, enum upool_want want, uint64_t now_ms);
-struct uconn *uentry_ready(struct uentry *e, enum upool_want want);
+struct uconn *uentry_ready(struct uentry *e, const struct uwait *w);
 
 void upool_limit_join(struct upool *p);
 void upool_limit_leave(struct upool *p);

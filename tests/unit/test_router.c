@@ -413,6 +413,30 @@ START_TEST(test_mirror)
 }
 END_TEST
 
+/* Over HTTP/2 the server must first say that it takes such requests (RFC 8441), which on a connection that was just made it has not yet. */
+START_TEST(test_websocket_on_a_fresh_connection)
+{
+	struct http_field none[1] = { { { 0 }, { 0 } } };
+	struct http_head head = { .method = str_c("GET"), .authority = str_c("a:80"), .scheme = str_c("http"), .path = str_c("/chat"), .upgrade = str_c("websocket"),
+				  .fields = none };
+	struct asked a = { .fail = -1 };
+
+	lab_settle();
+	a.stream = http_conn_request(lab.client, &head);
+	ck_assert_ptr_nonnull(a.stream);
+	a.stream->stage.on_event = asked_event;
+	a.stream->stage.arg = &a;
+	stage_want(&a.stream->stage, true);
+	for (int i = 0; i < 100 && !a.done && strcmp(lab.server[0].last_path, "/chat"); i++)
+		lab_settle();
+	ck_assert_msg(!a.done, "%d %s", a.status, lab.details);
+	ck_assert_str_eq(lab.server[0].last_path, "/chat");
+	ck_assert_int_eq(lab.server[0].conns, 1);
+	stage_done(&a.stream->stage, FAIL_CLIENT_RESET);
+	lab_settle();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("router");
@@ -447,6 +471,7 @@ int main(void)
 	tcase_add_test(h2, test_grpc_retry);
 	tcase_add_test(h2, test_refused_stream);
 	tcase_add_test(h2, test_mirror);
+	tcase_add_test(h2, test_websocket_on_a_fresh_connection);
 	suite_add_tcase(s, h2);
 	return suite_run(s);
 }
