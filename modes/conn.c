@@ -187,6 +187,14 @@ static bool is_closed(const struct mesh *m)
 	return mesh_settings(m)->stance >= STANCE_CLOSED;
 }
 
+bool conn_know_peer(struct conn *c)
+{
+	const struct mesh *m = mesh_current();
+	struct workload *now = present(c, m);
+
+	return now && !(look_at_peer(c, m, now) && is_closed(m));
+}
+
 bool conn_may_ask(struct conn *c)
 {
 	const struct mesh *m = mesh_current();

@@ -44,6 +44,8 @@ void conn_end(struct conn *c, enum fail why, const char *detail);
 void conn_leave(struct conn *c);
 /* False, and the connection is ended, when policy denies it. Remembers the input for later. */
 bool conn_judge(struct conn *c, enum fail why_if_denied);
+/* Settles who is judged, for a look at policies that decides nothing yet. False: nobody, it came past the waypoint that is required. */
+bool conn_know_peer(struct conn *c);
 /* The beginning of it, for what carries requests, which are judged one by one: false, and nothing happened, when the peer may not even
  * connect: conn_judge says so. */
 bool conn_may_ask(struct conn *c);

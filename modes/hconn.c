@@ -161,10 +161,10 @@ static void renew_trust(struct hconn *h)
 	struct exchange_client *c = &h->client;
 	enum guard guard;
 
-	if (!c->inbound || !w || h->looked == mesh_generation(m))
+	if (!c->inbound || h->looked == mesh_generation(m))
 		return;
 	h->looked = mesh_generation(m);
-	guard = guard_ask(m, w, c->local.port, c->peer_id, NULL);
+	guard = w ? guard_ask(m, w, c->local.port, c->peer_id, NULL) : GUARD_NONE;
 	c->vouched = guard == GUARD_MET;
 	c->bypasses = guard == GUARD_BYPASSED && mesh_settings(m)->through_waypoints;    /* else gateways and sidecars do as Istio's */
 	c->hearsay = c->vouched || (h->istio_http && !c->bypasses);

@@ -290,13 +290,13 @@ static void decide(struct side *s, enum sniff_kind kind)
 
 /* Whether the application may be dialled before the client spoke. A peer with a proxy of the mesh will most likely begin with TLS,
  * which a server that speaks first would spoil. */
-static bool may_dial_ahead(const struct side *s)
+static bool may_dial_ahead(struct side *s)
 {
 	const struct workload *peer = s->conn.flow.source_workload;
 
 	if (s->mtls != MTLS_DISABLE && !s->tunnelled && peer && (peer->istio_mtls || peer->tunnel != TUNNEL_NONE))
 		return false;
-	return authz_judge(mesh_current(), s->conn.local, &s->conn.input, NULL, NULL).allowed;
+	return conn_know_peer(&s->conn) && authz_judge(mesh_current(), s->conn.local, &s->conn.input, NULL, NULL).allowed;
 }
 
 /* ---- start ---- */

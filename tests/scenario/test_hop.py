@@ -2,7 +2,7 @@
 """The hop between a waypoint and its neighbours: sidecars that go through the waypoint of their destination, and what the destination
 believes of it."""
 import json
-from harness import Lab, eventually, policy, principal, read_exact, service, using, TD
+from harness import Lab, eventually, greeter, policy, principal, read_exact, service, using, TD
 from wire import Closed, hbone
 
 VIP, VIP6, SHOP = "10.96.0.7", "fd96::7", "shop.default.svc.cluster.local"
@@ -158,6 +158,26 @@ def test_server_sidecar():
             get(web)
             lab.write("allow.yaml", policy("allow", f"[{principal('wp' if who == 'web' else 'web')}]", app="shop"))
             get(web, status=403)
+
+
+def test_server_that_speaks_first():
+    """Through a sidecar, a waypoint and a sidecar, which admits the caller alone."""
+    with Lab() as lab:
+        web = lab.sidecars("web", env=THROUGH)
+        server = lab.sidecars("shop", env=THROUGH, labels=HBONE)
+        lab.waypoint("wp")
+        server.serve(9000, greeter(b"220 ready\r\n"))
+        lab.write("allow.yaml", policy("allow", f"[{principal('web')}]", app="shop"))
+        for protocol in ("TCP", ""):                 # declared, and not
+            text = service("raw", {9000: 9000}, ["10.96.0.9"], app="shop")
+            lab.write("raw.yaml", using("wp", text if protocol else text.replace("name: tcp-9000, protocol: TCP", "name: any")))
+
+            def greeted():
+                with web.connect("10.96.0.9", 9000, 2) as c:
+                    return read_exact(c, 11) == b"220 ready\r\n"
+            eventually(greeted, 15)
+        lab.write("allow.yaml", policy("allow", f"[{principal('wp')}]", app="shop"))
+        eventually(lambda: web.refused("10.96.0.9", 9000, timeout=2), 10)
 
 
 def tunnel_get(h, ip, cert, headers=(), connect=(), to=None):
