@@ -141,7 +141,7 @@ static struct connect_ask ask_of(const struct routing *r)
 static void send_on(struct routing *r, struct uconn *c)
 {
 	struct exchange *x = r->x;
-	bool ok;
+	int error;
 
 	if (!cluster_take(r->cluster, LIMIT_OF_REQUESTS)) {
 		try_failed(r, TRY_OVERFLOW, FAIL_OVERFLOW, "");
@@ -156,15 +156,15 @@ static void send_on(struct routing *r, struct uconn *c)
 	x->log.upstream_version = r->h2 ? HTTP_2 : HTTP_1_1;
 	x->log.upstream_peer_id = c->peer_id ? exchange_dup(x, str_c(c->peer_id)) : (struct str){ 0 };
 	uconn_begin(c);
-	ok = exchange_send(x, c->http);
-	uconn_sent(c, ok);
-	if (ok) {
+	error = exchange_send(x, c->http) ? 0 : errno;
+	uconn_sent(c, error);
+	if (!error) {
 		r->sent = true;
 		routing_time_try(r);
-	} else if (errno == EINVAL) {
+	} else if (error == EINVAL) {
 		routing_fail(r, FAIL_UPSTREAM_PROTOCOL, "");
 	} else {
-		try_failed(r, TRY_NO_CONNECTION, errno == ENOMEM ? FAIL_MEMORY : FAIL_UPSTREAM_CLOSED, "");
+		try_failed(r, TRY_NO_CONNECTION, error == ENOMEM ? FAIL_MEMORY : FAIL_UPSTREAM_CLOSED, "");
 	}
 }
 

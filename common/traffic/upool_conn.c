@@ -2,6 +2,7 @@
 /* A pooled connection: how it comes, how long it may stay, when it goes. */
 #include "traffic/upool_int.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 
@@ -192,15 +193,13 @@ void uconn_begin(struct uconn *c)
 		list_del(&c->ready);
 }
 
-void uconn_sent(struct uconn *c, bool ok)
+void uconn_sent(struct uconn *c, int error)
 {
 	if (c->ended)
 		return;
-	if (!ok) {
-		uconn_retire(c);      /* it said that it had room */
-		return;
-	}
-	if (worn(c))
+	if (error == EINVAL)
+		settle(c);
+	else if (error || worn(c))
 		uconn_retire(c);
 }
 

@@ -105,9 +105,10 @@ void upool_cancel(struct uwait *w);
 /* The server name to ask for (RFC 6066): the host of an authority; empty for an address. */
 struct str upool_sni(struct str authority);
 
-/* Around the sending of a request: begin, then sent with whether there is a stream now. */
+/* Around the sending of a request: begin, then sent. error: 0: there is a stream now; EINVAL: no connection would take that request; else
+ * this one did not, though it said that it had room. */
 void uconn_begin(struct uconn *c);
-void uconn_sent(struct uconn *c, bool ok);
+void uconn_sent(struct uconn *c, int error);
 /* The head of a response came. The server may have named the time it keeps idle connections (Keep-Alive: timeout=); 0: it did not. */
 void uconn_answered(struct uconn *c, unsigned keep_alive_s);
 

@@ -207,6 +207,8 @@ static void on_event(struct stage *stage, enum stage_event ev, const struct iove
 
 static void send_on(struct urequest *r, struct uconn *c)
 {
+	int error;
+
 	if (!cluster_take(r->cluster, LIMIT_OF_REQUESTS)) {
 		tell(r, false, FAIL_OVERFLOW, "");
 		return;
@@ -222,9 +224,10 @@ static void send_on(struct urequest *r, struct uconn *c)
 		push(r);
 		stage_want(&r->stream->stage, true);
 	}
-	uconn_sent(c, r->stream != NULL);
-	if (!r->stream)
-		fail(r, errno == EINVAL ? FAIL_UPSTREAM_PROTOCOL : FAIL_UPSTREAM_CLOSED, "");
+	error = r->stream ? 0 : errno;
+	uconn_sent(c, error);
+	if (error)
+		fail(r, error == EINVAL ? FAIL_UPSTREAM_PROTOCOL : FAIL_UPSTREAM_CLOSED, "");
 }
 
 static void on_conn(struct uwait *w, struct uconn *c, enum fail why, const char *detail)

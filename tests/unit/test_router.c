@@ -413,6 +413,19 @@ START_TEST(test_mirror)
 }
 END_TEST
 
+/* Nothing is wrong with the connection. */
+START_TEST(test_a_request_that_cannot_be_sent)
+{
+	lab.cluster.n_hosts = 1;
+	for (int i = 0; i < 6; i++) {
+		lab.route.host_rewrite = i % 2 ? "not a host" : "";
+		ck_assert_int_eq(lab_ask("GET", NULL).status, i % 2 ? 502 : 200);
+	}
+	ck_assert_int_eq(lab.server[0].conns, 1);
+	ck_assert_int_eq(lab.server[0].requests, 3);
+}
+END_TEST
+
 /* Over HTTP/2 the server must first say that it takes such requests (RFC 8441), which on a connection that was just made it has not yet. */
 START_TEST(test_websocket_on_a_fresh_connection)
 {
@@ -472,6 +485,8 @@ int main(void)
 	tcase_add_test(h2, test_refused_stream);
 	tcase_add_test(h2, test_mirror);
 	tcase_add_test(h2, test_websocket_on_a_fresh_connection);
+	tcase_add_test(h2, test_a_request_that_cannot_be_sent);
+	tcase_add_test(t, test_a_request_that_cannot_be_sent);
 	suite_add_tcase(s, h2);
 	return suite_run(s);
 }

@@ -50,7 +50,7 @@ static void use(struct client *c, struct uconn *conn)
 	uconn_begin(conn);
 	c->stream = http_conn_request(conn->http, &(struct http_head){ .method = str_c("GET"), .authority = str_c("a"), .scheme = str_c("http"),
 								       .path = str_c("/"), .fields = (struct http_field[1]){ { { 0 }, { 0 } } }, .end = true });
-	uconn_sent(conn, c->stream != NULL);
+	uconn_sent(conn, c->stream ? 0 : EAGAIN);
 	ck_assert_ptr_nonnull(c->stream);
 	c->stream->stage.on_event = on_stream;
 	c->stream->stage.arg = c;
