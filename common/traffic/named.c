@@ -61,9 +61,8 @@ enum fail named_check(const char *const *patterns, int n, struct str authority, 
 
 	if (host.n && (host.p[0] == '[' || ip_parse(host, &ip) == 0))
 		return FAIL_HOST_ADDRESS;
-	if (host.n && host.p[host.n - 1] == '.')
-		host.n--;
-	if (!host.n || host.n >= sizeof(text))
+	/* With a final dot it is the same host, but not the same text to policies: what they refuse would be reached by it. */
+	if (!host.n || host.n >= sizeof(text) || host.p[host.n - 1] == '.')
 		return FAIL_HOST_OUTSIDE;
 	for (size_t i = 0; i < host.n; i++) {
 		unsigned char c = (unsigned char)host.p[i];
@@ -90,11 +89,11 @@ static bool is_in(const struct ip *ip, const char *block)
 	return cidr_parse(str_c(block), &c) == 0 && cidr_has(&c, ip);
 }
 
-/* RFC 6890 and its kin: never another host. Private networks may be meant. */
+/* RFC 6890 and its kin: never another host; and where clouds tell their machines secrets. Private networks may be meant. */
 static bool is_special(const struct ip *ip)
 {
 	static const char *const v4[] = { "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4" };
-	static const char *const v6[] = { "::/127", "fe80::/10", "ff00::/8", "2001:2::/48" };
+	static const char *const v6[] = { "::/127", "fe80::/10", "ff00::/8", "2001:2::/48", "fd00:ec2::/32" };
 	const char *const *v = ip_is_v4(ip) ? v4 : v6;
 	int n = ip_is_v4(ip) ? (int)ARRAY_LEN(v4) : (int)ARRAY_LEN(v6);
 

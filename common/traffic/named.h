@@ -4,7 +4,7 @@
  * connections, made when it is first asked for; all of them count against the limits of the one they belong to. Names that nobody
  * used for LIMIT_NAME_IDLE_MS go when others come; beyond LIMIT_NAMES there are no new ones unless one is not in use.
  *
- * Nothing inside may be reached by a name from outside: addresses are refused that are loopback, link-local, multicast or unspecified,
+ * Nothing inside may be reached by a name from outside: addresses are refused that are loopback, link-local, a cloud's metadata service, multicast or unspecified,
  * that the mesh's services have, or that are our own (FAIL_FORBIDDEN_ADDRESS). What was judged is what is dialled: a name is not
  * looked up twice. Istio's Envoy does not look at them. */
 #ifndef TRAFFIC_NAMED_H
@@ -15,7 +15,7 @@
 
 #define NAMED_MAX 254            /* bytes of a name, with the zero */
 
-/* Whether a name may be asked for: the host of an authority, or a server name. ret: in lower case, without port and final dot.
+/* Whether a name may be asked for: the host of an authority, or a server name. ret: in lower case, without port.
  * Else HOST_ADDRESS or HOST_OUTSIDE. */
 enum fail named_check(const char *const *patterns, int n, struct str authority, char ret[NAMED_MAX]);
 
