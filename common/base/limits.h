@@ -33,6 +33,7 @@
 /* Pools of connections to servers, of one worker */
 #define LIMIT_POOL_DIALS         32             /* connections to one host that are being made at a time */
 #define LIMIT_POOL_SPARE         8
+#define LIMIT_POOL_IDLE          2048           /* idle ones to all hosts together; a waypoint has some for each caller */
 #define LIMIT_RACE_MS            250            /* between the addresses of one host (RFC 8305) */
 #define LIMIT_MIRROR_BYTES       (1 << 20)      /* of a mirrored request's body: beyond it there is no mirror */
 #define LIMIT_MIRRORS            256            /* mirrored requests of one worker at a time */

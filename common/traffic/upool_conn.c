@@ -24,6 +24,12 @@ static void conn_free(struct deferred *d)
 	free(c);
 }
 
+static void not_idle(struct uconn *c)
+{
+	c->entry->pool->n_idle -= !list_empty(&c->idle);
+	list_del(&c->idle);
+}
+
 /* Takes it out of the books; who calls has ended the transport. */
 static void conn_gone(struct uconn *c)
 {
@@ -33,7 +39,7 @@ static void conn_gone(struct uconn *c)
 	timer_stop(&c->timer);
 	list_del(&c->link);
 	list_del(&c->ready);
-	list_del(&c->idle);
+	not_idle(c);
 	e->n_conns--;
 	if (!c->http)
 		e->n_connecting--;
@@ -112,6 +118,7 @@ static void settle(struct uconn *c)
 	if (quiet && !c->idle_ms) {
 		c->idle_ms = loop_now_ms(p->loop);
 		list_add_tail(&p->idle, &c->idle);
+		p->n_idle++;
 		upool_sweep_by(p, c->idle_ms + (idle_limit(c) < LIMIT_POOL_SWEEP_MS ? idle_limit(c) : LIMIT_POOL_SWEEP_MS));
 	}
 	if (list_empty(&c->ready) && room(c) > 0)
@@ -188,7 +195,7 @@ void uconn_begin(struct uconn *c)
 	c->was_idle_ms = c->uses && c->idle_ms ? loop_now_ms(c->entry->pool->loop) - c->idle_ms : 0;
 	c->uses++;
 	c->idle_ms = 0;
-	list_del(&c->idle);
+	not_idle(c);
 	if (!c->entry->h2)
 		list_del(&c->ready);
 }
@@ -328,7 +335,7 @@ void upool_sweep(struct upool *p)
 
 		if (c->uses && !c->entry->h2)
 			upool_memory_open(upool_memory_of(p, c->entry), age);
-		if (age >= limit || host_gone(c->entry->pick.host)) {
+		if (age >= limit || p->n_idle > LIMIT_POOL_IDLE || host_gone(c->entry->pick.host)) {
 			uconn_end(c, FAIL_NONE);
 			ended++;
 			continue;

@@ -24,6 +24,7 @@ struct upool {
 	struct map entries;        /* key -> struct uentry; retired ones are in none */
 	struct list all;           /* every entry */
 	struct list idle;          /* connections without a stream, quiet longest first */
+	int n_idle;
 	struct timer sweep;        /* over those */
 	bool shrunk;               /* the last sweep ended many */
 	uint64_t sweep_ms;         /* when it comes, while it is armed */

@@ -378,6 +378,26 @@ START_TEST(test_idle_timeout)
 }
 END_TEST
 
+/* However many hosts and callers there are. */
+START_TEST(test_idle_connections_are_bounded)
+{
+	for (int i = 0; i < 3; i++)
+		ask(&client[i], UPOOL_ANY);
+	turn(l);
+	ck_assert_int_eq(pool->n_idle, 3);
+	pool->n_idle += LIMIT_POOL_IDLE - 1;   /* as if there were as many others */
+	upool_sweep(pool);
+	ck_assert_int_eq(pool->n_idle, LIMIT_POOL_IDLE);
+	pool->n_idle -= LIMIT_POOL_IDLE - 1;
+	turn(l);
+	ck_assert_int_eq(server.live, 1);
+	ask(&client[0], UPOOL_ANY);
+	ck_assert_int_eq(pool->n_idle, 0);
+	turn(l);
+	ck_assert_int_eq(pool->n_idle, 1);
+}
+END_TEST
+
 START_TEST(test_life_time)
 {
 	cluster.conf.pool.max_connection_ms = 60;
@@ -622,6 +642,7 @@ int main(void)
 	tcase_add_test(t, test_connect_fails);
 	tcase_add_test(t, test_max_requests_per_connection);
 	tcase_add_test(t, test_idle_timeout);
+	tcase_add_test(t, test_idle_connections_are_bounded);
 	tcase_add_test(t, test_life_time);
 	tcase_add_test(t, test_drain_and_retire);
 	tcase_add_test(t, test_retire);
