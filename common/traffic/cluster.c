@@ -155,10 +155,13 @@ static bool pick_original(struct cluster *c, struct hostset *set, const struct p
 	const char *network = ask->client ? ask->client->network : mesh_settings(ask->m)->network;
 	struct workload *w = mesh_workload_by_ip(ask->m, str_c(network), &ask->original.ip);
 	struct service *s = *c->conf.service ? mesh_service(ask->m, str_c(c->conf.service)) : NULL;
+	bool nowhere = ip_is_any(&ask->original.ip);     /* asked for by name: to the kernel it would be ourselves */
 	bool through = w && !c->conf.inbound && mesh_settings(ask->m)->through_waypoints;
 	const struct gateway *g = through ? dest_workload_waypoint(ask->m, ask->client, w) : NULL;
 	struct dest d;
 
+	if (nowhere && !c->conf.inbound)
+		return none(ret, FAIL_NO_ENDPOINT);
 	*ret = (struct pick){ .host = set->entries[0].host, .workload = w, .addr = ask->original, .transport = hostset_transport(&c->conf, s, s || c->conf.by_workload ? w : NULL) };
 	if (ret->transport == TRANSPORT_ISTIO_MTLS && c->conf.tls.mode == TLS_AUTO && !hostset_takes_mtls(set, ask->m, w, ask->original.port))
 		ret->transport = TRANSPORT_PLAIN;

@@ -305,6 +305,9 @@ START_TEST(fixed_addresses_original_and_nowhere)
 	ck_assert_ptr_eq(p.host, q.host);
 	pick_done(&p);
 	pick_done(&q);
+	ask.original = (struct addr){ .port = 80 };      /* only a name was asked for: not to our own loopback */
+	ck_assert(!cluster_pick(c, &ask, &p));
+	ck_assert_int_eq(p.why, FAIL_NO_ENDPOINT);
 	cluster_unref(c);
 
 	conf.service = SERVICE_KEY;          /* in the name of a service: as its workload wants it */
