@@ -28,7 +28,7 @@ static bool is_waypoint_of(const struct mesh *m, const struct workload *w, const
 	struct workload *target = mesh_workload_by_ip(m, network, ip);
 	struct service *s = target ? NULL : mesh_service_by_vip(m, network, ip, str_c(w->ns));
 
-	return target ? dest_is_gateway(m, target->waypoint, w) : s && dest_serves(m, w, s);
+	return target ? mesh_is_gateway(m, target->waypoint, w) : s && dest_serves(m, w, s);
 }
 
 static enum fail by_name(const struct mesh *m, const struct workload *w, uint16_t port, struct str host,

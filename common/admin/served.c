@@ -42,7 +42,7 @@ static bool count(struct workload *target, void *arg)
 {
 	struct counting *c = arg;
 
-	c->n += dest_is_gateway(c->m, target->waypoint, c->w);
+	c->n += mesh_is_gateway(c->m, target->waypoint, c->w);
 	return true;
 }
 

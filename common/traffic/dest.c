@@ -101,7 +101,7 @@ static void go_direct(const struct dest_ask *a, const struct hop *h, struct dest
 /* Its waypoint does not go through itself once more; nor is one its own waypoint. */
 static bool needs_waypoint(const struct dest_ask *a, const struct workload *w)
 {
-	return w->waypoint && !(a->client && dest_is_gateway(a->m, w->waypoint, a->client)) && !dest_is_gateway(a->m, w->waypoint, w);
+	return w->waypoint && !(a->client && mesh_is_gateway(a->m, w->waypoint, a->client)) && !mesh_is_gateway(a->m, w->waypoint, w);
 }
 
 static void go_to_workload(struct dest_ask *a, struct workload *w, struct dest *d)
@@ -251,7 +251,7 @@ bool dest_forward(const struct mesh *m, const struct workload *gateway, struct s
 		return false;
 	}
 	/* Only for a network whose gateway this workload is. */
-	if (!dest_is_gateway(m, h.w->network_gateway, gateway))
+	if (!mesh_is_gateway(m, h.w->network_gateway, gateway))
 		return false;
 	take_hop(ret, &h);
 	ret->why = FAIL_NONE;

@@ -66,7 +66,6 @@ const struct gateway *dest_workload_waypoint(const struct mesh *m, const struct 
 bool dest_forward(const struct mesh *m, const struct workload *gateway, struct str host, uint16_t port,
 		  const struct dest_tried *tried, uint64_t *seed, uint64_t now_ms, struct dest *ret);
 
-static inline bool dest_is_gateway(const struct mesh *m, const struct gateway *g, const struct workload *w) { return mesh_is_gateway(m, g, w); }
 /* Whether w is a waypoint that the service names. */
 bool dest_serves(const struct mesh *m, const struct workload *w, const struct service *s);
 /* What w, a waypoint, is asked for by a CONNECT to an address, or to host with at->port: a service that names it (ret_service), or the workload

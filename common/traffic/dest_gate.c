@@ -95,10 +95,10 @@ const struct gateway *dest_service_waypoint(const struct service *s, uint64_t *s
 
 bool dest_serves(const struct mesh *m, const struct workload *w, const struct service *s)
 {
-	bool is = dest_is_gateway(m, s->waypoint, w);
+	bool is = mesh_is_gateway(m, s->waypoint, w);
 
 	for (int i = 0; !is && i < s->n_waypoints; i++)
-		is = s->waypoints[i].weight && dest_is_gateway(m, &s->waypoints[i].gateway, w);
+		is = s->waypoints[i].weight && mesh_is_gateway(m, &s->waypoints[i].gateway, w);
 	return is;
 }
 

@@ -18,7 +18,7 @@ struct named {
 
 static void add(struct named *x, const struct gateway *g)
 {
-	if (!g || dest_is_gateway(x->m, g, x->w))        /* itself */
+	if (!g || mesh_is_gateway(x->m, g, x->w))        /* itself */
 		return;
 	for (int i = 0; i < x->n; i++)
 		if (gateway_eq(x->v[i], g))
