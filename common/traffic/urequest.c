@@ -150,7 +150,7 @@ static void push(struct urequest *r)
 
 static void take(struct urequest *r, const struct iovec *iov, int n)
 {
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < n && r->max_body; i++) {
 		size_t room = r->max_body - buf_len(&r->reply), len = iov[i].iov_len < room ? iov[i].iov_len : room;
 
 		if (buf_append(&r->reply, iov[i].iov_base, len) < 0) {

@@ -18,7 +18,7 @@ struct urequest_reply {
 
 /* head and body are copied. HTTP/2 is wanted where the cluster says so, and when the head's content-type is
  * application/grpc. timeout_ms is for all of it; 0: none. A body beyond max_body ends the request as soon as it is met, without
- * failure and not `whole`. on_done comes once, never within the call; r is borrowed until it returns. NULL: out of memory. */
+ * failure and not `whole`; with max_body 0 all of it is read and dropped. on_done comes once, never within the call; r is borrowed until it returns. NULL: out of memory. */
 struct urequest *urequest_start(struct router_env *env, struct cluster *c, const struct http_head *head, struct str body,
 				unsigned timeout_ms, size_t max_body,
 				void (*on_done)(void *arg, const struct urequest_reply *r, enum fail why, const char *detail), void *arg);

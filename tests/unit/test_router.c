@@ -413,6 +413,30 @@ START_TEST(test_mirror)
 }
 END_TEST
 
+/* A mirror's answers are read to their end: it sees no client that goes, and keeps its connection. */
+START_TEST(test_answers_of_mirrors)
+{
+	static const char *const parts[] = { "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello", "world" };
+	struct route_mirror m = { &lab.other, { 100, 100 } };
+
+	fakecluster_host(&lab.other, &lab.server[1].at);
+	lab.cluster.n_hosts = 1;
+	lab.route.mirrors = &m;
+	lab.route.n_mirrors = 1;
+	upstream_script(&lab.server[1], 0, DOES_NOTHING, 0);
+	ck_assert_int_eq(lab_ask("GET", NULL).status, 200);
+	turn(lab.loop);
+	ck_assert_int_eq(lab.server[1].requests, 1);
+	for (int k = 0; k < 2; k++) {
+		int fd = sock_fd(container_of(lab.server[1].open.next, struct upstream_conn, link)->sock);
+
+		ck_assert_int_gt(send(fd, parts[k], strlen(parts[k]), MSG_NOSIGNAL), 0);
+		turn(lab.loop);
+		ck_assert_int_eq(lab.server[1].live, 1);
+	}
+}
+END_TEST
+
 /* Nothing is wrong with the connection. */
 START_TEST(test_a_request_that_cannot_be_sent)
 {
@@ -486,6 +510,7 @@ int main(void)
 	tcase_add_test(h2, test_mirror);
 	tcase_add_test(h2, test_websocket_on_a_fresh_connection);
 	tcase_add_test(h2, test_a_request_that_cannot_be_sent);
+	tcase_add_test(t, test_answers_of_mirrors);
 	tcase_add_test(t, test_a_request_that_cannot_be_sent);
 	suite_add_tcase(s, h2);
 	return suite_run(s);
