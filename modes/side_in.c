@@ -57,14 +57,27 @@ static void to_bytes(struct side *s)
 		side_fail(s, why, NULL);
 }
 
+/* Whether the server's name that the client's TLS asks for may be asked for here. */
+static enum fail judge_name(const struct side *s)
+{
+	const char *sni = s->sniff.hello.sni, *only = s->in->server_name;
+
+	if (only && !*sni)
+		return FAIL_NO_SNI;
+	if (only && !str_eq_nocase(str_c(only), str_c(sni)))
+		return FAIL_SNI_OUTSIDE;
+	return s->asked && *sni && !str_eq_nocase(str_c(s->asked), str_c(sni)) ? FAIL_NAME_MISMATCH : FAIL_NONE;
+}
+
 static void as_bytes(struct side *s)
 {
+	enum fail why = judge_name(s);
+
 	s->conn.input.sni = str_c(s->sniff.hello.sni);
-	if (s->asked && *s->sniff.hello.sni && !str_eq_nocase(str_c(s->asked), str_c(s->sniff.hello.sni))) {
-		side_fail(s, FAIL_NAME_MISMATCH, s->sniff.hello.sni);
-		return;
-	}
-	to_bytes(s);
+	if (why == FAIL_NONE)
+		to_bytes(s);
+	else
+		side_fail(s, why, s->sniff.hello.sni);
 }
 
 /* ---- HTTP ---- */

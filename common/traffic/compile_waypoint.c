@@ -136,6 +136,8 @@ static void port_of(struct compile *c, struct seen *s, const char *key, const st
 		ret->http = requests(c, s, port);
 	if (!only_http)
 		bytes(c, s, ret);
+	if (port->app == PROTOCOL_TLS && !ret->n_by_sni && s->s->resolution != RESOLUTION_DYNAMIC_DNS && keeps_to_host(c, s))
+		ret->server_name = arena_dup(c->mem, str_c(s->host));
 }
 
 static struct inbound_port direct(struct compile *c)

@@ -41,6 +41,7 @@ struct inbound_port {
 	const char *service;                 /* key of the first service that leads to it; of a waypoint, of the one that is served; "" */
 	const struct l4_route *by_sni, *bytes;       /* of a waypoint: TLS by its SNI, then all bytes; where none fits: `to` */
 	int n_by_sni, n_bytes;
+	const char *server_name;             /* of a waypoint: the only one that TLS may ask for; NULL: any */
 	bool real;                           /* a Sidecar's ingress with an own bind */
 	struct addr at;
 	struct tls_conf tls;                 /* a Sidecar's ingress.tls; mode TLS_AUTO: Istio's mutual TLS as PeerAuthentication says */

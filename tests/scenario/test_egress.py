@@ -288,6 +288,21 @@ def test_entries_of_one_host():
         assert all(any(v.startswith(f"By={wp.identity}") for k, v in r["headers"] if k.lower() == "x-forwarded-client-cert") for r in app.requests), app.requests
 
 
+def test_another_hosts_name():
+    """Where the stance is closed, nobody has another host's name carried to one that he may call."""
+    with Lab() as lab:
+        one = using("wp", ENTRY % ("one", "one.test", "STATIC", HTTP + ", " + TLS, "endpoints: [{address: @EXT@}]"))
+        web, wp, ext = outside(lab, lambda ext: one.replace("@EXT@", ext.v4), env={"MESHD_ENFORCEMENT": "closed"})
+        ext.serve_http(8080)
+        serve_tls(lab, ext, 8443, "one.test")
+        ask(web, "one.test")
+        ask(web, "evil.test", ip=vip(web, "one.test"), status=404)
+        assert talk_tls(web, vip(web, "one.test"), "one.test") == "one.test one.test"
+        for sni, why in ((None, "no_server_name"), ("evil.test", "server_name_outside")):
+            assert talk_tls(web, vip(web, "one.test"), sni) == ""
+            refused(wp, why)
+
+
 def test_only_what_is_registered():
     """In ztunnel mode REGISTRY_ONLY counts where the stance is closed: what the mesh does not have is not reached past it."""
     with Lab() as lab:
