@@ -134,12 +134,24 @@ const struct gateway *gates_waypoint(struct gates *g, const struct conf_obj *o, 
 	return none;
 }
 
+/* The key of the external service that an endpoint is written out in, if that names a waypoint; NULL: none. Where the stance is closed its own
+ * address is no way around (traffic/dest.h). */
+static const char *external_of(struct gates *g, const struct conf_obj *o, const struct workload *w)
+{
+	const struct conf_service *s = o->kind == CONF_SERVICE_ENTRY ? o->u.service : NULL;
+
+	if (!s || !s->external || !s->n_hosts || g->in->settings->stance < STANCE_CLOSED || !gates_waypoint(g, o, w->ns, &s->waypoint, false))
+		return NULL;
+	return text(g, s->ns, s->hosts[0]);
+}
+
 struct workload *gates_place(struct gates *g, const struct conf_obj *o, struct workload *w, struct workload **placed)
 {
 	struct field_labels labels = { .v = (struct label *)w->labels, .n = w->n_labels };
 	struct conf_waypoint own = conf_waypoint_read(&labels);
 	const struct conf_gateway *gate = map_get(&g->networks, str_c(w->network));
 	const size_t refs = sizeof(w->refs);   /* the first member; workers change it meanwhile */
+	const char *external = external_of(g, o, w);
 	struct workload copy = { .uid = NULL };
 
 	memcpy((char *)&copy + refs, (const char *)w + refs, sizeof(copy) - refs);
@@ -147,12 +159,17 @@ struct workload *gates_place(struct gates *g, const struct conf_obj *o, struct w
 	if (!label_in(w->labels, w->n_labels, "gateway.networking.k8s.io/gateway-name") && !label_in(w->labels, w->n_labels, "gateway.istio.io/managed"))
 		copy.waypoint = gates_waypoint(g, o, w->ns, &own, true);
 	copy.network_gateway = gate ? &gate->at : NULL;
-	if (!copy.waypoint && !copy.network_gateway) {
+	if (external) {
+		copy.services = &external;
+		copy.n_services = 1;
+	}
+	if (!copy.waypoint && !copy.network_gateway && !external) {
 		workload_unref(*placed);
 		*placed = NULL;
 		return w;
 	}
-	if (!*placed || !gateway_eq((*placed)->waypoint, copy.waypoint) || !gateway_eq((*placed)->network_gateway, copy.network_gateway)) {
+	if (!*placed || !gateway_eq((*placed)->waypoint, copy.waypoint) || !gateway_eq((*placed)->network_gateway, copy.network_gateway) ||
+	    (*placed)->n_services != copy.n_services) {
 		workload_unref(*placed);
 		*placed = workload_new(&copy);
 	}

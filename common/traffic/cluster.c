@@ -165,6 +165,8 @@ static bool pick_original(struct cluster *c, struct hostset *set, const struct p
 	*ret = (struct pick){ .host = set->entries[0].host, .workload = w, .addr = ask->original, .transport = hostset_transport(&c->conf, s, s || c->conf.by_workload ? w : NULL) };
 	if (ret->transport == TRANSPORT_ISTIO_MTLS && c->conf.tls.mode == TLS_AUTO && !hostset_takes_mtls(set, ask->m, w, ask->original.port))
 		ret->transport = TRANSPORT_PLAIN;
+	if (through && dest_only_by_service(ask->m, w))
+		return none(ret, FAIL_NOT_WAYPOINT);
 	if (g && !choose_waypoint(ask, g, &d))
 		return none(ret, d.why);
 	if (g && d.resolve.n)

@@ -104,12 +104,27 @@ static bool needs_waypoint(const struct dest_ask *a, const struct workload *w)
 	return w->waypoint && !(a->client && mesh_is_gateway(a->m, w->waypoint, a->client)) && !mesh_is_gateway(a->m, w->waypoint, w);
 }
 
+bool dest_only_by_service(const struct mesh *m, const struct workload *w)
+{
+	if (mesh_settings(m)->stance == STANCE_ISTIO || w->tunnel != TUNNEL_NONE || w->istio_mtls)
+		return false;
+	for (int i = 0; i < w->n_services; i++) {
+		const struct service *s = mesh_service(m, str_c(w->services[i]));
+
+		if (s && s->external && service_has_waypoint(s))
+			return true;
+	}
+	return false;
+}
+
 static void go_to_workload(struct dest_ask *a, struct workload *w, struct dest *d)
 {
 	struct hop h = { .w = w, .at = a->original };
 
 	d->service = NULL;
-	if (needs_waypoint(a, w))
+	if (dest_only_by_service(a->m, w))
+		none(d, FAIL_NOT_WAYPOINT, NULL);
+	else if (needs_waypoint(a, w))
 		go_to_waypoint(a, w->waypoint, false, d);
 	else if (dest_was_tried(a->tried, w))
 		none(d, FAIL_NO_ENDPOINT, NULL);

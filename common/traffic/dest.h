@@ -60,6 +60,9 @@ bool dest_waypoint(const struct mesh *m, const struct workload *client, const st
 const struct gateway *dest_service_waypoint(const struct service *s, uint64_t *seed);
 /* The same of a workload that is called by its own address; NULL too when the client, or the workload itself, is that waypoint. */
 const struct gateway *dest_workload_waypoint(const struct mesh *m, const struct workload *client, const struct workload *w);
+/* Whether w is outside the mesh and reached through the waypoint of its service only, so that its own address is a way around that: a server of
+ * an external service that names one, where the stance is closed. Nobody stands before it who could refuse. */
+bool dest_only_by_service(const struct mesh *m, const struct workload *w);
 /* For the gateway of a network: where the bytes of a tunnel to host:port go on, in its own network: the HBONE port of an
  * endpoint, or of the service's waypoint. `gateway` is the workload that asks; it must be the network_gateway of that endpoint.
  * False: it is not, or there is no endpoint (ret->why). */

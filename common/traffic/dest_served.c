@@ -59,7 +59,7 @@ static enum fail by_address(const struct mesh *m, const struct workload *w, cons
 	/* A waypoint's own workload, though its namespace may name it: that would come back here for ever. */
 	if (target && (!strcmp(target->uid, w->uid) || mesh_is_gateway(m, target->waypoint, target)))
 		return FAIL_LOOP;
-	if (s ? !dest_serves(m, w, s) : !target || !mesh_is_gateway(m, target->waypoint, w))
+	if (s ? !dest_serves(m, w, s) : !target || !mesh_is_gateway(m, target->waypoint, w) || dest_only_by_service(m, target))
 		return FAIL_NOT_SERVED;
 	*ret_service = s;
 	return FAIL_NONE;

@@ -301,6 +301,10 @@ def test_another_hosts_name():
         for sni, why in ((None, "no_server_name"), ("evil.test", "server_name_outside")):
             assert talk_tls(web, vip(web, "one.test"), sni) == ""
             refused(wp, why)
+        # Its own address is no way around the policies of the service.
+        assert web.refused(ext.v4, 8080)
+        web.access(error="admits only its waypoint", dst_addr=ext.v4)
+        assert wire.hbone(lab.plain("bad"), wp.v4, lab.issue("web")).connect(f"{ext.v4}:8080")[1] == 404
 
 
 def test_only_what_is_registered():
