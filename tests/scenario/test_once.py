@@ -11,7 +11,7 @@ class Mesh:
         self.lab, self.stance = lab, stance
         kinds = {**{h: c for c, h in once.CLIENT.items()}, **{h: s for s, h in once.HOST.items()}, once.WAYPOINT: "waypoint"}
         self.hosts = {n: lab.plain(n) for n in kinds}
-        self.apps, self.at = {}, {}
+        self.apps, self.at, self.compared = {}, {}, 0
         lab.write("mesh.yaml", "accessLogFile: /dev/stdout\n")
         lab.write("objects.json", once.objects(self.hosts, stance))
         meshed = []
@@ -68,10 +68,12 @@ class Mesh:
         return "passes" if verdict["kind"] == "ALLOW" else status if status in (401, 403, 418) else "refused", routes
 
     def compare(self, path, questions, results):
-        """What `meshd explain` says otherwise than traffic."""
-        wrong = []
-        for q in questions:
-            if q.name not in results or "limit#" in q.name and not q.name.endswith("#0"):
+        """What `meshd explain` says otherwise than traffic. Under a sanitizer it is slow: each cell asks a fourth of the questions, another one than
+        the cell before."""
+        wrong, every = [], 1 if self.hosts[once.WAYPOINT].memory_kib() else 4
+        self.compared += 1
+        for i, q in enumerate(questions):
+            if q.name not in results or "limit#" in q.name and not q.name.endswith("#0") or (i + self.compared) % every:
                 continue                                # what was counted before, it cannot know
             outcome, n, _ = results[q.name]
             got, routes = self.predicted(path, q)
