@@ -17,7 +17,7 @@ HOST = {"none": "bare", "sidecar": "car", "ambient": "amb", "ambient+wp": "wamb"
 SERVERS = tuple(HOST)                   # hbone: a sidecar that also speaks HBONE
 NAMESPACE = {s: "way" if s.endswith("+wp") else "default" for s in SERVERS}
 CLIENT = {"none": "out", "gateway": "edge", "sidecar": "sc", "foreign": "fo", "ambient": "zt"}
-CLIENTS = tuple(CLIENT)                 # foreign: a sidecar that knows of no waypoints
+CLIENTS = tuple(CLIENT)                 # gateway: plaintext, and speaks for others; foreign: a sidecar that knows of no waypoints
 WAYPOINT = "wp"
 LIMIT = 2                               # requests that a limit lets pass
 RETRIES = 2
@@ -96,7 +96,6 @@ class Path:
         uri = "spiffe://" + identity("default", client.name) if known else None if l7 else FORGED_URI
         return peer, uri, GATEWAY_SAW if self.client == "gateway" and not (self.bypass and self.own) else None
 
-
     def manual(self):
         """A row of meshd-mesh(7)."""
         whom = "-" if not self.captured else "nobody" if not self.knows else "waypoint" if self.waypoint and not self.own else "client"
@@ -133,8 +132,7 @@ friend = lambda p: p.meshed and p.client in ("sidecar", "ambient")           # w
 
 
 def judged_by(family):
-    who = friend
-    return [Question(f"{family}/allow", lambda p: PASS if who(p) else DENIED),
+    return [Question(f"{family}/allow", lambda p: PASS if friend(p) else DENIED),
             Question(f"{family}/deny", lambda p: DENIED),
             Question(f"{family}/jwt#none", lambda p: DENIED),
             Question(f"{family}/jwt#good", lambda p: PASS, {f"x-{family}-token": token(family)}),
