@@ -79,8 +79,8 @@ static void read_canary(struct field_walk *w, const struct crd_meta *m, struct c
 	if (!name || !*name)
 		return;
 	if (weight && (!str_to_u64(str_c(weight), &percent) || percent > 100)) {
-		field_warn(w, 0, "metadata.annotations.istio.io/use-waypoint-canary-weight", "want 0 to 100, got '%.40s': it counts as 0", weight);
-		percent = 0;
+		field_warn(w, 0, "metadata.annotations.istio.io/use-waypoint-canary-weight", "want 0 to 100, got '%.40s': there is no canary", weight);
+		return;
 	}
 	s->canary.name = keep(s, name);
 	s->canary.ns = keep(s, ns ? ns : "");

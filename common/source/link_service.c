@@ -232,7 +232,8 @@ static void set_waypoint(struct build *b, const struct cand *c, struct service *
 	if (c->from->is_waypoint || gates_service(b->gates, t->key))
 		return;
 	t->waypoint = gates_waypoint(b->gates, c->obj, c->from->ns, &c->from->waypoint, false);
-	canary = t->waypoint && c->from->canary_percent ? gates_waypoint(b->gates, c->obj, c->from->ns, &c->from->canary, false) : NULL;
+	/* Without weight, too: clients that know of an earlier one still come. */
+	canary = t->waypoint && c->from->canary.name ? gates_waypoint(b->gates, c->obj, c->from->ns, &c->from->canary, false) : NULL;
 	if (!canary)
 		return;
 	v = arena_alloc(&b->a, 2 * sizeof(*v));

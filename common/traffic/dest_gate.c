@@ -98,7 +98,7 @@ bool dest_serves(const struct mesh *m, const struct workload *w, const struct se
 	bool is = mesh_is_gateway(m, s->waypoint, w);
 
 	for (int i = 0; !is && i < s->n_waypoints; i++)
-		is = s->waypoints[i].weight && mesh_is_gateway(m, &s->waypoints[i].gateway, w);
+		is = mesh_is_gateway(m, &s->waypoints[i].gateway, w);
 	return is;
 }
 

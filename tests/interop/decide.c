@@ -176,7 +176,7 @@ static const struct inbound_port *served(const struct router_env *env, const str
 
 	client.target = s;
 	if (s)
-		return s->waypoint && mesh_is_gateway(m, s->waypoint, env->local) ? plan_served(env->plan, str_c(s->key), to->port) : NULL;
+		return dest_serves(m, env->local, s) ? plan_served(env->plan, str_c(s->key), to->port) : NULL;
 	return w && w->waypoint && mesh_is_gateway(m, w->waypoint, env->local) ? plan_direct(env->plan) : NULL;
 }
 

@@ -36,27 +36,37 @@ DESTS = [f"{ip}:{port}" for _, _, _, ip, ports, _ in ENTRIES for port, _ in port
 
 def binding(r, ns, often):
     k = r.random()
+    across = {} if ns == NAMESPACE else {"istio.io/use-waypoint-namespace": NAMESPACE}
     if k > often:
-        return {"istio.io/use-waypoint": r.choice(["none", "other"])} if k > 0.95 else {}
-    return {"istio.io/use-waypoint": NAME, **({} if ns == NAMESPACE else {"istio.io/use-waypoint-namespace": NAMESPACE})}
+        return {"istio.io/use-waypoint": r.choice(["none", "other", "missing"])} if k > 0.95 else {}
+    if r.random() < 0.08:
+        return {"istio.io/use-waypoint": "other", "istio.io/use-waypoint-canary": NAME, **across, **{k.replace("waypoint-", "waypoint-canary-"): v for k, v in across.items()}}
+    return {"istio.io/use-waypoint": NAME, **across}
 
 
 def labelled(o, labels):
     o["metadata"]["labels"] = {**o["metadata"].get("labels", {}), **labels}
+    if "istio.io/use-waypoint-canary" in labels:
+        o["metadata"]["annotations"] = {"istio.io/use-waypoint-canary-weight": str(len(o["metadata"]["name"]) % 4 * 10)}
     return o
 
 
+def gateway(name, ip, serves, allowed):
+    own = {"gateway.networking.k8s.io/gateway-name": name}
+    out = labelled(kube("Gateway", NAMESPACE, name, {"gatewayClassName": "istio-waypoint", "listeners": [
+        {"name": "mesh", "port": 15008, "protocol": "HBONE", "allowedRoutes": {"namespaces": {"from": allowed}}}]}), {"istio.io/waypoint-for": serves})
+    out["status"] = {"addresses": [{"type": "Hostname", "value": f"{name}.{NAMESPACE}.svc.cluster.local"}]}
+    return [out, labelled(kube("Service", NAMESPACE, name, {"clusterIP": ip, "clusterIPs": [ip], "ports": [{"name": "mesh", "port": 15008, "appProtocol": "hbone"}],
+                                                           "selector": own}, "v1"), {**GATEWAY, **own})]
+
+
 def base(r):
+    """Two waypoints, ours and one that nobody asks; services and workloads that are bound to either, or not."""
     serves = r.choice(["service", "workload"]) if r.random() < 0.12 else "all"
-    gateway = labelled(kube("Gateway", NAMESPACE, NAME, {"gatewayClassName": "istio-waypoint", "listeners": [
-        {"name": "mesh", "port": 15008, "protocol": "HBONE", "allowedRoutes": {"namespaces": {"from": r.choice(["All"] * 5 + ["Same"])}}}]}), {"istio.io/waypoint-for": serves})
-    gateway["status"] = {"addresses": [{"type": "Hostname", "value": f"{NAME}.{NAMESPACE}.svc.cluster.local"}]}
-    out = [gateway,
-           labelled(kube("Service", NAMESPACE, NAME, {"clusterIP": "10.0.9.1", "clusterIPs": ["10.0.9.1"], "ports": [{"name": "mesh", "port": 15008, "appProtocol": "hbone"}],
-                                                     "selector": {"gateway.networking.k8s.io/gateway-name": NAME}}, "v1"), GATEWAY),
-           labelled(obj("WorkloadEntry", NAMESPACE, NAME, {"address": ADDRESS, "serviceAccount": NAME, "labels": GATEWAY}), GATEWAY)]
+    out = gateway(NAME, "10.0.9.1", serves, r.choice(["All"] * 5 + ["Same"])) + gateway("other", "10.0.9.2", "all", "All") + [
+        labelled(obj("WorkloadEntry", NAMESPACE, NAME, {"address": ADDRESS, "serviceAccount": NAME, "labels": GATEWAY}), GATEWAY)]
     for ns in "shop", "bank", "istio-system":
-        out.append({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ns, "labels": binding(r, ns, 0.3) if ns != "istio-system" else {}}})
+        out.append({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ns, "labels": {k: v for k, v in binding(r, ns, 0.3).items() if "canary" not in k} if ns != "istio-system" else {}}})
     for n, (ns, name, host, ip, ports, where) in enumerate(ENTRIES):
         spec = {"hosts": [host], "addresses": [ip], "location": where, "resolution": "STATIC",
                 "ports": [{"number": p, "name": f"{kind.lower() or 'any'}-{p}", **({"protocol": kind} if kind else {})} for p, kind in ports],
@@ -229,9 +239,9 @@ def differences(world, dump):
         for r in theirs[name]:      # mirrors to nowhere are left out
             r["mirrors"] = [m for m in r["mirrors"] if m[0] in existing]
         hashed = lambda n: dump["clusters"].get(n, {}).get("lb") in ("RING_HASH", "MAGLEV")
-        for r in theirs[name] + ours[name]:     # a hash that no cluster reads; what is not there has the name of either kind
+        for r in theirs[name] + ours[name]:     # a hash that no cluster reads, and istiod's own route forgets those of one port; what is not there has the name of either kind
             r["targets"] = [[n if n in existing else n.replace("inbound-vip|", "outbound|").replace("|http/", "|").replace("|http|", "||"), w] for n, w in r["targets"]]
-            r["hash"] = r["hash"] if any(hashed(n) for n, _ in r["targets"]) else None
+            r["hash"] = r["hash"] if r["name"] != "default" and any(hashed(n) for n, _ in r["targets"]) else None
         for i, (a, b) in enumerate(zip(theirs[name], ours[name])):
             if a != b:
                 out.append(f"{name or 'direct'} route {i}:\n    istiod {json.dumps(a)}\n    meshd  {json.dumps(b)}")

@@ -145,8 +145,8 @@ START_TEST(canaries)
 	static const struct { const char *labels, *weight; int n; unsigned part; const char *finding; } cases[] = {
 		{ "istio.io/use-waypoint: w, istio.io/use-waypoint-canary: c", "20", 2, 20, NULL },
 		{ "istio.io/use-waypoint: w, istio.io/use-waypoint-canary: c", "100", 2, 100, NULL },
-		{ "istio.io/use-waypoint: w, istio.io/use-waypoint-canary: c", "0", 0, 0, NULL },
-		{ "istio.io/use-waypoint: w, istio.io/use-waypoint-canary: c", "x", 0, 0, "use-waypoint-canary-weight: want 0 to 100, got 'x': it counts as 0" },
+		{ "istio.io/use-waypoint: w, istio.io/use-waypoint-canary: c", "0", 2, 0, NULL },
+		{ "istio.io/use-waypoint: w, istio.io/use-waypoint-canary: c", "x", 0, 0, "use-waypoint-canary-weight: want 0 to 100, got 'x': there is no canary" },
 		{ "istio.io/use-waypoint: w, istio.io/use-waypoint-canary: no", "20", 0, 0, "there is no Gateway 'n/no'" },
 		{ "istio.io/use-waypoint-canary: c", "20", 0, 0, NULL },
 	};
