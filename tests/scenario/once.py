@@ -334,7 +334,8 @@ def manual(stance):
 
 
 def table(rows):
-    return lines([["client", "server", "requests seen by", *(name for name, _ in COLUMNS)], *rows])
+    """200+1: with one step of routes; 503x3: asked three times; 200/429: one after the other; -: refused without an answer."""
+    return lines([["client", "server", "runs at", *(name for name, _ in COLUMNS)], *rows])
 
 
 def lines(rows):

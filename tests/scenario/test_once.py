@@ -87,7 +87,7 @@ class Mesh:
             results, bad = self.cell(p, questions)
             rows.append(once.row(p, results))
             wrong += bad + (self.compare(p, questions, results) if explain else [])
-        print(once.table(rows))
+        print(*("# " + l for l in [once.table.__doc__, *once.table(rows).splitlines()]), sep="\n")
         assert not wrong, "\n" + "\n".join(wrong)
 
 
