@@ -310,7 +310,7 @@ static const char *put_text(char **at, const char *text)
 	return r;
 }
 
-static struct conf_namespace *namespace_new(const struct crd_meta *m)
+static struct conf_namespace *namespace_new(struct field_walk *walk, const struct crd_meta *m)
 {
 	struct conf_waypoint w = conf_waypoint_read(&m->labels);
 	size_t n = strlen(m->name) + strlen(w.name ? w.name : "") + strlen(w.ns) + 3;
@@ -333,6 +333,7 @@ static struct conf_namespace *namespace_new(const struct crd_meta *m)
 	ns->name = put_text(&at, m->name);
 	ns->waypoint.name = w.name ? put_text(&at, w.name) : NULL;
 	ns->waypoint.ns = put_text(&at, w.ns);
+	ns->canary = conf_canary_read(walk, &(struct field_labels){ .v = labels, .n = ns->n_labels }, &m->annotations);
 	return ns;
 }
 
@@ -394,7 +395,7 @@ static bool convert(struct doc *d, const void *spec, struct conf_obj *o)
 		break;
 	case CONF_NAMESPACE:
 		field_leave(&d->w, len);
-		o->u.ns = namespace_new(&d->meta);
+		o->u.ns = namespace_new(&d->w, &d->meta);
 		o->u.ns->distribution = conf_distribution_read(&d->w, &d->meta, NULL);
 		if (field_label(&d->meta.labels, "meshd.io/enforcement"))
 			field_warn(&d->w, 0, "metadata.labels.meshd.io/enforcement",

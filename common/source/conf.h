@@ -31,6 +31,13 @@ struct conf_endpoint {
 
 /* The labels istio.io/use-waypoint and use-waypoint-namespace; name NULL: not there; "none": no waypoint. */
 struct conf_waypoint { const char *name, *ns; };
+/* use-waypoint-canary(-namespace) and the annotation use-waypoint-canary-weight: what takes over a part. */
+struct conf_canary {
+	struct conf_waypoint at;
+	unsigned percent;
+	bool weighed;               /* percent is written */
+	bool bad;                   /* as no number: there is none */
+};
 
 /* A ServiceEntry or a core Service. All in `mem`. */
 struct conf_service {
@@ -52,8 +59,7 @@ struct conf_service {
 	const char **sans;
 	int n_sans;
 	struct conf_waypoint waypoint;
-	struct conf_waypoint canary;         /* istio.io/use-waypoint-canary: takes over a part */
-	unsigned canary_percent;
+	struct conf_canary canary;
 	bool is_waypoint;           /* made for one: passes none */
 	bool passthrough, local_only, allow_unhealthy, external, headless;
 	enum service_resolution resolution;
@@ -63,6 +69,7 @@ struct conf_service {
 };
 
 struct conf_namespace {
+	struct conf_canary canary;  /* of what inherits the waypoint */
 	const char *name;
 	const struct label *labels;
 	int n_labels;
@@ -165,6 +172,7 @@ bool conf_service_entry(struct conf_load *l, struct field_walk *w, const struct 
 bool conf_core_service(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_service *spec,
 		       struct conf_obj *o);
 struct conf_waypoint conf_waypoint_read(const struct field_labels *l);
+struct conf_canary conf_canary_read(struct field_walk *w, const struct field_labels *labels, const struct field_labels *annotations);
 bool conf_gateway(struct conf_load *l, struct field_walk *w, const struct crd_meta *m, const struct crd_gateway *spec,
 		  const struct crd_gateway_status *status, struct conf_obj *o);
 void conf_gateway_free(struct conf_gateway *g);

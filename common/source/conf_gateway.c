@@ -15,6 +15,20 @@ struct conf_waypoint conf_waypoint_read(const struct field_labels *l)
 	return (struct conf_waypoint){ name && *name ? name : NULL, ns ? ns : "" };
 }
 
+struct conf_canary conf_canary_read(struct field_walk *w, const struct field_labels *labels, const struct field_labels *annotations)
+{
+	const char *name = field_label(labels, "istio.io/use-waypoint-canary"), *ns = field_label(labels, "istio.io/use-waypoint-canary-namespace");
+	const char *weight = field_label(annotations, "istio.io/use-waypoint-canary-weight");
+	struct conf_canary c = { .at = { name && *name ? name : NULL, ns ? ns : "" }, .weighed = weight != NULL };
+	uint64_t percent = 0;
+
+	c.bad = weight && (!str_to_u64(str_c(weight), &percent) || percent > 100);
+	if (c.bad)
+		field_warn(w, 0, "metadata.annotations.istio.io/use-waypoint-canary-weight", "want 0 to 100, got '%.40s': there is no canary", weight);
+	c.percent = c.bad ? 0 : (unsigned)percent;
+	return c;
+}
+
 /* NULL: there is none. */
 static const struct crd_gateway_listener *hbone_listener(const struct crd_gateway *spec)
 {

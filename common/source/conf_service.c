@@ -70,30 +70,15 @@ enum conf_distribution conf_distribution_read(struct field_walk *w, const struct
 	return CONF_DIST_UNSET;
 }
 
-static void read_canary(struct field_walk *w, const struct crd_meta *m, struct conf_service *s)
-{
-	const char *name = field_label(&m->labels, "istio.io/use-waypoint-canary"), *ns = field_label(&m->labels, "istio.io/use-waypoint-canary-namespace");
-	const char *weight = field_label(&m->annotations, "istio.io/use-waypoint-canary-weight");
-	uint64_t percent = 0;
-
-	if (!name || !*name)
-		return;
-	if (weight && (!str_to_u64(str_c(weight), &percent) || percent > 100)) {
-		field_warn(w, 0, "metadata.annotations.istio.io/use-waypoint-canary-weight", "want 0 to 100, got '%.40s': there is no canary", weight);
-		return;
-	}
-	s->canary.name = keep(s, name);
-	s->canary.ns = keep(s, ns ? ns : "");
-	s->canary_percent = (unsigned)percent;
-}
-
 static void read_waypoint(struct field_walk *fw, const struct crd_meta *m, struct conf_service *s)
 {
 	struct conf_waypoint w = conf_waypoint_read(&m->labels);
 
 	s->waypoint.name = w.name ? keep(s, w.name) : NULL;
 	s->waypoint.ns = keep(s, w.ns);
-	read_canary(fw, m, s);
+	s->canary = conf_canary_read(fw, &m->labels, &m->annotations);
+	s->canary.at.name = s->canary.at.name ? keep(s, s->canary.at.name) : NULL;
+	s->canary.at.ns = keep(s, s->canary.at.ns);
 	s->is_waypoint = field_label(&m->labels, "gateway.istio.io/managed") != NULL;
 }
 

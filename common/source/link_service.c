@@ -224,8 +224,12 @@ static void set_addresses(struct build *b, const struct cand *c, struct service 
 	t->n_vips = k;
 }
 
+/* The namespace's canary counts where its waypoint does. */
 static void set_waypoint(struct build *b, const struct cand *c, struct service *t)
 {
+	const struct conf_namespace *space = c->from->waypoint.name ? NULL : map_get(&b->gates->spaces, str_c(c->from->ns));
+	const struct conf_canary *own = &c->from->canary, *named = own->at.name || !space ? own : &space->canary;
+	const struct conf_canary *weighed = own->weighed || !space ? own : &space->canary;
 	const struct gateway *canary;
 	struct weighted_gateway *v;
 
@@ -233,12 +237,12 @@ static void set_waypoint(struct build *b, const struct cand *c, struct service *
 		return;
 	t->waypoint = gates_waypoint(b->gates, c->obj, c->from->ns, &c->from->waypoint, false);
 	/* Without weight, too: clients that know of an earlier one still come. */
-	canary = t->waypoint && c->from->canary.name ? gates_waypoint(b->gates, c->obj, c->from->ns, &c->from->canary, false) : NULL;
+	canary = t->waypoint && named->at.name && !weighed->bad ? gates_waypoint(b->gates, c->obj, c->from->ns, &named->at, false) : NULL;
 	if (!canary)
 		return;
 	v = arena_alloc(&b->a, 2 * sizeof(*v));
-	v[0] = (struct weighted_gateway){ *t->waypoint, 100 - c->from->canary_percent };
-	v[1] = (struct weighted_gateway){ *canary, c->from->canary_percent };
+	v[0] = (struct weighted_gateway){ *t->waypoint, 100 - weighed->percent };
+	v[1] = (struct weighted_gateway){ *canary, weighed->percent };
 	t->waypoints = v;
 	t->n_waypoints = 2;
 }

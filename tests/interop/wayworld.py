@@ -66,7 +66,7 @@ def base(r):
     out = gateway(NAME, "10.0.9.1", serves, r.choice(["All"] * 5 + ["Same"])) + gateway("other", "10.0.9.2", "all", "All") + [
         labelled(obj("WorkloadEntry", NAMESPACE, NAME, {"address": ADDRESS, "serviceAccount": NAME, "labels": GATEWAY}), GATEWAY)]
     for ns in "shop", "bank", "istio-system":
-        out.append({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ns, "labels": {k: v for k, v in binding(r, ns, 0.3).items() if "canary" not in k} if ns != "istio-system" else {}}})
+        out.append(labelled({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ns}}, binding(r, ns, 0.3) if ns != "istio-system" else {}))
     for n, (ns, name, host, ip, ports, where) in enumerate(ENTRIES):
         spec = {"hosts": [host], "addresses": [ip], "location": where, "resolution": "STATIC",
                 "ports": [{"number": p, "name": f"{kind.lower() or 'any'}-{p}", **({"protocol": kind} if kind else {})} for p, kind in ports],

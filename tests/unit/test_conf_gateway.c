@@ -171,6 +171,30 @@ START_TEST(canaries)
 }
 END_TEST
 
+/* A service that has its waypoint of its namespace has the canary of it, too; not one with a waypoint of its own. */
+START_TEST(canaries_of_namespaces)
+{
+	static const char space[] = "apiVersion: v1\nkind: Namespace\nmetadata: {name: n, labels: {istio.io/use-waypoint: w, istio.io/use-waypoint-canary: c}, "
+				    "annotations: {istio.io/use-waypoint-canary-weight: '30'}}\n---\n";
+	static const struct { const char *labels; int n; unsigned part; } cases[] = {
+		{ "", 2, 30 }, { "istio.io/use-waypoint: w", 0, 0 }, { "istio.io/use-waypoint: none", 0, 0 }, { "istio.io/use-waypoint-canary: w2", 2, 30 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char yaml[3000];
+		const struct service *s;
+
+		snprintf(yaml, sizeof(yaml), "%s%s%s%sapiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: n, labels: {%s}}\nspec: {ports: [{port: 80}]}\n", space,
+			 WP("w", "", ""), WP("c", "", ""), WP("w2", "", ""), cases[i].labels);
+		fixture_write(&f, "x.yaml", yaml);
+		ck_assert_int_eq(fixture_load(&f), 0);
+		s = mesh_service(mesh_current(), str_c("n/a.n.svc.cluster.local"));
+		ck_assert_int_eq(s->n_waypoints, cases[i].n);
+		ck_assert(!s->n_waypoints || s->waypoints[1].weight == cases[i].part);
+	}
+}
+END_TEST
+
 /* A waypoint that comes or goes changes those who name it, and nobody else; what stays the same stays the same object. */
 START_TEST(changes)
 {
@@ -224,6 +248,7 @@ int main(void)
 	tcase_add_loop_test(t, row, 0, (int)ARRAY_LEN(rows));
 	tcase_add_test(t, names_of_remote_endpoints);
 	tcase_add_test(t, canaries);
+	tcase_add_test(t, canaries_of_namespaces);
 	tcase_add_test(t, changes);
 	suite_add_tcase(s, t);
 	return suite_run(s);
