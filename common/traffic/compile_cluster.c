@@ -326,7 +326,11 @@ bool compile_through_waypoint(const struct compile *c, const struct service *s)
 
 void compile_report_subset(struct compile *c, const struct vs *v, const struct vs_destination *d, const struct cluster *to)
 {
-	if (to && *d->subset && cluster_conf(to)->kind == CLUSTER_WAYPOINT)
+	bool own = false;        /* the rules of that very service are its waypoint's to follow */
+
+	for (int i = 0; i < v->n_hosts; i++)
+		own = own || !strcmp(v->hosts[i], d->host);
+	if (to && *d->subset && !own && cluster_conf(to)->kind == CLUSTER_WAYPOINT)
 		compile_report(c, &v->from->r, "the subset %s of %s is not chosen here: what is for that service goes to its waypoint", d->subset, d->host);
 }
 

@@ -296,6 +296,7 @@ static const char through[] = WAYPOINT
 		"ports: [{number: 80, name: http, protocol: HTTP}, {number: 90, name: any}, {number: 443, name: tls, protocol: TLS}]")
 	GUARDED("far", "hosts: ['*.far.test'], location: MESH_EXTERNAL, resolution: NONE, ports: [{number: 8443, name: tls, protocol: TLS}]")
 	VS("g", "hosts: [g], http: [{name: own, fault: {abort: {httpStatus: 500, percentage: {value: 100}}}, " TO("cart") "}], tcp: [{match: [{port: 90}], " TO("cart") "}]")
+	VS("subset", "hosts: [g], http: [{name: never, route: [{destination: {host: g, subset: v1}}]}]")
 	VS("other", "hosts: [other.test], http: [{name: other, route: [{destination: {host: g, subset: v1}}]}]")
 	DR("g", "host: g, subsets: [{name: v1, labels: {version: v1}}], trafficPolicy: {tls: {mode: SIMPLE}, connectionPool: {http: {maxRetries: 1}}}");
 
@@ -334,6 +335,7 @@ START_TEST(through_waypoints)
 	conf = cluster_conf(plan_cluster(w.p, str_c("outbound|80|v1|g.shop.svc.cluster.local")));
 	ck_assert(conf->kind == CLUSTER_WAYPOINT && !conf->n_labels && conf->pool.h2 == H2_AS_CLIENT);
 	ck_assert_msg(strstr(w.reports, "the subset v1 of g.shop.svc.cluster.local is not chosen here"), "%s", w.reports);
+	ck_assert_msg(strstr(w.reports, "shop/other") && !strstr(w.reports, "shop/subset"), "%s", w.reports);
 	o = port_at(&w, "93.184.216.34:8443");           /* without an address: by SNI */
 	ck_assert(o && o->protocol == PROTOCOL_TLS && o->n_tls == 1 && cluster_conf(o->tls[0].targets[0].cluster)->kind == CLUSTER_WAYPOINT);
 	unload(&w);
