@@ -148,6 +148,7 @@ def test_reconnect_keep_and_reconcile():
         # The CNI is gone altogether: no flood of log lines, then it comes back.
         lab.cni.close()
         os.unlink(lab.path)
+        time.sleep(0.2)      # what was said before is written
         size = len(lab.node.log())
         time.sleep(2)
         assert len(lab.node.log()) - size < 2000, lab.node.tail()
