@@ -291,12 +291,6 @@ static void on_tick(struct timer *t)
 	export(container_of(t, struct otlp, tick));
 }
 
-void otlp_flush(struct otlp *o)
-{
-	if (o)
-		export(o);
-}
-
 /* ---- settings ---- */
 
 static void put_exported(struct prom *p, void *arg)

@@ -30,7 +30,6 @@ struct otlp_conf {
 
 /* Switches spans on. One per process. */
 int otlp_new(struct loop *l, const struct otlp_conf *conf, struct otlp **ret, struct err *err);
-void otlp_flush(struct otlp *o);     /* exports at once what there is; NULL ok */
 void otlp_free(struct otlp *o);      /* NULL ok; switches spans off and drops what waits */
 
 #endif

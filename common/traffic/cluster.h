@@ -164,7 +164,6 @@ void pick_connected(struct cluster *c, const struct pick *p, enum fail why, uint
  * ORIGINAL_DST cluster has one for all addresses. */
 struct host *host_ref(struct host *h);                               /* any thread */
 void host_unref(struct host *h);                                     /* NULL ok */
-struct workload *host_workload(const struct host *h);                /* as it was when the host came; borrowed; NULL: none */
 const struct addr *host_addrs(const struct host *h, int *ret_n);     /* all, pick.addr first: for Happy Eyeballs; n 0: ORIGINAL_DST, unix_path */
 bool host_gone(const struct host *h);                                /* no endpoint of its cluster any more */
 bool host_ejected(const struct host *h);

@@ -32,11 +32,6 @@ void host_unref(struct host *h)
 	free(h);
 }
 
-struct workload *host_workload(const struct host *h)
-{
-	return h->workload;
-}
-
 const struct addr *host_addrs(const struct host *h, int *ret_n)
 {
 	*ret_n = h->n_addrs;
