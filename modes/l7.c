@@ -9,6 +9,7 @@
 #include "modes/side.h"
 #include "telemetry/prom.h"
 #include "tls/tls.h"
+#include "traffic/named.h"
 
 static atomic_ulong unused_dials;
 
@@ -115,7 +116,9 @@ void l7_recheck(struct pod *pod)
 
 static bool is_gone(const struct cluster *c, const struct workload *w, void *plan)
 {
-	return plan_cluster(plan, str_c(cluster_conf(c)->name)) != c;
+	struct cluster *now = plan_cluster(plan, str_c(cluster_conf(c)->name));
+
+	return now != c && !(now && named_has(now, c));
 }
 
 void l7_renew(struct pod *pod)

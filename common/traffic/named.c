@@ -290,6 +290,14 @@ enum fail named_get(struct cluster *c, const char *name, struct loop *l, struct 
 	return FAIL_NONE;
 }
 
+bool named_has(struct cluster *c, const struct cluster *name)
+{
+	const char *text = name->conf.kind == CLUSTER_NAME ? name->conf.hosts[0] : NULL;
+	const struct name *n = text && c->names ? find(c->names, hash_bytes(text, strlen(text)), text) : NULL;
+
+	return n && n->cluster == name;
+}
+
 void named_cancel(struct named_wait *w)
 {
 	if (!w->cluster)

@@ -32,6 +32,8 @@ struct named_wait {
 /* What a name that was checked leads to: a reference in *ret, or NULL there, and w waits for the name's first answer. FAIL_NAMES_FULL:
  * there are too many names. c is CLUSTER_NAMED. */
 enum fail named_get(struct cluster *c, const char *name, struct loop *l, struct named_wait *w, struct cluster **ret);
+/* Whether `name` is one that named_get gives now. Any cluster c. */
+bool named_has(struct cluster *c, const struct cluster *name);
 void named_cancel(struct named_wait *w);     /* ok if it does not wait; w was zeroed at first */
 
 #endif

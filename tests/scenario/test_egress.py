@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Egress through a waypoint: ServiceEntries that name it, wildcards whose servers requests name, and the ways around that are refused."""
-import json, os, socket, ssl, struct
+import json, os, re, socket, ssl, struct
 import wire
 from dns import A, Upstream, dnsmasq, question, resolver, udp
 from harness import Lab, eventually, policy, using
@@ -152,6 +152,23 @@ def talk_tls(h, ip, sni, port=443, root=None):
 def refused(wp, why, *more):
     """The waypoint's access log tells of it."""
     eventually(lambda: any(why in l and all(m in l for m in more) for l in wp.log().splitlines()), what=f"{why} {more} is in the log of {wp.name}")
+
+
+def test_connections_outlive_other_changes():
+    """Another policy does not end the pooled connections to servers that requests named."""
+    with Lab() as lab:
+        web, wp, ext = outside(lab, wild(), "a.example.test,{ext}", args=("--concurrency=1",))
+        ext.serve_http(8080)
+        used = lambda: re.findall(rf'"{re.escape(ext.v4)}:8080" \S+ {re.escape(wp.v4)}:(\d+) ', wp.log())
+        ask(web, "a.example.test", path="/before")
+        before = eventually(lambda: "/before" in wp.log() and set(used()))
+        generation = lambda: json.loads(wp.http("/status")[1])["generation"]
+        first = generation()
+        lab.write("all.yaml", policy("all", "[{}]").replace("spec: {", "spec: {targetRefs: [{kind: Gateway, group: gateway.networking.k8s.io, name: wp}], "))
+        eventually(lambda: generation() > first, 10)
+        ask(web, "a.example.test", path="/after")
+        eventually(lambda: "/after" in wp.log())
+        assert set(used()) == before, (before, used())
 
 
 def test_server_names():

@@ -111,7 +111,7 @@ static struct cluster *known(struct cluster *c, const char *name)
 START_TEST(a_name_is_waited_for_once)
 {
 	struct told a = { .w.on_cluster = on_cluster }, b = a, left = a;
-	struct cluster *c = wild(UINT32_MAX), *found = c, *again;
+	struct cluster *c = wild(UINT32_MAX), *other = wild(UINT32_MAX), *found = c, *again;
 	struct pick_ask ask = ask_of(1000);
 	struct pick p;
 
@@ -131,6 +131,8 @@ START_TEST(a_name_is_waited_for_once)
 	ck_assert_ptr_eq(a.name, b.name);
 	again = known(c, "a.example.com");
 	ck_assert_ptr_eq(again, a.name);
+	ck_assert(named_has(c, again) && !named_has(other, again) && !named_has(c, c) && !named_has(again, again));
+	cluster_unref(other);
 	ck_assert(cluster_pick(again, &ask, &p));
 	ck_assert_uint_eq(p.addr.port, 8080);
 	pick_done(&p);
