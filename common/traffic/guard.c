@@ -50,7 +50,7 @@ static bool add_service(struct service *s, void *arg)
 		return true;
 	add(x, s->waypoint);
 	for (int i = 0; i < s->n_waypoints; i++)
-		add(x, s->waypoints[i].weight ? &s->waypoints[i].gateway : NULL);
+		add(x, &s->waypoints[i].gateway);
 	return true;
 }
 

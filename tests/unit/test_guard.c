@@ -54,7 +54,7 @@ static const struct {
 	{ "canary", 8080, "wp", "met" },
 	{ "canary", 8080, "wp2", "met" },
 	{ "canary", 8080, "", "shop/wp.test" },
-	{ "zero", 8080, "wp2", "shop/wp.test" },             /* a weight of 0 lets nobody in */
+	{ "zero", 8080, "wp2", "met" },                      /* clients that know of an earlier weight still go there */
 	{ "told", 8080, "web", "shop/wp.test" },             /* the control plane says what services there are */
 	{ "told", 8080, "wp", "met" },
 	{ "untold", 8080, "web", "" },
