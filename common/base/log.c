@@ -17,7 +17,7 @@
 #define STOP_S      2              /* what a slow reader has at the end */
 #define BATCH_US    2000           /* lines of this long leave in one write */
 #define BUSY_US     100000         /* if the last write was no longer ago: lines of … */
-#define BUSY_BATCH_US 50000        /* … this long: a thread that wakes is dear */
+#define BUSY_BATCH_US 10000        /* … this long: a thread that wakes is dear */
 #define BATCH_BYTES (QUEUE_BYTES / 4)    /* but not more than this */
 
 static const char *const level_names[] = { "off", "error", "warn", "info", "debug", "trace" };

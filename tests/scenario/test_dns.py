@@ -85,7 +85,7 @@ def test_names_of_the_mesh_and_of_others():
         assert node.metric("istio_dns_upstream_requests_total", request_query_type="txt", request_protocol="tcp") > 0
         assert node.metric("istio_dns_upstream_request_duration_seconds_count") == node.metric("istio_dns_upstream_requests_total")
         assert node.metric("istio_dns_upstream_failures_total") == 0
-        record = [r for r in node.records() if r.get("scope") == "dns" and r.get("domain") == "cart.default.svc.cluster.local"][0]
+        record = eventually(lambda: [r for r in node.records() if r.get("scope") == "dns" and r.get("domain") == "cart.default.svc.cluster.local"])[0]
         assert record["src.workload"] == "web" and record["query"] == "A" and record["result"] == "success" and record["endpoints"] == 1
 
 
