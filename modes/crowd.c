@@ -16,10 +16,7 @@ struct search {
 /* For its replicas a waypoint has a service with its HBONE port. */
 static bool is_ours(const struct service *s, const struct workload *w)
 {
-	for (int i = 0; i < s->n_ports; i++)
-		if (s->ports[i].port == HBONE_PORT)
-			return endpoints_find(s->endpoints, str_c(w->uid)) != NULL;
-	return false;
+	return service_port_at(s, HBONE_PORT) && endpoints_find(s->endpoints, str_c(w->uid));
 }
 
 static bool on_service(struct service *s, void *arg)

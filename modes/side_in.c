@@ -439,14 +439,6 @@ static const struct inbound_port *port_of(const struct pod *pod, const struct pl
 	return t->service ? plan_served(p, str_c(t->service->key), t->to.port) : plan_direct(p);
 }
 
-static bool has_port(const struct service *s, uint16_t port)
-{
-	for (int i = 0; i < s->n_ports; i++)
-		if (s->ports[i].port == port)
-			return true;
-	return false;
-}
-
 void side_accept_tunnel(struct pod *pod, const struct side_tunnel *t)
 {
 	struct chain *chain = chain_get(pod);
@@ -454,7 +446,7 @@ void side_accept_tunnel(struct pod *pod, const struct side_tunnel *t)
 	struct side *s;
 
 	if (chain && !in) {              /* the mesh is ahead of the plan, or the service has no such port */
-		enum fail why = t->service && !has_port(t->service, t->to.port) ? FAIL_NO_PORT : FAIL_UNKNOWN_AUTHORITY;
+		enum fail why = t->service && !service_port_at(t->service, t->to.port) ? FAIL_NO_PORT : FAIL_UNKNOWN_AUTHORITY;
 
 		chain_unref(chain);
 		pod_uncount(pod);

@@ -123,6 +123,15 @@ struct service {
 	uint64_t content;
 };
 
+/* NULL: it has no such port. */
+static inline const struct service_port *service_port_at(const struct service *s, uint16_t port)
+{
+	for (int i = 0; i < s->n_ports; i++)
+		if (s->ports[i].port == port)
+			return &s->ports[i];
+	return NULL;
+}
+
 /* Whether traffic to it must pass one. */
 static inline bool service_has_waypoint(const struct service *s)
 {

@@ -141,14 +141,6 @@ static enum fail why_none(const struct dest_ask *a, const struct service *s)
 	return FAIL_NO_ENDPOINT;
 }
 
-static bool has_port(const struct service *s, uint16_t port)
-{
-	for (int i = 0; i < s->n_ports; i++)
-		if (s->ports[i].port == port)
-			return true;
-	return false;
-}
-
 /* addressed: the service is meant, not a workload that has the same address. */
 static void go_to_service(struct dest_ask *a, struct service *s, bool addressed, struct dest *d)
 {
@@ -160,7 +152,7 @@ static void go_to_service(struct dest_ask *a, struct service *s, bool addressed,
 	else if (s->lb_mode == LB_PASSTHROUGH)
 		d->kind = DEST_PASSTHROUGH;
 	else if (!dest_pick(a, s, a->original.port, PICK_ENDPOINT, &h))
-		none(d, has_port(s, a->original.port) ? why_none(a, s) : FAIL_NO_ENDPOINT, NULL);
+		none(d, service_port_at(s, a->original.port) ? why_none(a, s) : FAIL_NO_ENDPOINT, NULL);
 	else if (!is_near(a, h.w))
 		go_across(a, &h, d);
 	else if (!addressed && needs_waypoint(a, h.w))

@@ -214,14 +214,6 @@ static bool is_meant(const struct search *f, const struct endpoint *e)
 	return true;
 }
 
-static const struct service_port *port_of(const struct service *s, uint16_t port)
-{
-	for (int i = 0; i < s->n_ports; i++)
-		if (s->ports[i].port == port)
-			return &s->ports[i];
-	return NULL;
-}
-
 /* Said once, of the first. */
 static void leave_out(struct search *f, struct hostset *set, const struct workload *w)
 {
@@ -238,7 +230,7 @@ static void find_in_service(struct search *f, struct hostset *set)
 	const struct service *s = set->service;
 	uint16_t number = f->cluster->conf.port;
 
-	f->port = s ? port_of(s, number) : NULL;
+	f->port = s ? service_port_at(s, number) : NULL;
 	for (int i = 0; f->port && i < s->endpoints->n; i++) {
 		const struct endpoint *e = endpoints_at(s->endpoints, i);
 		uint16_t target = endpoint_target(e, number);
