@@ -596,6 +596,7 @@ HEADERS_ALL = \
 	tests/unit/jwt.txt \
 	tests/unit/memstage.h \
 	tests/unit/pki.h \
+	tests/unit/plan_fixture.h \
 	tests/unit/pod_fixture.h \
 	tests/unit/routerlab.h \
 	tests/unit/shake.h \

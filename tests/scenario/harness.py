@@ -106,6 +106,22 @@ def greeter(text):
     return fn
 
 
+class Threads:
+    """run(i) in n threads, from `with` to its end: until self.over."""
+    n, over = 1, False
+
+    def __enter__(self):
+        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(self.n)]
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over = True
+        for t in self.threads:
+            t.join()
+
+
 class Server:
     def __init__(self, host, port, fn):
         self.host, self.fn, self.peers, self.errors, self.conns = host, fn, [], [], []

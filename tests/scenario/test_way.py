@@ -415,12 +415,12 @@ def test_reload():
         eventually(lambda: "x-forwarded-client-cert" not in fields(answered(web)[1]), 10)
 
 
-class Load:
+class Load(Threads):
     """Requests, one connection after the other, until it is left."""
     def __init__(self, host, **kw):
-        self.host, self.kw, self.done, self.failed, self.over = host, kw, 0, [], False
+        self.host, self.kw, self.done, self.failed, self.n = host, kw, 0, [], 3
 
-    def run(self):
+    def run(self, _):
         while not self.over:
             try:
                 r = get(self.host, **self.kw)
@@ -428,17 +428,6 @@ class Load:
                 self.done += 1
             except (AssertionError, OSError, http.client.HTTPException) as e:
                 self.failed.append(repr(e))
-
-    def __enter__(self):
-        self.threads = [threading.Thread(target=self.run) for _ in range(3)]
-        for t in self.threads:
-            t.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over = True
-        for t in self.threads:
-            t.join()
 
 
 def test_replicas_and_drain():

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A waypoint whose configuration changes all the time under clients that come, stop in the middle and go; and one with slow readers."""
-import os, random, threading, time
+import os, random, time
 from harness import *
 from test_way import VIP, VIP6, answered, fields, get, shops, to, virtual_service
 
 RAW = "10.96.0.8"
 
 
-class Clients:
+class Clients(Threads):
     """Requests, uploads that stop, bytes in and out, resets."""
     def __init__(self, web, n):
-        self.web, self.n, self.over, self.done = web, n, False, 0
+        self.web, self.n, self.done = web, n, 0
 
     def once(self, r):
         k, ip, port = r.random(), *r.choice(((VIP, 80), (RAW, 90), (RAW, 91)))
@@ -34,17 +34,6 @@ class Clients:
                 self.done += 1
             except (OSError, http.client.HTTPException):
                 pass
-
-    def __enter__(self):
-        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(self.n)]
-        for t in self.threads:
-            t.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over = True
-        for t in self.threads:
-            t.join()
 
 
 def test_changes_under_load():

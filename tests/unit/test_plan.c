@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a sidecar makes of a mesh: where each request goes, and what each cluster is. */
-#include "confdir_fixture.h"
+#include "plan_fixture.h"
 #include "suite.h"
-#include "traffic/plan.h"
 
-#define ISTIO(KIND, NS, NAME, SPEC) "apiVersion: networking.istio.io/v1\nkind: " KIND "\nmetadata: {name: " NAME ", namespace: " NS "}\nspec: {" SPEC "}\n---\n"
 #define VS(NAME, SPEC) ISTIO("VirtualService", "shop", NAME, SPEC)
 #define VS_IN(NS, NAME, SPEC) ISTIO("VirtualService", NS, NAME, SPEC)
 #define DR(NAME, SPEC) ISTIO("DestinationRule", "shop", NAME, SPEC)
 #define DR_IN(NS, NAME, SPEC) ISTIO("DestinationRule", NS, NAME, SPEC)
-#define TO(HOST) "route: [{destination: {host: " HOST "}}]"
 
 static const char services[] =
 	ISTIO("ServiceEntry", "shop", "cart", "hosts: [cart.shop.svc.cluster.local], addresses: [10.0.0.1], location: MESH_INTERNAL, resolution: STATIC, "
@@ -23,58 +20,7 @@ static const char services[] =
 	      "ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]")
 	ISTIO("WorkloadEntry", "shop", "me", "address: 10.2.0.1, labels: {app: user, version: v1}, serviceAccount: user");
 
-struct world {
-	struct fixture f;
-	struct plan *p;
-	char *reports;
-};
-
-static void on_report(void *arg, const char *object, const char *text)
-{
-	struct world *w = arg;
-	char *more = xasprintf("%s%s: %s\n", w->reports, object, text);
-
-	free(w->reports);
-	w->reports = more;
-}
-
-static void compile(struct world *w)
-{
-	struct workload *me = mesh_workload_named(mesh_current(), str_c("shop"), str_c("me"));
-	struct plan *before = w->p;
-
-	ck_assert_ptr_nonnull(me);
-	free(w->reports);
-	w->reports = xstrdup("");
-	w->p = plan_compile(mesh_current(), me, before, on_report, w);
-	ck_assert(!plan_stale(w->p, mesh_current(), me));
-	plan_unref(before);
-}
-
-static void load(struct world *w, const char *yaml)
-{
-	char *findings;
-
-	*w = (struct world){ .p = NULL };
-	fixture_init(&w->f);
-	w->f.settings.mode = MODE_SIDECAR;
-	confdir_free(w->f.c);
-	w->f.c = confdir_new(w->f.dir, &w->f.settings);
-	fixture_write(&w->f, "services.yaml", services);
-	fixture_write(&w->f, "test.yaml", yaml);
-	ck_assert_int_eq(fixture_load(&w->f), 0);
-	findings = fixture_findings(&w->f);
-	ck_assert_msg(strstr(findings, "rror") == NULL, "%s", findings);
-	free(findings);
-	compile(w);
-}
-
-static void unload(struct world *w)
-{
-	plan_unref(w->p);
-	free(w->reports);
-	fixture_done(&w->f);
-}
+static void load(struct world *w, const char *yaml) { world_load(w, MODE_SIDECAR, "shop", services, yaml); }
 
 /* "GET 10.0.0.1:80 cart /path name=value": to which address, Host, path, one header. What becomes of it: "route>cluster*weight,… flags". */
 static const char *decide(const struct world *w, const char *line)
@@ -120,7 +66,7 @@ static void check(const char *yaml, const struct row *rows, size_t n)
 	load(&w, yaml);
 	for (size_t i = 0; i < n; i++)
 		ck_assert_msg(!strcmp(decide(&w, rows[i].ask), rows[i].want), "%s\n  is %s\nwant %s\n%s", rows[i].ask, decide(&w, rows[i].ask), rows[i].want, w.reports);
-	unload(&w);
+	world_done(&w);
 }
 #define CHECK(YAML, ...) do { static const struct row rows_[] = { __VA_ARGS__ }; check(YAML, rows_, ARRAY_LEN(rows_)); } while (0)
 
@@ -236,7 +182,7 @@ START_TEST(destination_rules)
 	ck_assert(c->kind == CLUSTER_DNS && c->tls.mode == TLS_SIMPLE);
 	ck_assert_str_eq(c->tls.sni, "api.test");
 	ck_assert(conf_of(&w, "outbound|9000||user.shop.svc.cluster.local")->http2);
-	unload(&w);
+	world_done(&w);
 }
 END_TEST
 
@@ -259,7 +205,7 @@ START_TEST(default_and_own_retries)
 	ck_assert(r->retry.attempts == 5 && r->retry.n_codes == 1 && r->retry.codes[0] == 503 && !r->retry.previous_hosts && r->retry.per_try_ms == 2000 && r->timeout_ms == 0);
 	x.request.path = str_c("/n");
 	ck_assert_int_eq(route_find(plan_outbound(w.p, &a)->http, &x)->retry.attempts, 0);
-	unload(&w);
+	world_done(&w);
 }
 END_TEST
 
@@ -283,7 +229,7 @@ START_TEST(bytes)
 	ck_assert_str_eq(o->tls[0].sni[0], "api.example.com");
 	ck_assert_str_eq(o->tls[0].targets[0].cluster_name, "outbound|443||api.example.com");
 	ck_assert_str_eq(o->tls[1].sni[0], "*.example.com");
-	unload(&w);
+	world_done(&w);
 }
 END_TEST
 
@@ -323,7 +269,7 @@ START_TEST(through_waypoints)
 	confdir_free(w.f.c);
 	w.f.c = confdir_new(w.f.dir, &w.f.settings);
 	ck_assert_int_eq(fixture_load(&w.f), 0);
-	compile(&w);
+	world_compile(&w);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		ck_assert_msg(!strcmp(decide(&w, rows[i].ask), rows[i].want), "%s\n  is %s\nwant %s", rows[i].ask, decide(&w, rows[i].ask), rows[i].want);
 	for (int i = 0; i < 3; i++) {
@@ -338,7 +284,7 @@ START_TEST(through_waypoints)
 	ck_assert_msg(strstr(w.reports, "shop/other") && !strstr(w.reports, "shop/subset"), "%s", w.reports);
 	o = port_at(&w, "93.184.216.34:8443");           /* without an address: by SNI */
 	ck_assert(o && o->protocol == PROTOCOL_TLS && o->n_tls == 1 && cluster_conf(o->tls[0].targets[0].cluster)->kind == CLUSTER_WAYPOINT);
-	unload(&w);
+	world_done(&w);
 }
 END_TEST
 
@@ -354,7 +300,7 @@ START_TEST(names_of_requests)
 	load(&w, ISTIO("ServiceEntry", "shop", "wild", "hosts: ['*.wild.test'], location: MESH_EXTERNAL, resolution: DYNAMIC_DNS, "
 		       "ports: [{number: 80, targetPort: 443, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]")
 		 DR("wild", "host: '*.wild.test', trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}, tls: {mode: SIMPLE}}"));
-	compile(&w);
+	world_compile(&w);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		ck_assert_msg(!strcmp(decide(&w, rows[i].ask), rows[i].want), "%s\n  is %s\nwant %s", rows[i].ask, decide(&w, rows[i].ask), rows[i].want);
 	conf = cluster_conf(plan_cluster(w.p, str_c("outbound|80||*.wild.test")));
@@ -363,7 +309,7 @@ START_TEST(names_of_requests)
 	conf = cluster_conf(plan_cluster(w.p, str_c("outbound|443||*.wild.test")));
 	ck_assert(conf->kind == CLUSTER_NAMED && conf->target == 443);
 	ck_assert_msg(!strstr(w.reports, "DYNAMIC_DNS"), "%s", w.reports);
-	unload(&w);
+	world_done(&w);
 }
 END_TEST
 
@@ -375,7 +321,7 @@ START_TEST(past_waypoints)
 	load(&w, through);
 	ck_assert_str_eq(decide(&w, "GET 10.0.1.1:80 g /"), "own " CART);
 	ck_assert(cluster_conf(port_at(&w, "10.0.1.1:90")->tcp[0].targets[0].cluster)->kind == CLUSTER_SERVICE);
-	unload(&w);
+	world_done(&w);
 }
 END_TEST
 
@@ -401,7 +347,7 @@ START_TEST(inbound)
 	in = plan_inbound(w.p, 1234);
 	ck_assert(in->port == 0 && in->protocol == PROTOCOL_AUTO);
 	ck_assert_str_eq(cluster_conf(in->to)->name, "InboundPassthroughCluster");
-	unload(&w);
+	world_done(&w);
 	load(&w, ISTIO("Sidecar", "shop", "s", "inboundConnectionPool: {http: {http1MaxPendingRequests: 9}}, egress: [{hosts: ['*/*']}], "
 		       "ingress: [{port: {number: 7000, protocol: HTTP, name: h}, defaultEndpoint: '127.0.0.1:7001'}, {port: {number: 7002, protocol: TCP, name: t}, defaultEndpoint: 'unix:///run/x'}, "
 		       "{port: {number: 7003, protocol: HTTP, name: w}, defaultEndpoint: '0.0.0.0:7004'}]"));
@@ -410,7 +356,7 @@ START_TEST(inbound)
 	ck_assert_str_eq(cluster_conf(plan_inbound(w.p, 7002)->to)->unix_path, "/run/x");
 	ck_assert(plan_inbound(w.p, 7003)->port == 7003 && cluster_conf(plan_inbound(w.p, 7003)->to)->addrs[0].ip.b[13] == 2);
 	ck_assert_int_eq(plan_inbound(w.p, 8080)->port, 0);
-	unload(&w);
+	world_done(&w);
 }
 END_TEST
 
@@ -421,15 +367,15 @@ START_TEST(keeps_clusters)
 
 	load(&w, DR("cart", "host: cart, trafficPolicy: {loadBalancer: {simple: RANDOM}}"));
 	before = cluster_ref(plan_cluster(w.p, str_c("outbound|80||cart.shop.svc.cluster.local")));
-	compile(&w);
+	world_compile(&w);
 	ck_assert_ptr_eq(plan_cluster(w.p, str_c("outbound|80||cart.shop.svc.cluster.local")), before);
 	fixture_write(&w.f, "test.yaml", DR("cart", "host: cart, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}"));
 	ck_assert_int_eq(fixture_load(&w.f), 0);
 	ck_assert(plan_stale(w.p, mesh_current(), mesh_workload_named(mesh_current(), str_c("shop"), str_c("me"))));
-	compile(&w);
+	world_compile(&w);
 	ck_assert_ptr_ne(plan_cluster(w.p, str_c("outbound|80||cart.shop.svc.cluster.local")), before);
 	cluster_unref(before);
-	unload(&w);
+	world_done(&w);
 }
 END_TEST
 

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a waypoint makes of a mesh: which services it serves, and where each request and connection goes. */
-#include "confdir_fixture.h"
+#include "plan_fixture.h"
 #include "suite.h"
-#include "traffic/plan.h"
 
-#define ISTIO(KIND, NS, NAME, SPEC) "apiVersion: networking.istio.io/v1\nkind: " KIND "\nmetadata: {name: " NAME ", namespace: " NS "}\nspec: {" SPEC "}\n---\n"
 #define VS(NS, NAME, SPEC) ISTIO("VirtualService", NS, NAME, SPEC)
-#define TO(HOST) "route: [{destination: {host: " HOST "}}]"
 #define CART "cart.shop.svc.cluster.local"
 #define PAY "pay.bank.svc.cluster.local"
 #define USED(NS, NAME, IP, PORTS, MORE) "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: " NAME ", namespace: " NS ", labels: {istio.io/use-waypoint: wp, istio.io/use-waypoint-namespace: gates}}\n" \
@@ -25,45 +22,7 @@ static const char world[] =
 	      "ports: [{number: 81, name: http, protocol: HTTP}], endpoints: [{address: 10.1.0.6}]")
 	ISTIO("DestinationRule", "shop", "cart", "host: " CART ", subsets: [{name: v1, labels: {version: v1}}]");
 
-struct world {
-	struct fixture f;
-	struct plan *p;
-	char *reports;
-};
-
-static void on_report(void *arg, const char *object, const char *text)
-{
-	struct world *w = arg;
-	char *more = xasprintf("%s%s: %s\n", w->reports, object, text);
-
-	free(w->reports);
-	w->reports = more;
-}
-
-static void load(struct world *w, const char *yaml)
-{
-	struct workload *me;
-	char *findings;
-
-	*w = (struct world){ .reports = xstrdup("") };
-	fixture_in_mode(&w->f, MODE_WAYPOINT);
-	fixture_write(&w->f, "world.yaml", world);
-	fixture_write(&w->f, "yaml.yaml", yaml);
-	ck_assert_int_eq(fixture_load(&w->f), 0);
-	findings = fixture_findings(&w->f);
-	ck_assert_msg(strstr(findings, "rror") == NULL, "%s", findings);
-	free(findings);
-	me = mesh_workload_named(mesh_current(), str_c("gates"), str_c("me"));
-	w->p = plan_compile(mesh_current(), me, NULL, on_report, w);
-	ck_assert(!plan_stale(w->p, mesh_current(), me));
-}
-
-static void unload(struct world *w)
-{
-	plan_unref(w->p);
-	free(w->reports);
-	fixture_done(&w->f);
-}
+static void load(struct world *w, const char *yaml) { world_load(w, MODE_WAYPOINT, "gates", world, yaml); }
 
 static size_t put_targets(char *out, size_t size, size_t n, const struct route_target *v, int k)
 {
@@ -143,7 +102,7 @@ START_TEST(requests)
 		ck_assert_msg(strstr(w.reports, r->report) != NULL, "want '%s' in '%s'", r->report, w.reports);
 	else
 		ck_assert_str_eq(w.reports, "");
-	unload(&w);
+	world_done(&w);
 }
 END_TEST
 
@@ -181,7 +140,7 @@ START_TEST(bytes)
 	ck_assert_str_eq(cluster_conf(in->to)->name, "inbound-vip|90|tcp|" CART);
 	ck_assert_str_eq(cluster_conf(plan_direct(w.p)->to)->name, "encap");
 	ck_assert(cluster_conf(plan_direct(w.p)->to)->by_workload);
-	unload(&w);
+	world_done(&w);
 }
 END_TEST
 
@@ -210,7 +169,7 @@ START_TEST(stale)
 	ck_assert_int_eq(fixture_load(&w.f), 0);
 	me = mesh_workload_named(mesh_current(), str_c("gates"), str_c("me"));
 	ck_assert(plan_stale(w.p, mesh_current(), me));
-	p = plan_compile(mesh_current(), me, w.p, on_report, &w);
+	p = plan_compile(mesh_current(), me, w.p, world_report, &w);
 	ck_assert_ptr_nonnull(plan_served(p, str_c("shop/late.shop.svc.cluster.local"), 80));
 	/* the same cluster, with what is known of it */
 	ck_assert_ptr_eq(plan_served(p, str_c("shop/" CART), 80)->to, plan_served(w.p, str_c("shop/" CART), 80)->to);
@@ -221,7 +180,7 @@ START_TEST(stale)
 	ck_assert_int_eq(fixture_load(&w.f), 0);
 	me = mesh_workload_named(mesh_current(), str_c("gates"), str_c("me"));
 	ck_assert(plan_stale(w.p, mesh_current(), me));
-	unload(&w);
+	world_done(&w);
 }
 END_TEST
 
